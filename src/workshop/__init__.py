@@ -1,0 +1,3 @@
+"""Workshop: variational autoencoders on JAX and Flax NNX."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Generative models: components, models, data, training, evaluation, pictures."""

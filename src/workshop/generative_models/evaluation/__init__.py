@@ -1,0 +1,1 @@
+"""Numbers about trained models: arrays or callables in, numbers out."""
