@@ -1,0 +1,213 @@
+"""From arrays somebody gives to a checked, shuffled and split `Dataset`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+from workshop.generative_models.data.dataset import Dataset, Split
+
+SPLITS = ("train", "validation", "test")
+HELD_OUT = 0.1  # the share of the examples that validation and test get each
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Examples as a source has them, before any check: see `Split` for the fields."""
+
+    x: np.ndarray
+    y: np.ndarray | None = None
+    factors: np.ndarray | None = None
+    names: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What a loader found.
+
+    Args:
+        parts: Some of train, validation and test; what is missing is taken out of train.
+        class_names: The name of each label, where the source knows them.
+        held_out: How many examples a missing validation and test get; a tenth each if None.
+    """
+
+    parts: Mapping[str, Part]
+    class_names: tuple[str, ...] | None = None
+    held_out: tuple[int, int] | None = None
+
+
+def from_arrays(x: np.ndarray, y: np.ndarray | None = None, *, seed: int = 0) -> Dataset:
+    """Checks, converts, shuffles and splits arrays: 80% train, 10% validation, 10% test.
+
+    Args:
+        x: Examples, (n, d), (n, h, w) or (n, h, w, c). bool and integers that fit become uint8
+            (True is 255), floats become float32.
+        y: Labels, (n,) integers, or strings, which become indices into the sorted names.
+        seed: Decides the order and the split.
+
+    Raises:
+        ValueError: If `x` is empty, not finite, too short to split or of no usable dtype, or if
+            `y` does not label it.
+
+    Example:
+        >>> from_arrays(np.random.rand(50, 8, 8), np.arange(50) % 5)
+        Dataset('arrays', (8, 8, 1) float32, train 40, validation 5, test 5, 5 classes)
+    """
+    return build("arrays", Source({"train": Part(x, y)}), seed=seed, where="from_arrays")
+
+
+def build(name: str, source: Source, *, seed: int, where: str) -> Dataset:
+    """Checks what a source found and makes the three splits; `where` begins every error."""
+    parts = source.parts
+    xs = check_examples({key: part.x for key, part in parts.items()}, where)
+    ys, class_names = check_labels({key: part.y for key, part in parts.items()}, xs, where)
+    splits = {key: Split(xs[key], ys[key], part.factors, part.names) for key, part in parts.items()}
+    splits = _split(splits, source.held_out, seed, where)
+    return Dataset(name, **splits, class_names=source.class_names or class_names)
+
+
+def _split(
+    splits: Mapping[str, Split], held_out: tuple[int, int] | None, seed: int, where: str
+) -> dict[str, Split]:
+    """Shuffles train and takes the splits that are missing from its end."""
+    train = splits["train"]
+    n = len(train)
+    tenth = max(1, round(HELD_OUT * n))
+    wanted = dict(zip(SPLITS[1:], held_out or (tenth, tenth), strict=True))
+    missing = {key: count for key, count in wanted.items() if key not in splits}
+    keep = n - sum(missing.values())
+    if keep < 1:
+        raise ValueError(
+            f"{where}: got {n} example(s); expected at least {n - keep + 1}, one for train and one "
+            f"each for {' and '.join(missing)}"
+        )
+    order = stratified_permutation(train.y, n, seed)
+    result, stop = dict(splits), keep
+    result["train"] = train.take(order[:keep])
+    for key, count in missing.items():
+        result[key] = train.take(order[stop : stop + count])
+        stop += count
+    return result
+
+
+def stratified_permutation(y: np.ndarray | None, n: int, seed: int) -> Int[np.ndarray, " n"]:
+    """A random order in which every stretch has the classes in about their overall shares.
+
+    The i-th example, in a random order, of a class with m examples is placed at (i + 1/2) / m;
+    sorting by place, ties at random, spreads each class evenly.
+
+    Args:
+        y: Labels (n,), or None for a plain permutation.
+        n: Number of examples.
+        seed: Decides the order.
+    """
+    order = np.random.default_rng(seed).permutation(n)
+    if y is None:
+        return order
+    place = np.empty(n)
+    for label in np.unique(y):
+        members = np.flatnonzero(y[order] == label)
+        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return order[np.argsort(place, kind="stable")]
+
+
+def check_examples(xs: Mapping[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
+    """Every part's examples as uint8 or float32 with a channel axis."""
+    result = {
+        key: _as_examples(np.asarray(x), f"{where}: {_named('x', key, xs)}")
+        for key, x in xs.items()
+    }
+    whole = [np.asarray(x).dtype.kind in "iu" for x in xs.values()]
+    if all(whole) and max(int(x.max()) for x in result.values()) == 1:
+        raise ValueError(
+            f"{where}: x holds only the integers 0 and 1, but integers are images from 0 to 255 "
+            "and are divided by 255; for binary images give x.astype(bool)"
+        )
+    kinds = {key: (x.shape[1:], str(x.dtype)) for key, x in result.items()}
+    if len(set(kinds.values())) > 1:
+        raise ValueError(
+            f"{where}: the splits differ in (shape, dtype): {kinds}; expected the same"
+        )
+    return result
+
+
+def _named(field: str, key: str, parts: Mapping) -> str:
+    return field if len(parts) == 1 else f"{field}_{key}"
+
+
+def _as_examples(x: np.ndarray, what: str) -> np.ndarray:
+    if x.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{what} has dtype {x.dtype}; expected numbers in one rectangular array: "
+            "x = numpy.stack([numpy.asarray(image, 'float32') for image in images])"
+        )
+    if x.ndim not in (2, 3, 4):
+        raise ValueError(f"{what} has shape {x.shape}; expected (n, d), (n, h, w) or (n, h, w, c)")
+    if x.size == 0:
+        raise ValueError(f"{what} has shape {x.shape}: it is empty")
+    x = x[..., None] if x.ndim == 3 else x
+    if x.dtype.kind == "f":
+        return _as_float32(x, what)
+    if x.dtype.kind == "b":
+        return x.astype(np.uint8) * np.uint8(255)
+    if x.min() < 0 or x.max() > 255:
+        raise ValueError(
+            f"{what} holds {x.dtype} from {x.min()} to {x.max()}; expected integers from 0 to 255, "
+            f"or floats: x = x.astype('float32') / {max(abs(int(x.min())), int(x.max()))}"
+        )
+    return x.astype(np.uint8)
+
+
+def _as_float32(x: np.ndarray, what: str) -> np.ndarray:
+    with np.errstate(over="ignore"):  # an overflow becomes infinite, which is refused below
+        x = np.ascontiguousarray(x, dtype=np.float32)
+    finite = np.isfinite(x)
+    if not finite.all():
+        first = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise ValueError(
+            f"{what} has {finite.size - np.count_nonzero(finite)} values that are NaN, infinite or "
+            f"beyond float32, the first at index {first}; expected finite numbers: "
+            "x = x[numpy.isfinite(x).reshape(len(x), -1).all(1)] drops those examples"
+        )
+    return x
+
+
+def check_labels(
+    ys: Mapping[str, np.ndarray | None], xs: Mapping[str, np.ndarray], where: str
+) -> tuple[dict[str, np.ndarray | None], tuple[str, ...] | None]:
+    """Every part's labels as int32, and the class names if the labels were strings."""
+    if all(y is None for y in ys.values()):
+        return dict(ys), None
+    lacking = [key for key, y in ys.items() if y is None]
+    if lacking:
+        raise ValueError(
+            f"{where}: no labels for {', '.join(lacking)}; expected all splits or none"
+        )
+    arrays = {key: np.asarray(y) for key, y in ys.items()}
+    for key, y in arrays.items():
+        what = f"{where}: {_named('y', key, ys)}"
+        if y.ndim != 1:
+            raise ValueError(
+                f"{what} has shape {y.shape}; expected (n,) class labels; for one-hot labels "
+                "y.argmax(-1), for a column y[:, 0]"
+            )
+        if len(y) != len(xs[key]):
+            raise ValueError(f"{what} has {len(y)} labels for {len(xs[key])} examples")
+        if y.dtype.kind not in "biuUS":
+            raise ValueError(
+                f"{what} has dtype {y.dtype}; expected integers or strings: y.astype(int)"
+            )
+    joined = np.concatenate(list(arrays.values()))
+    if joined.dtype.kind in "US":
+        names = np.unique(joined.astype(str))
+        codes = {k: np.searchsorted(names, y.astype(str)) for k, y in arrays.items()}
+        return {k: y.astype(np.int32) for k, y in codes.items()}, tuple(names.tolist())
+    if joined.min() < 0 or joined.max() >= max(1000, len(joined)):
+        raise ValueError(
+            f"{where}: y spans {joined.min()}..{joined.max()}; expected 0..num_classes-1: "
+            "y = numpy.unique(y, return_inverse=True)[1]"
+        )
+    return {key: y.astype(np.int32) for key, y in arrays.items()}, None

@@ -1,0 +1,163 @@
+"""What a data set is: three splits of arrays, checked once when they are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Split:
+    """One part of a data set: examples and what is known about them.
+
+    Args:
+        x: Examples, (n, *shape). uint8 images stand for x / 255 (the train step divides, so that
+            they stay small in memory); float32 is used as it is.
+        y: Class labels 0..num_classes-1, (n,) int32, or None.
+        factors: Ground-truth factors, (n, k) int32, or None.
+        names: The file each example came from, relative to its folder, or None.
+
+    Raises:
+        ValueError: If a dtype or a length is not as above.
+            `load_dataset` and `from_arrays` convert; this class only checks.
+
+    Example:
+        >>> split = Split(np.zeros((3, 8, 8, 1), np.float32), y=np.arange(3, dtype=np.int32))
+        >>> split
+        Split(3 × (8, 8, 1) float32, y)
+        >>> split.take([2, 0]).y.tolist()
+        [2, 0]
+    """
+
+    x: np.ndarray
+    y: np.ndarray | None = None
+    factors: np.ndarray | None = None
+    names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.x.dtype not in (np.uint8, np.float32) or self.x.ndim < 2:
+            raise ValueError(
+                f"Split(x={self.x.dtype} {self.x.shape}): expected uint8 or float32 of shape "
+                "(n, ...); from_arrays(x, y) converts other arrays"
+            )
+        for name, value, ndim in (("y", self.y, 1), ("factors", self.factors, 2)):
+            if value is not None and (value.dtype != np.int32 or value.ndim != ndim):
+                raise ValueError(
+                    f"Split({name}={value.dtype} {value.shape}): expected int32 with {ndim} "
+                    "dimension(s); from_arrays(x, y) converts other labels"
+                )
+        for name, value in (("y", self.y), ("factors", self.factors), ("names", self.names)):
+            if value is not None and len(value) != len(self.x):
+                raise ValueError(
+                    f"Split: x has {len(self.x)} examples but {name} has {len(value)}; "
+                    "expected one for each example"
+                )
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __repr__(self) -> str:
+        known = [name for name in ("y", "factors", "names") if getattr(self, name) is not None]
+        return f"Split({', '.join([f'{len(self)} × {self.shape} {self.x.dtype}', *known])})"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return self.x.shape[1:]
+
+    def take(self, indices: np.ndarray | slice | list[int]) -> Split:
+        """The examples at `indices` (integers, a boolean mask or a slice), in that order."""
+        rows = np.arange(len(self))[indices]
+        return Split(
+            self.x[indices],
+            None if self.y is None else self.y[indices],
+            None if self.factors is None else self.factors[indices],
+            None if self.names is None else tuple(self.names[row] for row in rows),
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """A data set in three splits of the same kind.
+
+    Args:
+        name: What it was loaded as.
+        train: Examples to fit, already in a seeded random order.
+        validation: Examples to choose by.
+        test: Examples to report on.
+        class_names: The name of each label, or None.
+
+    Raises:
+        ValueError: If the splits differ in shape, dtype or in having labels, a split is empty, or
+            a label is outside 0..num_classes-1.
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    class_names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        kinds = {
+            name: (split.shape, str(split.x.dtype), split.y is not None)
+            for name, split in self.splits.items()
+        }
+        if len(set(kinds.values())) > 1:
+            raise ValueError(
+                f"Dataset({self.name!r}): its splits differ in (shape, dtype, has labels): {kinds}; "
+                "expected the same in each"
+            )
+        for name, split in self.splits.items():
+            if len(split) == 0:
+                raise ValueError(f"Dataset({self.name!r}): the {name} split is empty")
+            if split.y is not None and not 0 <= split.y.min() <= split.y.max() < self._classes():
+                raise ValueError(
+                    f"Dataset({self.name!r}): {name} labels span {split.y.min()}..{split.y.max()}, "
+                    f"expected 0..{self._classes() - 1} ({self._classes()} classes)"
+                )
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
+        classes = "" if self.num_classes is None else f", {self.num_classes} classes"
+        return f"Dataset({self.name!r}, {self.shape} {self.train.x.dtype}, {counts}{classes})"
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The three splits by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return self.train.shape
+
+    @property
+    def num_classes(self) -> int | None:
+        """How many classes there are, or None without labels."""
+        return None if self.train.y is None else self._classes()
+
+    def _classes(self) -> int:
+        if self.class_names is not None:
+            return len(self.class_names)
+        return 1 + max(int(s.y.max()) for s in self.splits.values() if s.y is not None)
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What `list_datasets` says of a data set without loading it.
+
+    Args:
+        description: One line.
+        shape: The shape of one example.
+        examples: Number of examples in all splits together.
+        num_classes: Number of classes, or None.
+        extra: The extra of this package that it needs, or None if it ships.
+    """
+
+    description: str
+    shape: tuple[int, ...]
+    examples: int
+    num_classes: int | None = None
+    extra: str | None = None
