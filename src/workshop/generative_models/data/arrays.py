@@ -63,10 +63,12 @@ def build(name: str, source: Source, *, seed: int, where: str) -> Dataset:
     """Checks what a source found and makes the three splits; `where` begins every error."""
     parts = source.parts
     xs = check_examples({key: part.x for key, part in parts.items()}, where)
-    ys, class_names = check_labels({key: part.y for key, part in parts.items()}, xs, where)
+    ys, class_names = check_labels(
+        {key: part.y for key, part in parts.items()}, xs, source.class_names, where
+    )
     splits = {key: Split(xs[key], ys[key], part.factors, part.names) for key, part in parts.items()}
     splits = _split(splits, source.held_out, seed, where)
-    return Dataset(name, **splits, class_names=source.class_names or class_names)
+    return Dataset(name, **splits, class_names=class_names)
 
 
 def _split(
@@ -96,21 +98,22 @@ def _split(
 def stratified_permutation(y: np.ndarray | None, n: int, seed: int) -> Int[np.ndarray, " n"]:
     """A random order in which every stretch has the classes in about their overall shares.
 
-    The i-th example, in a random order, of a class with m examples is placed at (i + 1/2) / m;
-    sorting by place, ties at random, spreads each class evenly.
+    The i-th example, in a random order, of a class with m examples is placed at (i + u) / m with
+    u uniform in [0, 1), and the examples are sorted by place.
 
     Args:
         y: Labels (n,), or None for a plain permutation.
         n: Number of examples.
         seed: Decides the order.
     """
-    order = np.random.default_rng(seed).permutation(n)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(n)
     if y is None:
         return order
     place = np.empty(n)
     for label in np.unique(y):
         members = np.flatnonzero(y[order] == label)
-        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+        place[members] = (np.arange(len(members)) + rng.random(len(members))) / len(members)
     return order[np.argsort(place, kind="stable")]
 
 
@@ -158,7 +161,7 @@ def _as_examples(x: np.ndarray, what: str) -> np.ndarray:
             f"{what} holds {x.dtype} from {x.min()} to {x.max()}; expected integers from 0 to 255, "
             f"or floats: x = x.astype('float32') / {max(abs(int(x.min())), int(x.max()))}"
         )
-    return x.astype(np.uint8)
+    return x.astype(np.uint8, copy=False)
 
 
 def _as_float32(x: np.ndarray, what: str) -> np.ndarray:
@@ -176,9 +179,12 @@ def _as_float32(x: np.ndarray, what: str) -> np.ndarray:
 
 
 def check_labels(
-    ys: Mapping[str, np.ndarray | None], xs: Mapping[str, np.ndarray], where: str
+    ys: Mapping[str, np.ndarray | None],
+    xs: Mapping[str, np.ndarray],
+    class_names: tuple[str, ...] | None,
+    where: str,
 ) -> tuple[dict[str, np.ndarray | None], tuple[str, ...] | None]:
-    """Every part's labels as int32, and the class names if the labels were strings."""
+    """Every part's labels as int32, and the class names: those given, or the strings in `ys`."""
     if all(y is None for y in ys.values()):
         return dict(ys), None
     lacking = [key for key, y in ys.items() if y is None]
@@ -205,9 +211,11 @@ def check_labels(
         names = np.unique(joined.astype(str))
         codes = {k: np.searchsorted(names, y.astype(str)) for k, y in arrays.items()}
         return {k: y.astype(np.int32) for k, y in codes.items()}, tuple(names.tolist())
-    if joined.min() < 0 or joined.max() >= max(1000, len(joined)):
+    # A label far above the number of examples is an identity or a year, not a class.
+    classes = len(class_names) if class_names else max(1000, len(joined))
+    if joined.min() < 0 or joined.max() >= classes:
         raise ValueError(
             f"{where}: y spans {joined.min()}..{joined.max()}; expected 0..num_classes-1: "
             "y = numpy.unique(y, return_inverse=True)[1]"
         )
-    return {key: y.astype(np.int32) for key, y in arrays.items()}, None
+    return {key: y.astype(np.int32) for key, y in arrays.items()}, class_names

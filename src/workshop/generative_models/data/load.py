@@ -1,28 +1,175 @@
-"""`load_dataset`: data by name or by path."""
+"""`load_dataset`: data by name, by path or from Hugging Face."""
 
 from __future__ import annotations
 
 import difflib
+import os
+from dataclasses import replace
+from pathlib import Path
 
-from workshop.generative_models.data import arrays, builtin
-from workshop.generative_models.data.dataset import Dataset, DatasetInfo
+import numpy as np
+
+from workshop.generative_models.data import builtin, files, hugging_face, images
+from workshop.generative_models.data.arrays import Source, build
+from workshop.generative_models.data.dataset import Dataset, DatasetInfo, Split
 
 
 def list_datasets() -> dict[str, DatasetInfo]:
-    """The data sets known by name; nothing is loaded."""
+    """The data sets known by name, what they hold and the extra they need; nothing is loaded.
+
+    Example:
+        >>> list_datasets()["digits"].shape
+        (8, 8, 1)
+    """
     return dict(builtin.DATASETS)
 
 
-def load_dataset(name: str, *, seed: int = 0) -> Dataset:
-    """Loads a data set by name."""
+def load_dataset(
+    name: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    binarize: bool = False,
+    limit: int | None = None,
+    image_size: tuple[int, int] | None = None,
+) -> Dataset:
+    """Loads a data set and splits it into train, validation and test.
+
+    By name:
+
+    - `digits`: scikit-learn's 1,797 handwritten digits, 8×8×1 in [0, 1] (ink / 16).
+    - `sprites`: 24,000 of this package's 64×64×1 sprites, all different, with their factors and
+      the shape as label; 20,000 train, 2,000 validation, 2,000 test. See `sprites.py`.
+    - `mnist5k`: 5,000 MNIST digits, 28×28×1, 500 of each. The last 1,000 of a seeded order that
+      spreads the digits evenly are the test examples, the 500 before them validation, and 3,500
+      train: train and validation together are the 4,000 of a 4,000 / 1,000 split.
+    - `faces`: 100 faces and 100 patches without one, 25×25×1.
+
+    By path: a .npy file, (n, d), (n, h, w) or (n, h, w, c); a .npz file with x and perhaps y, or
+    x_train, x_validation, x_test and y_...; a folder of images, or of class folders, or of train/,
+    validation/ and test/ with either inside. From Hugging Face:
+    hf:NAME_OR_PATH?image=COLUMN&label=COLUMN&config=NAME, where the part after ? is only for what
+    the types of the columns don't tell.
+
+    What a source doesn't split is split 80 / 10 / 10; a single missing validation or test is a
+    tenth of train. Splits keep the shares of the classes.
+
+    Args:
+        name: A name, a path or hf:...
+        seed: Decides the split and the order of train.
+        binarize: Makes x black and white: 255 where it is above one half and 0 elsewhere.
+        limit: Keeps only that many training examples (validation and test stay whole).
+        image_size: Resizes images to (height, width).
+
+    Raises:
+        ValueError: If there is no such data, or it can't be used: the message says what was
+            found and what to do.
+        ImportError: If it needs an extra that is not installed.
+
+    Example:
+        >>> load_dataset("digits")
+        Dataset('digits', (8, 8, 1) float32, train 1,437, validation 180, test 180, 10 classes)
+    """
+    name = os.fspath(name)
     where = f"load_dataset({name!r})"
+    if seed < 0:
+        raise ValueError(f"{where}: seed={seed}; expected seed >= 0")
+    if limit is not None and limit < 1:
+        raise ValueError(f"{where}: limit={limit}; expected limit >= 1, or None for all")
+    if image_size is not None and min(image_size) < 1:
+        raise ValueError(f"{where}: image_size={image_size}; expected a height and width >= 1")
+    dataset = build(name, _read(name, seed, image_size, where), seed=seed, where=where)
+    if limit is not None:
+        dataset = replace(dataset, train=dataset.train.take(slice(limit)))
+    if image_size is not None and dataset.shape[:2] != image_size:
+        dataset = _map(dataset, lambda x: _resized(x, image_size, where))
+    return _map(dataset, lambda x: _binarized(x, where)) if binarize else dataset
+
+
+def data_shape(
+    name: str | os.PathLike[str], *, image_size: tuple[int, int] | None = None
+) -> tuple[int, ...]:
+    """The shape of one example of `load_dataset(name)`, found without loading all of it.
+
+    Of a folder it is the first image that is looked at; if that is grey and others are coloured,
+    the loaded data set has 3 channels.
+
+    Raises:
+        ValueError: As `load_dataset`.
+
+    Example:
+        >>> data_shape("sprites")
+        (64, 64, 1)
+    """
+    name = os.fspath(name)
+    where = f"data_shape({name!r})"
+    path = Path(name).expanduser()
     if name in builtin.DATASETS:
-        return arrays.build(name, builtin.read(name, seed), seed=seed, where=where)
-    close = difflib.get_close_matches(name, builtin.DATASETS, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"{where}: expected one of {', '.join(builtin.DATASETS)}{hint}")
+        shape = builtin.DATASETS[name].shape
+    elif name.startswith("hf:"):
+        shape = hugging_face.shape(name, image_size, where)[1:]
+    elif path.is_dir():
+        shape = images.first_image(path, image_size, where).shape
+    elif path.suffix == ".npy" and path.is_file():
+        shape = files.npy_shape(path, where)[1:]
+    elif path.suffix == ".npz" and path.is_file():
+        shape = files.npz_shape(path, where)[1:]
+    else:
+        raise _unknown(name, where)
+    shape = (*shape, 1) if len(shape) == 2 else shape
+    return shape if image_size is None else (*image_size, shape[-1])
 
 
-def data_shape(name: str) -> tuple[int, ...]:
-    """The shape of one example."""
-    return list_datasets()[name].shape
+def _read(name: str, seed: int, image_size: tuple[int, int] | None, where: str) -> Source:
+    path = Path(name).expanduser()
+    if name in builtin.DATASETS:
+        return builtin.read(name, seed)
+    if name.startswith("hf:"):
+        return hugging_face.read(name, image_size, where)
+    if path.is_dir():
+        return images.read_folder(path, image_size, where)
+    if path.suffix == ".npy" and path.is_file():
+        return files.read_npy(path, where)
+    if path.suffix == ".npz" and path.is_file():
+        return files.read_npz(path, where)
+    raise _unknown(name, where)
+
+
+def _unknown(name: str, where: str) -> ValueError:
+    close = difflib.get_close_matches(name.lower(), builtin.DATASETS, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    found = "no data set or file of that name"
+    if Path(name).expanduser().is_file():
+        found = f"a {Path(name).suffix or 'nameless'} file is no data set"
+    known = "\n".join(f"  {key:<13}{info.description}" for key, info in builtin.DATASETS.items())
+    return ValueError(
+        f"{where}: {found}.{hint} Expected one of\n{known}\n"
+        "  FILE.npy     one array, (n, d), (n, h, w) or (n, h, w, c)\n"
+        "  FILE.npz     x and perhaps y, or x_train, x_validation, x_test and y_...\n"
+        "  FOLDER       of images, class folders or train/, validation/, test/\n"
+        "  hf:NAME      a Hugging Face data set, on the hub or in a local folder"
+    )
+
+
+def _map(dataset: Dataset, change) -> Dataset:
+    splits: dict[str, Split] = {
+        key: replace(split, x=change(split.x)) for key, split in dataset.splits.items()
+    }
+    return replace(dataset, **splits)
+
+
+def _resized(x: np.ndarray, size: tuple[int, int], where: str) -> np.ndarray:
+    if x.ndim != 4:
+        raise ValueError(
+            f"{where}: image_size={size} but the examples have shape {x.shape[1:]}; expected images"
+        )
+    return np.stack([images.resize(image, size) for image in x])
+
+
+def _binarized(x: np.ndarray, where: str) -> np.ndarray:
+    if x.dtype == np.uint8:
+        return np.where(x > 127, np.uint8(255), np.uint8(0))
+    if x.min() < 0 or x.max() > 1:
+        raise ValueError(
+            f"{where}: binarize=True but x spans {x.min():.4g}..{x.max():.4g}; expected [0, 1]"
+        )
+    return np.where(x > 0.5, np.uint8(255), np.uint8(0))
