@@ -1,0 +1,124 @@
+"""The interface that every model meets, and how a model is built, copied and keyed."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Self
+
+import jax
+import jax.core
+import numpy as np
+from flax import nnx
+
+from workshop.generative_models.core.configuration import Config
+
+
+def accepts_config(init: Callable[..., None]) -> Callable[..., Any]:
+    """Let a constructor also take a configuration, first or as `config=`.
+
+    The class says in `explicit_arguments(config, rngs)` what a configuration stands for; arguments
+    given beside the configuration win over it. The instance keeps the configuration as `config`.
+    """
+
+    @functools.wraps(init)
+    def build(self: Any, *args: Any, config: Config | None = None, **kwargs: Any) -> None:
+        if config is None and args and isinstance(args[0], Config):
+            config, args = args[0], args[1:]
+        if config is None:
+            init(self, *args, **kwargs)
+            return
+        if not isinstance(config, self.config_class):
+            raise ValueError(
+                f"{type(self).__name__}(config={type(config).__name__}): expected a "
+                f"{self.config_class.__name__}"
+            )
+        given = {name: value for name, value in kwargs.items() if value is not None}
+        init(self, *args, **(self.explicit_arguments(config, given.get("rngs")) | given))
+        self.config = config
+
+    return build
+
+
+class GenerativeModel(nnx.Module):
+    """What every model offers: a forward pass, a loss, and generation.
+
+    The trainer knows a model only through `loss_fn`, `check_data` and `update_statistics`.
+    """
+
+    config: Config | None = None
+
+    def __call__(self, x: jax.Array, *, rngs: nnx.Rngs | None = None) -> dict[str, Any]:
+        """Run the model on a batch."""
+        raise NotImplementedError
+
+    def loss_fn(
+        self, params: Any = None, batch: Any = None, rng: jax.Array | None = None, **kwargs: Any
+    ) -> dict[str, jax.Array]:
+        """Return the losses of a batch; `total_loss` is the one to minimise."""
+        raise NotImplementedError
+
+    def generate(
+        self, n_samples: int = 1, *, rngs: nnx.Rngs | None = None, **kwargs: Any
+    ) -> jax.Array:
+        """Draw samples."""
+        raise NotImplementedError
+
+    def check_data(self, x: Any, y: Any = None) -> None:
+        """Raise a ValueError for data that this model cannot be trained on."""
+
+    def update_statistics(self, statistics: Any) -> None:
+        """Fold `losses["statistics"]` into the state that gradients do not train; default: none."""
+
+    def with_params(self, params: Any) -> Self:
+        """Return a copy of this model with other parameters, sharing nothing that can be written.
+
+        Args:
+            params: an `nnx.State` as `nnx.state(model, nnx.Param)` gives it, or its pure dict.
+        """
+        graphdef, own, rest = nnx.split(self, nnx.Param, ...)
+        if not isinstance(params, nnx.State):
+            nnx.replace_by_pure_dict(own, params)
+            params = own
+        return nnx.merge(graphdef, params, rest, copy=True)
+
+
+def sample_key(rngs: nnx.Rngs | None, own: nnx.Rngs | None = None) -> jax.Array:
+    """Return the next key for sampling: of `rngs`, or of the model's `own` streams.
+
+    The stream is `sample` if there is one, else the default stream, else `params`.
+    """
+    streams = rngs if rngs is not None else own
+    if streams is None:
+        raise ValueError("rngs=None: this model has no random streams of its own; pass rngs")
+    for name in ("sample", "default", "params"):
+        if name in streams:
+            return streams[name]()
+    raise ValueError("rngs has none of the streams 'sample', 'default', 'params'")
+
+
+def call(module: Callable[..., Any], x: jax.Array, **optional: Any) -> Any:
+    """Call a network with those of the keyword arguments that it can take."""
+    parameters = inspect.signature(module).parameters.values()
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    names = {p.name for p in parameters}
+    return module(x, **{k: v for k, v in optional.items() if takes_any or k in names})
+
+
+def is_concrete(x: Any) -> bool:
+    """Say whether the values of `x` can be looked at: it is not traced by a transformation."""
+    return not isinstance(x, jax.core.Tracer)
+
+
+def set_numerics(module: nnx.Module, *, dtype: Any = None, precision: Any = None) -> None:
+    """Set the type to compute in, and the precision of products, of every layer of a module."""
+    chosen = {"dtype": dtype, "precision": precision}
+    for _, layer in nnx.iter_modules(module):
+        for name, value in chosen.items():
+            if value is not None and hasattr(layer, name):
+                setattr(layer, name, value)
+
+
+def check_finite(name: str, x: Any) -> None:
+    """Raise a ValueError if concrete `x` holds NaN or infinity."""
+    if is_concrete(x) and not np.isfinite(np.asarray(x, np.float32)).all():
+        raise ValueError(f"{name} holds NaN or infinite values: clean or drop those examples")

@@ -1,0 +1,61 @@
+"""Errors about arguments, worded once: what was given, what was expected, the way out."""
+
+from collections.abc import Collection, Sequence
+from difflib import get_close_matches
+from operator import index
+from typing import Any
+
+
+def positive_int(name: str, value: Any) -> int:
+    """Return `value` as an int, or say that `name` must be a positive integer."""
+    try:
+        number = index(value)
+    except TypeError:
+        number = 0
+    if number < 1 or isinstance(value, bool):
+        raise ValueError(f"{name}={value!r}: expected a positive integer")
+    return number
+
+
+def shape(name: str, value: Any) -> tuple[int, ...]:
+    """Return `value` as a shape: a tuple of positive integers; a bare int counts as one axis."""
+    sizes = value if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
+    if not sizes:
+        raise ValueError(f"{name}={value!r}: expected at least one size, such as (784,)")
+    return tuple(positive_int(name, size) for size in sizes)
+
+
+def image_shape(name: str, value: Any) -> tuple[int, int, int]:
+    """Return `value` as the shape (height, width, channels) of an image."""
+    sizes = shape(name, value)
+    if len(sizes) != 3:
+        raise ValueError(
+            f"{name}={sizes}: a convolutional network expects (height, width, channels); "
+            "use encoder_type='dense' for flat data"
+        )
+    return sizes
+
+
+def one_of(name: str, value: Any, options: Collection[str]) -> str:
+    """Return `value` if it is among `options`, else list them and name the nearest."""
+    if isinstance(value, str) and value in options:
+        return value
+    near = get_close_matches(str(value), options, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{name}={value!r}: expected one of {', '.join(sorted(options))}{hint}")
+
+
+def at_least(name: str, value: float, lowest: float) -> float:
+    """Return `value`, or say that `name` must be a finite number of at least `lowest`."""
+    if not lowest <= value < float("inf"):
+        raise ValueError(f"{name}={value!r}: expected a finite number >= {lowest:g}")
+    return value
+
+
+def no_condition(num_classes: int | None, embed_dim: int | None) -> None:
+    """Refuse conditioning arguments where nothing is conditioned on."""
+    if num_classes is not None or embed_dim is not None:
+        raise ValueError(
+            f"num_classes={num_classes}, embed_dim={embed_dim} without conditional=True: set "
+            "conditional=True, or leave them out"
+        )

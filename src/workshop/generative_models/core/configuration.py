@@ -1,0 +1,269 @@
+"""Frozen, validated descriptions of every component, to and from JSON without loss.
+
+    config = VAEConfig(encoder=EncoderConfig(...), decoder=DecoderConfig(...))
+    VAEConfig.model_validate_json(config.model_dump_json()) == config
+
+A model or component built from its config keeps it, so that it can be saved and rebuilt. This
+module imports no JAX: the command line reads it to print its help.
+"""
+
+from math import prod
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+Activation = Literal[
+    "relu", "gelu", "silu", "swish", "elu", "selu", "leaky_relu", "tanh", "sigmoid", "softplus",
+    "identity",
+]  # fmt: skip
+OutputActivation = Literal["sigmoid", "tanh", "identity"]
+NetworkType = Literal["dense", "cnn", "resnet"]
+LikelihoodName = Literal[
+    "mse", "bce", "bernoulli", "gaussian", "laplace", "continuous_bernoulli"
+]  # fmt: skip
+Scale = PositiveFloat | Literal["learned", "optimal"]
+ConditionType = Literal["concat", "add"]
+DType = Literal["float32", "bfloat16", "float16"]
+PrecisionName = Literal["default", "high", "highest"]
+Shape = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+
+
+class Config(BaseModel):
+    """What every configuration shares: frozen, keyword-only, unknown fields refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    name: str | None = None
+    """A name of your own."""
+    description: str | None = None
+    """A note of your own."""
+
+
+class NetworkConfig(Config):
+    """What encoders and decoders share."""
+
+    hidden_dims: Shape
+    """Widths (dense) or channels (cnn, resnet) of the layers, in the order in which data flows."""
+    latent_dim: PositiveInt
+    """Size of the latent vector."""
+    activation: Activation = "relu"
+    """Activation between layers."""
+    dtype: DType = "float32"
+    """Type to compute in; parameters and losses stay float32."""
+    precision: PrecisionName | None = None
+    """Precision of matrix products; None is the backend's default."""
+
+
+class EncoderConfig(NetworkConfig):
+    """An encoder: `EncoderConfig(hidden_dims=(512, 256), latent_dim=20, input_shape=(784,))`."""
+
+    input_shape: Shape | None = None
+    """Shape of one example, such as 28 28 1; None reads it off the first batch."""
+    pooling: Literal["flatten", "mean"] = "flatten"
+    """What a convolutional encoder does with its last map: keep every pixel, or their mean."""
+
+    def arguments(self) -> dict:
+        """Return the explicit arguments of an encoder that this config stands for."""
+        return _arguments(self, input_shape="input_dim")
+
+
+class DecoderConfig(NetworkConfig):
+    """A decoder: `DecoderConfig(hidden_dims=(256, 512), latent_dim=20, output_shape=(784,))`."""
+
+    output_shape: Shape
+    """Shape of one example, such as 28 28 1."""
+    output_activation: OutputActivation = "sigmoid"
+    """What turns the decoder's output into a mean: identity for data outside [0, 1]."""
+
+    def arguments(self) -> dict:
+        """Return the explicit arguments of a decoder that this config stands for."""
+        return _arguments(self, output_shape="output_dim")
+
+
+class ModelConfiguration(NetworkConfig):
+    """One flat description from which both unified factories build."""
+
+    input_shape: Shape
+    """Shape of one example."""
+    output_shape: Shape | None = None
+    """Shape of one reconstruction; None is the input's."""
+    decoder_hidden_dims: Shape | None = None
+    """Layers of the decoder; None is `hidden_dims` reversed."""
+    pooling: Literal["flatten", "mean"] = "flatten"
+    """What a convolutional encoder does with its last map."""
+    output_activation: OutputActivation = "sigmoid"
+    """What turns the decoder's output into a mean."""
+
+    def encoder(self) -> EncoderConfig:
+        """Return the encoder's part."""
+        return EncoderConfig(
+            input_shape=self.input_shape, pooling=self.pooling, **self._shared(self.hidden_dims)
+        )
+
+    def decoder(self) -> DecoderConfig:
+        """Return the decoder's part."""
+        return DecoderConfig(
+            output_shape=self.output_shape or self.input_shape,
+            output_activation=self.output_activation,
+            **self._shared(self.decoder_hidden_dims or self.hidden_dims[::-1]),
+        )
+
+    def _shared(self, hidden_dims: tuple[int, ...]) -> dict:
+        shared = {field: getattr(self, field) for field in NetworkConfig.model_fields}
+        return shared | {"hidden_dims": hidden_dims}
+
+
+class AutoencoderConfig(Config):
+    """What every model's configuration shares."""
+
+    encoder: EncoderConfig
+    """The encoder."""
+    decoder: DecoderConfig
+    """The decoder."""
+    encoder_type: NetworkType = "dense"
+    """Kind of both networks: fully connected, convolutional, or residual convolutional."""
+    scale: Scale = 1.0
+    """Scale of a gaussian or laplace likelihood: a number, learned, or optimal for each batch."""
+    free_bits: NonNegativeFloat = 0.0
+    """Nats that each latent may use before its KL is penalised (Kingma et al. 2016)."""
+
+    @property
+    def likelihood_name(self) -> str:
+        """The likelihood that the model trains with."""
+        return getattr(self, "likelihood", None) or self.reconstruction_loss_type  # type: ignore
+
+    def arguments(self) -> dict:
+        """Return the model's explicit arguments, its encoder and decoder still configurations."""
+        return _arguments(self, drop=("encoder_type",)) | {"latent_dim": self.encoder.latent_dim}
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        encoder, decoder = self.encoder, self.decoder
+        if encoder.latent_dim != decoder.latent_dim:
+            raise ValueError(
+                f"encoder.latent_dim={encoder.latent_dim} and decoder.latent_dim="
+                f"{decoder.latent_dim} must agree"
+            )
+        if encoder.input_shape and prod(encoder.input_shape) != prod(decoder.output_shape):
+            raise ValueError(
+                f"encoder.input_shape={encoder.input_shape} and decoder.output_shape="
+                f"{decoder.output_shape} must hold the same number of values"
+            )
+        if self.encoder_type != "dense":
+            for field, sizes in (("encoder.input_shape", encoder.input_shape),
+                                 ("decoder.output_shape", decoder.output_shape)):  # fmt: skip
+                if sizes is not None and len(sizes) != 3:
+                    raise ValueError(
+                        f"{field}={sizes}: encoder_type={self.encoder_type!r} expects "
+                        "(height, width, channels)"
+                    )
+        elif encoder.pooling != "flatten":
+            raise ValueError("encoder.pooling='mean' needs encoder_type 'cnn' or 'resnet'")
+        return self
+
+    @model_validator(mode="after")
+    def _likelihood_fits(self) -> Self:
+        name = self.likelihood_name
+        if name not in ("gaussian", "laplace") and self.scale != 1.0:
+            raise ValueError(f"scale={self.scale!r} has no meaning for the likelihood {name!r}")
+        squashed = name in ("bce", "bernoulli", "continuous_bernoulli")
+        if squashed and self.decoder.output_activation != "sigmoid":
+            raise ValueError(
+                f"decoder.output_activation={self.decoder.output_activation!r}: the likelihood "
+                f"{name!r} reads logits, so it must stay 'sigmoid'"
+            )
+        return self
+
+
+class VAEConfig(AutoencoderConfig):
+    """A variational autoencoder (Kingma & Welling 2014)."""
+
+    kl_weight: NonNegativeFloat = 1.0
+    """Weight of the KL divergence."""
+    likelihood: LikelihoodName = "mse"
+    """log p(x|z): mse is the plain sum of squares, bce reads the decoder's output as logits."""
+
+
+class BetaVAEConfig(AutoencoderConfig):
+    """A β-VAE (Higgins et al. 2017)."""
+
+    beta_default: NonNegativeFloat = 1.0
+    """Weight of the KL divergence once warmed up."""
+    beta_warmup_steps: NonNegativeInt = 0
+    """Steps in which β rises linearly from 0; 0 is no warm-up."""
+    reconstruction_loss_type: LikelihoodName = "mse"
+    """log p(x|z): mse, bce, or another likelihood by name."""
+
+
+class BetaVAEWithCapacityConfig(BetaVAEConfig):
+    """A β-VAE with a capacity that grows (Burgess et al. 2018)."""
+
+    use_capacity_control: bool = False
+    """Penalise the distance of the KL from C(t) instead of the KL."""
+    capacity_max: NonNegativeFloat = 25.0
+    """The last capacity, in nats."""
+    capacity_num_iter: PositiveInt = 25000
+    """Steps until the last capacity."""
+    gamma: NonNegativeFloat = 1000.0
+    """Weight of the distance from the capacity."""
+
+
+class ConditionalVAEConfig(VAEConfig):
+    """A class-conditional VAE (Sohn et al. 2015)."""
+
+    condition_dim: PositiveInt = 10
+    """Number of classes."""
+    condition_type: ConditionType = "concat"
+    """How the class enters: concatenated with, or added to, what the networks read."""
+    embed_dim: PositiveInt | None = None
+    """Size of a learned embedding of the class; None passes it one-hot."""
+
+
+class VQVAEConfig(AutoencoderConfig):
+    """A VQ-VAE (van den Oord et al. 2017)."""
+
+    num_embeddings: PositiveInt = 512
+    """Number of codes in the codebook."""
+    embedding_dim: PositiveInt = 64
+    """Size of one code."""
+    commitment_cost: NonNegativeFloat = 0.25
+    """Weight of the commitment loss."""
+    likelihood: LikelihoodName = "mse"
+    """log p(x|z)."""
+
+    @model_validator(mode="after")
+    def _codes_fit(self) -> Self:
+        if self.free_bits:
+            raise ValueError("free_bits has no meaning for a VQ-VAE: its KL is constant")
+        if self.encoder_type == "dense" and self.encoder.latent_dim % self.embedding_dim:
+            raise ValueError(
+                f"encoder.latent_dim={self.encoder.latent_dim} must be a multiple of "
+                f"embedding_dim={self.embedding_dim}: dense latents are split into codes"
+            )
+        return self
+
+
+MODEL_CONFIGS: dict[str, type[AutoencoderConfig]] = {
+    "vae": VAEConfig,
+    "beta-vae": BetaVAEConfig,
+    "beta-vae-capacity": BetaVAEWithCapacityConfig,
+    "conditional-vae": ConditionalVAEConfig,
+    "vq-vae": VQVAEConfig,
+}
+"""The models by the names that the command line and a saved run use."""
+
+
+def _arguments(config: Config, drop: tuple[str, ...] = (), **renamed: str) -> dict:
+    fields = [f for f in type(config).model_fields if f not in ("name", "description", *drop)]
+    return {renamed.get(field, field): getattr(config, field) for field in fields}

@@ -1,0 +1,67 @@
+"""Names for the types that the whole library passes around."""
+
+from typing import Any, NotRequired, Protocol, TypedDict
+
+import jax
+from flax import nnx
+from jax.typing import ArrayLike as ArrayLike
+from jax.typing import DTypeLike as DTypeLike
+
+Precision = jax.lax.Precision | str | None
+Rngs = nnx.Rngs | None
+
+
+class Outputs(TypedDict):
+    """What a forward pass returns: B examples, latents z, reconstructions in the data's shape."""
+
+    reconstructed: jax.Array
+    reconstruction: jax.Array
+    """The same array as `reconstructed`."""
+    logits: jax.Array
+    """The decoder's output before its activation."""
+    mean: jax.Array
+    log_var: jax.Array
+    logvar: jax.Array
+    """The same array as `log_var`."""
+    z: jax.Array
+
+
+class VQOutputs(Outputs):
+    """What a VQ-VAE's forward pass returns besides."""
+
+    z_e: jax.Array
+    quantized: jax.Array
+    commitment_loss: jax.Array
+    codebook_loss: jax.Array
+    encoding_indices: jax.Array
+    perplexity: jax.Array
+
+
+class Losses(TypedDict):
+    """What `loss_fn` returns: scalars in nats per example, means over the batch."""
+
+    reconstruction_loss: jax.Array
+    recon_loss: jax.Array
+    """The same number as `reconstruction_loss`."""
+    kl_loss: jax.Array
+    total_loss: jax.Array
+    loss: jax.Array
+    """The same number as `total_loss`."""
+    elbo: jax.Array
+    """-(reconstruction_loss + kl_loss): no weight, no free bits."""
+    beta: NotRequired[jax.Array]
+    kl_per_dimension: NotRequired[jax.Array]
+    statistics: NotRequired[Any]
+    """What `update_statistics` folds into the state that gradients do not train."""
+
+
+LOSS_ALIASES = ("recon_loss", "total_loss")
+"""Keys of `Losses` that repeat another one."""
+
+
+class Network(Protocol):
+    """An encoder or a decoder of one's own: any callable module."""
+
+    def __call__(self, x: jax.Array, /) -> Any:
+        """Map a batch."""
+        ...

@@ -1,0 +1,546 @@
+"""The variational autoencoder: its independent pieces, put together once."""
+
+from collections.abc import Callable
+from typing import Any, TypedDict, Unpack, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.typing import ArrayLike
+
+from workshop.generative_models.core import checks
+from workshop.generative_models.core.base import (
+    GenerativeModel,
+    accepts_config,
+    call,
+    check_finite,
+    is_concrete,
+    sample_key,
+    set_numerics,
+)
+from workshop.generative_models.core.configuration import AutoencoderConfig, Scale, VAEConfig
+from workshop.generative_models.core.gaussian import kl_to_standard_normal, reparameterize
+from workshop.generative_models.core.likelihoods import Bernoulli, create_likelihood
+from workshop.generative_models.core.typing import DTypeLike, Losses, Outputs, Precision
+from workshop.generative_models.models.vae.decoders import create_decoder
+from workshop.generative_models.models.vae.encoders import create_encoder
+
+
+class Options(TypedDict, total=False):
+    """Keyword arguments that every model of this family takes."""
+
+    scale: Scale
+    """Scale of a gaussian or laplace likelihood: a number, "learned", or "optimal"."""
+    free_bits: float
+    """Nats that each latent may use before its KL is penalised."""
+    precision: Precision
+    """Precision of the matrix products of every layer."""
+    dtype: DTypeLike | None
+    """Type that every layer computes in; parameters and losses stay float32."""
+
+
+class VAE(GenerativeModel):
+    r"""A variational autoencoder.
+
+    The loss is minus the evidence lower bound, in nats per example,
+
+        L = -E_q(z|x)[log p(x|z)] + β KL(q(z|x) ‖ p(z)),
+
+    log p(x|z) summed over features, the KL over latents, and both averaged over the batch.
+
+    Variants change one piece: how latents come about (`latents`), the KL's weight
+    (`kl_coefficient`), or what the terms add up to (`objective`).
+
+    Args:
+        encoder: module x -> (mean, log_var), or a dict with the keys "mean" and "log_var"; or a
+            `VAEConfig` in place of encoder, decoder and latent_dim.
+        decoder: module z -> the unsquashed parameters of p(x|z), in the shape of x.
+        latent_dim: size of z.
+        rngs: for sampling, when a method is given none.
+        kl_weight: β.
+        likelihood: log p(x|z) by name: "mse" (sum of squares), "bce" (from logits), "gaussian",
+            "laplace", "continuous_bernoulli".
+        options: `scale`, `free_bits`, `precision`, `dtype`; see `Options`.
+
+    References:
+        Kingma & Welling, Auto-Encoding Variational Bayes, ICLR 2014; Rezende, Mohamed & Wierstra,
+        Stochastic Backpropagation, ICML 2014.
+
+    Example:
+        >>> from workshop.generative_models.models.vae.encoders import MLPEncoder
+        >>> from workshop.generative_models.models.vae.decoders import MLPDecoder
+        >>> rngs = nnx.Rngs(0)
+        >>> vae = VAE(MLPEncoder([32], 4, "relu", (16,), rngs=rngs),
+        ...           MLPDecoder([32], (16,), 4, rngs=rngs), 4, rngs=rngs)
+        >>> x = jnp.ones((8, 16))
+        >>> losses = vae.loss_fn(x=x, outputs=vae(x))
+        >>> bool(losses["total_loss"] == losses["reconstruction_loss"] + losses["kl_loss"])
+        True
+    """
+
+    config_class: type[AutoencoderConfig] = VAEConfig
+
+    @classmethod
+    def explicit_arguments(cls, config: AutoencoderConfig, rngs: nnx.Rngs | None) -> dict[str, Any]:
+        """Return the constructor's arguments that a configuration stands for."""
+        if rngs is None:
+            raise ValueError(
+                f"{cls.__name__}(config, rngs=None): pass rngs for the initial weights"
+            )
+        return config.arguments() | {
+            "encoder": create_encoder(config.encoder, config.encoder_type, rngs=rngs),
+            "decoder": create_decoder(config.decoder, config.encoder_type, rngs=rngs),
+        }
+
+    @accepts_config
+    def __init__(
+        self,
+        encoder: nnx.Module,
+        decoder: nnx.Module,
+        latent_dim: int,
+        *,
+        rngs: nnx.Rngs | None,
+        kl_weight: float = 1.0,
+        likelihood: str = "mse",
+        **options: Unpack[Options],
+    ):
+        self.config: AutoencoderConfig | None = None
+        self.latent_dim = checks.positive_int("latent_dim", latent_dim)
+        for name, network in (("encoder", encoder), ("decoder", decoder)):
+            size = getattr(network, "latent_dim", None) or latent_dim
+            if size != latent_dim and not getattr(network, "spatial", False):
+                raise ValueError(f"{name}.latent_dim={size} and latent_dim={latent_dim} must agree")
+        self.kl_weight = checks.at_least("kl_weight", kl_weight, 0.0)
+        self.free_bits = checks.at_least("free_bits", options.get("free_bits", 0.0), 0.0)
+        self.precision = options.get("precision")
+        self.dtype = options.get("dtype")
+        self.encoder = encoder
+        self.decoder = decoder
+        self.likelihood = create_likelihood(
+            likelihood,
+            scale=options.get("scale", 1.0),
+            link=getattr(decoder, "output_activation", lambda x: x),
+        )
+        self.rngs = nnx.data(rngs)
+        set_numerics(self, dtype=self.dtype, precision=self.precision)
+
+    # From data to latents and back.
+
+    def encode(
+        self, x: jax.Array, *, rngs: nnx.Rngs | None = None, **condition: Any
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return mean and log-variance of q(z|x), each (batch, latent_dim).
+
+        Args:
+            x: (batch, *event), or one example of shape event; bytes (uint8) are scaled by 1/255.
+            rngs: passed to an encoder that is random.
+            condition: what a conditional model adds.
+
+        Raises:
+            ValueError: if x does not fit the model, or the encoder's output has another format.
+        """
+        x, single = self._batched("x", x)
+        output = call(self.encoder, x, rngs=rngs, **condition)
+        if isinstance(output, dict) and {"mean", "log_var"} <= output.keys():
+            output = (output["mean"], output["log_var"])
+        if not (isinstance(output, tuple) and len(output) == 2):
+            found = sorted(output) if isinstance(output, dict) else type(output).__name__
+            raise ValueError(
+                "invalid encoder output format: expected a tuple (mean, log_var) or a dict with "
+                f"the keys 'mean' and 'log_var', got {found}"
+            )
+        mean, log_var = (jnp.asarray(a, jnp.float32) for a in output)
+        return (mean[0], log_var[0]) if single else (mean, log_var)
+
+    def reparameterize(
+        self, mean: jax.Array, log_var: jax.Array, *, rngs: nnx.Rngs | None = None
+    ) -> jax.Array:
+        """Sample z = μ + σ ⊙ ε, ε ~ N(0, I); log-variance is clipped to [-20, 20].
+
+        Args:
+            mean: (batch, latent_dim).
+            log_var: (batch, latent_dim).
+            rngs: source of ε; the model's own if None.
+        """
+        return reparameterize(mean, log_var, sample_key(rngs, self.rngs))
+
+    def latents(
+        self,
+        mean: jax.Array,
+        log_var: jax.Array,
+        *,
+        deterministic: bool = False,
+        rngs: nnx.Rngs | None = None,
+    ) -> dict[str, jax.Array]:
+        """Return {"z": what the decoder reads} and whatever else the forward pass shall report.
+
+        The latent rule, an override point: here a Gaussian sample, or its mean when deterministic.
+        """
+        z = mean if deterministic else self.reparameterize(mean, log_var, rngs=rngs)
+        return {"z": z}
+
+    def _decoder_output(
+        self, z: jax.Array, rngs: nnx.Rngs | None, condition: dict[str, Any]
+    ) -> jax.Array:
+        """Return the decoder's output (batch, *event), before its activation, in float32."""
+        output = call(self.decoder, z, rngs=rngs, **condition)
+        if not isinstance(output, jax.Array):
+            raise ValueError(
+                "invalid decoder output format: expected an array (batch, *event), got "
+                f"{type(output).__name__}"
+            )
+        return output.astype(jnp.float32)
+
+    def decode(self, z: jax.Array, *, rngs: nnx.Rngs | None = None, **condition: Any) -> jax.Array:
+        """Return reconstructions E[x|z], (batch, *event).
+
+        Args:
+            z: (batch, latent_dim), or (latent_dim,) of one example.
+            rngs: passed to a decoder that is random.
+            condition: what a conditional model adds.
+        """
+        z = jnp.asarray(z)
+        single = z.shape == self.latent_shape
+        output = self._decoder_output(z[None] if single else z, rngs, condition)
+        reconstructed = self.likelihood.mean(output)
+        return reconstructed[0] if single else reconstructed
+
+    def __call__(
+        self, x: jax.Array, *, rngs: nnx.Rngs | None = None, **condition: Any
+    ) -> dict[str, Any]:
+        """Encode, sample, decode.
+
+        Args:
+            x: (batch, *event), or one example.
+            rngs: source of the sample's noise; the model's own if None.
+            condition: what a conditional model adds.
+
+        Returns:
+            The keys of `Outputs`: reconstructed (reconstruction), logits, mean, log_var (logvar),
+            z.
+        """
+        x, single = self._batched("x", x)
+        mean, log_var = self.encode(x, rngs=rngs, **condition)
+        latents = self.latents(mean, log_var, rngs=rngs)
+        logits = self._decoder_output(latents["z"], rngs, condition)
+        reconstructed = self.likelihood.mean(logits)
+        outputs: Outputs = {
+            "reconstructed": reconstructed,
+            "reconstruction": reconstructed,
+            "mean": mean,
+            "log_var": log_var,
+            "logvar": log_var,
+            "z": latents.pop("z"),
+            "logits": logits,
+        }
+        if single:
+            return {k: a[0] if a.ndim else a for k, a in {**outputs, **latents}.items()}
+        return {**outputs, **latents}
+
+    # The loss.
+
+    def loss_fn(
+        self,
+        params: Any = None,
+        batch: Any = None,
+        rng: jax.Array | None = None,
+        x: jax.Array | None = None,
+        outputs: dict[str, jax.Array] | None = None,
+        beta: float | None = None,
+        reconstruction_loss_fn: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, jax.Array]:
+        """Return the losses of a batch, in nats per example.
+
+        `loss_fn(params, batch, rng)` is a pure function of its arguments.
+
+        Args:
+            params: parameters to use in place of the model's own: `nnx.state(model, nnx.Param)`, or
+                its pure dict.
+            batch: an array x, or a dict with the key "x" (and "y" for a conditional model).
+            rng: random key of the forward pass; the model's own streams if None.
+            x: data, if there is no batch.
+            outputs: what `model(x)` returned; run here if None.
+            beta: weight of the KL in place of the model's own.
+            reconstruction_loss_fn: `f(predictions, targets)` in place of the likelihood, giving a
+                scalar, a value per example, or an array that is summed over features.
+            kwargs: `step`, the training step, for what changes with it (None is after every
+                warm-up);
+                `kl_per_dimension=True` for the KL of each latent; anything else is not read.
+
+        Returns:
+            The keys of `Losses`: reconstruction_loss (recon_loss), kl_loss, total_loss (loss),
+            elbo, beta.
+        """
+        if params is not None:
+            return self.with_params(params).loss_fn(
+                None, batch, rng, x, outputs, beta, reconstruction_loss_fn, **kwargs
+            )
+        x, condition = self._read_batch(batch, x, kwargs)
+        x, single = self._batched("x", x)
+        if outputs is None:
+            outputs = self(x, rngs=None if rng is None else nnx.Rngs(rng), **condition)
+        elif single:
+            outputs = {k: a[None] if a.ndim else a for k, a in outputs.items()}
+        if reconstruction_loss_fn is None:
+            reconstruction = -self.log_likelihood(x, outputs)
+        else:
+            reconstruction = reconstruction_loss_fn(outputs["reconstructed"], x)
+            reconstruction = reconstruction.reshape(*reconstruction.shape[:1], -1).sum(-1)
+        losses = self.objective(jnp.mean(reconstruction), outputs, beta, kwargs.get("step"))
+        if kwargs.get("kl_per_dimension"):
+            losses["kl_per_dimension"] = self.kl_per_dimension(outputs)
+        return cast(dict[str, jax.Array], losses)
+
+    def objective(
+        self,
+        reconstruction_loss: jax.Array,
+        outputs: dict[str, jax.Array],
+        beta: ArrayLike | None,
+        step: ArrayLike | None,
+    ) -> Losses:
+        """Add the terms up to the losses; the override point of other objectives.
+
+        Free bits replace each latent's KL by max(KL, λ) in the total (Kingma et al. 2016).
+        """
+        kl_dims = self.kl_per_dimension(outputs)
+        kl = kl_dims.sum()
+        penalised = jnp.maximum(kl_dims, self.free_bits).sum() if self.free_bits else kl
+        weight = jnp.asarray(self.kl_coefficient(step) if beta is None else beta, jnp.float32)
+        return self.losses(
+            reconstruction_loss, kl, reconstruction_loss + weight * penalised, beta=weight
+        )
+
+    @staticmethod
+    def losses(
+        reconstruction: jax.Array, kl: jax.Array, total: jax.Array, **more: jax.Array
+    ) -> Losses:
+        """Return the losses under all the reference's keys."""
+        named = {
+            "reconstruction_loss": reconstruction,
+            "recon_loss": reconstruction,
+            "kl_loss": kl,
+            "total_loss": total,
+            "loss": total,
+            "elbo": -(reconstruction + kl),
+        }
+        return cast(Losses, {**named, **more})
+
+    def kl_coefficient(self, step: ArrayLike | None) -> ArrayLike:  # noqa: ARG002 - for subclasses
+        """Return the weight of the KL at a training step; None is after any warm-up."""
+        return self.kl_weight
+
+    def kl_per_dimension(self, outputs: dict[str, jax.Array]) -> jax.Array:
+        """Return the batch's mean KL of each latent, (latent_dim,), in nats."""
+        kl = kl_to_standard_normal(outputs["mean"], outputs["log_var"])
+        return kl.astype(jnp.float32).mean(0)
+
+    def log_likelihood(self, x: jax.Array, outputs: dict[str, jax.Array]) -> jax.Array:
+        """Return log p(x|z) of each example, (batch,), in nats."""
+        parameter = outputs.get(self.likelihood.parameter)
+        if parameter is None and isinstance(self.likelihood, Bernoulli):
+            parameter = self.likelihood.logits(outputs["reconstructed"])
+        assert parameter is not None
+        if parameter.shape != x.shape:
+            raise ValueError(
+                f"outputs have shape {parameter.shape} and x has shape {x.shape}: they must agree"
+            )
+        self.check_data(x)
+        return self.likelihood.log_prob(parameter, x)
+
+    # What a trained model is used for.
+
+    def sample(
+        self,
+        n_samples: int = 1,
+        *,
+        temperature: float = 1.0,
+        rngs: nnx.Rngs | None = None,
+        **condition: Any,
+    ) -> jax.Array:
+        """Sample z from the prior N(0, temperature² I) and decode it: (n_samples, *event).
+
+        Args:
+            n_samples: a Python int; static under `jax.jit` and `nnx.jit`.
+            temperature: factor on the prior's standard deviation.
+            rngs: source of the samples; the model's own if None.
+            condition: what a conditional model adds.
+        """
+        n_samples = checks.positive_int("n_samples", n_samples)
+        noise = jax.random.normal(sample_key(rngs, self.rngs), (n_samples, self.latent_dim))
+        return self.decode(temperature * noise, rngs=rngs, **condition)
+
+    def generate(
+        self,
+        n_samples: int = 1,
+        *,
+        temperature: float = 1.0,
+        rngs: nnx.Rngs | None = None,
+        **kwargs: Any,  # noqa: ARG002 - the reference's signature: unused, for compatibility
+    ) -> jax.Array:
+        """Do what `sample` does, under the name of the GenerativeModel interface."""
+        return self.sample(n_samples, temperature=temperature, rngs=rngs)
+
+    def reconstruct(
+        self,
+        x: jax.Array,
+        *,
+        deterministic: bool = False,
+        rngs: nnx.Rngs | None = None,
+        **condition: Any,
+    ) -> jax.Array:
+        """Return x encoded and decoded again, (batch, *event).
+
+        Args:
+            x: (batch, *event), or one example.
+            deterministic: decode the mean of q(z|x) instead of a sample.
+            rngs: source of the sample; the model's own if None.
+            condition: what a conditional model adds.
+        """
+        x, single = self._batched("x", x)
+        mean, log_var = self.encode(x, rngs=rngs, **condition)
+        latents = self.latents(mean, log_var, deterministic=deterministic, rngs=rngs)
+        reconstructed = self.decode(latents["z"], rngs=rngs, **condition)
+        return reconstructed[0] if single else reconstructed
+
+    def interpolate(
+        self,
+        x1: jax.Array,
+        x2: jax.Array,
+        steps: int = 10,
+        *,
+        rngs: nnx.Rngs | None = None,
+        **condition: Any,
+    ) -> jax.Array:
+        """Decode the line between the means of two examples: (steps, *event).
+
+        Args:
+            x1: the first example, of shape event or (1, *event).
+            x2: the last example.
+            steps: number of points, both ends included; a Python int, static under jit.
+            rngs: passed to networks that are random.
+            condition: what a conditional model adds.
+        """
+        if checks.positive_int("steps", steps) < 2:
+            raise ValueError(f"interpolate(steps={steps}): expected at least 2, the two ends")
+        start, end = (
+            self.encode(self._one_example(name, x), rngs=rngs, **condition)[0]
+            for name, x in (("x1", x1), ("x2", x2))
+        )
+        weight = jnp.linspace(0.0, 1.0, steps).reshape(-1, *(1,) * (start.ndim - 1))
+        return self._decode_path((1 - weight) * start + weight * end, rngs, condition)
+
+    def latent_traversal(
+        self,
+        x: jax.Array,
+        dim: int,
+        range_vals: tuple[float, float] = (-3.0, 3.0),
+        steps: int = 10,
+        *,
+        rngs: nnx.Rngs | None = None,
+        **condition: Any,
+    ) -> jax.Array:
+        """Decode an example's mean with one latent set to evenly spaced values: (steps, *event).
+
+        Args:
+            x: one example, of shape event or (1, *event).
+            dim: the latent, 0 <= dim < latent_dim.
+            range_vals: first and last value.
+            steps: number of values, both ends included; a Python int, static under jit.
+            rngs: passed to networks that are random.
+            condition: what a conditional model adds.
+
+        Raises:
+            ValueError: if dim is out of range.
+        """
+        mean, _ = self.encode(self._one_example("x", x), rngs=rngs, **condition)
+        if not 0 <= dim < mean.shape[-1]:
+            raise ValueError(
+                f"latent_traversal(dim={dim}): expected 0 <= dim < {mean.shape[-1]} (latent_dim)"
+            )
+        steps = checks.positive_int("steps", steps)
+        values = jnp.linspace(*range_vals, steps).reshape(-1, *(1,) * (mean.ndim - 2))
+        path = jnp.repeat(mean, steps, axis=0).at[..., dim].set(values)
+        return self._decode_path(path, rngs, condition)
+
+    def _decode_path(
+        self, means: jax.Array, rngs: nnx.Rngs | None, condition: dict[str, Any]
+    ) -> jax.Array:
+        latents = self.latents(means, jnp.zeros_like(means), deterministic=True, rngs=rngs)
+        return self.decode(latents["z"], rngs=rngs, **condition)
+
+    # What fits the model.
+
+    @property
+    def event_shape(self) -> tuple[int, ...] | None:
+        """Shape of one example, or None when neither network of one's own tells it."""
+        shape = getattr(self.decoder, "output_shape", None)
+        return shape or getattr(self.encoder, "input_dim", None)
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of the latents of one example: (latent_dim,), or a map's."""
+        return getattr(self.decoder, "latent_shape", (self.latent_dim,))
+
+    def _read_batch(
+        self,
+        batch: Any,
+        x: Any,
+        kwargs: dict[str, Any],  # noqa: ARG002 - for conditional models
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return the data of `loss_fn`'s arguments, and the condition that the networks read."""
+        if isinstance(batch, dict):
+            if "x" not in batch:
+                raise ValueError(f"batch has the keys {sorted(batch)}: expected 'x'")
+            batch = batch["x"]
+        x = batch if x is None else x
+        if x is None:
+            raise ValueError("loss_fn needs data: pass batch, or x")
+        return x, {}
+
+    def _batched(self, name: str, x: Any) -> tuple[jax.Array, bool]:
+        """Return x as a float batch, and whether it was a single example, told by its shape."""
+        x = jnp.asarray(x)
+        if x.dtype == jnp.uint8:
+            x = x.astype(jnp.float32) / 255
+        elif not jnp.issubdtype(x.dtype, jnp.floating):
+            x = x.astype(jnp.float32)
+        event = self.event_shape
+        if event is None or x.shape[1:] == event:
+            return x, False
+        if x.shape == event:
+            return x[None], True
+        raise ValueError(
+            f"{name} has shape {x.shape}: expected (batch, {', '.join(map(str, event))}), or one "
+            f"example {event}"
+        )
+
+    def _one_example(self, name: str, x: Any) -> jax.Array:
+        if self.event_shape is None:
+            raise ValueError(
+                f"cannot tell whether {name} is one example: give the decoder an attribute "
+                "output_shape, the shape of one example"
+            )
+        x, _ = self._batched(name, x)
+        if x.shape[0] != 1:
+            raise ValueError(f"{name} has {x.shape[0]} examples: expected one, such as {name}[0]")
+        return x
+
+    def check_data(self, x: Any, y: Any = None) -> None:  # noqa: ARG002 - for conditional models
+        """Raise a ValueError if concrete data cannot be trained on: shape, NaN, or out of range."""
+        if not is_concrete(x):
+            return
+        if self.event_shape not in (None, np.shape(x)[1:]):
+            self._batched("x", np.asarray(x)[:1])
+        if np.asarray(x).dtype == np.uint8:
+            return
+        check_finite("x", x)
+        values = np.asarray(x)
+        if self.likelihood.support == "unit" and values.size:
+            low, high = float(values.min()), float(values.max())
+            if low < 0 or high > 1:
+                raise ValueError(
+                    f"x lies in [{low:g}, {high:g}]: this likelihood describes data in [0, 1]; "
+                    "scale the data, or use likelihood='gaussian'"
+                )

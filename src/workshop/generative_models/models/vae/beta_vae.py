@@ -1,0 +1,183 @@
+"""β-VAE: a weight on the KL that may warm up, and a capacity that may grow."""
+
+from collections.abc import Callable
+from typing import Any, Unpack
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import ArrayLike
+
+from workshop.generative_models.core import checks
+from workshop.generative_models.core.base import accepts_config
+from workshop.generative_models.core.configuration import BetaVAEConfig, BetaVAEWithCapacityConfig
+from workshop.generative_models.core.schedules import linear_ramp
+from workshop.generative_models.core.typing import Losses
+from workshop.generative_models.models.vae.base import VAE, Options
+
+
+class BetaVAE(VAE):
+    """A VAE whose KL weighs β(t) = min(β, β · t / T) at training step t.
+
+    Args:
+        encoder: module x -> (mean, log_var), or a `BetaVAEConfig`.
+        decoder: module z -> unsquashed output.
+        latent_dim: size of z.
+        beta_default: β.
+        beta_warmup_steps: T; 0 is no warm-up. Without a step the loss is the one after it.
+        reconstruction_loss_type: "mse" or "bce", or another likelihood by name.
+        rngs: for sampling, when a method is given none.
+        options: see `VAE`.
+
+    References:
+        Higgins et al., β-VAE: Learning Basic Visual Concepts with a Constrained Variational
+        Framework, ICLR 2017.
+    """
+
+    config_class = BetaVAEConfig
+
+    @accepts_config
+    def __init__(
+        self,
+        encoder: nnx.Module,
+        decoder: nnx.Module,
+        latent_dim: int,
+        beta_default: float = 1.0,
+        beta_warmup_steps: int = 0,
+        reconstruction_loss_type: str = "mse",
+        *,
+        rngs: nnx.Rngs,
+        **options: Unpack[Options],
+    ):
+        super().__init__(
+            encoder,
+            decoder,
+            latent_dim,
+            rngs=rngs,
+            kl_weight=checks.at_least("beta_default", beta_default, 0.0),
+            likelihood=reconstruction_loss_type,
+            **options,
+        )
+        self.beta_default = beta_default
+        self.beta_warmup_steps = int(checks.at_least("beta_warmup_steps", beta_warmup_steps, 0))
+        self.reconstruction_loss_type = reconstruction_loss_type
+
+    def kl_coefficient(self, step: ArrayLike | None) -> ArrayLike:
+        """Return β at a training step."""
+        return linear_ramp(self.beta_default, self.beta_warmup_steps, step)
+
+
+class BetaVAEWithCapacity(BetaVAE):
+    """A β-VAE whose KL is drawn to a capacity C(t) = min(C_max, C_max · t / T) that grows.
+
+        L = -E_q(z|x)[log p(x|z)] + γ |KL(q(z|x) ‖ p(z)) - C(t)|
+
+    Args:
+        encoder: module x -> (mean, log_var), or a `BetaVAEWithCapacityConfig`.
+        decoder: module z -> unsquashed output.
+        latent_dim: size of z.
+        beta_default: β, used while capacity control is off.
+        beta_warmup_steps: steps of β's warm-up.
+        reconstruction_loss_type: "mse" or "bce", or another likelihood by name.
+        use_capacity_control: False is exactly `BetaVAE`.
+        capacity_max: C_max, in nats.
+        capacity_num_iter: T.
+        gamma: γ.
+        rngs: for sampling, when a method is given none.
+        options: see `VAE`.
+
+    References:
+        Burgess et al., Understanding disentangling in β-VAE, 2018.
+    """
+
+    config_class = BetaVAEWithCapacityConfig
+
+    @accepts_config
+    def __init__(
+        self,
+        encoder: nnx.Module,
+        decoder: nnx.Module,
+        latent_dim: int,
+        beta_default: float = 1.0,
+        beta_warmup_steps: int = 0,
+        reconstruction_loss_type: str = "mse",
+        use_capacity_control: bool = False,
+        capacity_max: float = 25.0,
+        capacity_num_iter: int = 25000,
+        gamma: float = 1000.0,
+        *,
+        rngs: nnx.Rngs,
+        **options: Unpack[Options],
+    ):
+        super().__init__(
+            encoder,
+            decoder,
+            latent_dim,
+            beta_default,
+            beta_warmup_steps,
+            reconstruction_loss_type,
+            rngs=rngs,
+            **options,
+        )
+        self.use_capacity_control = use_capacity_control
+        self.capacity_max = checks.at_least("capacity_max", capacity_max, 0.0)
+        self.capacity_num_iter = checks.positive_int("capacity_num_iter", capacity_num_iter)
+        self.gamma = checks.at_least("gamma", gamma, 0.0)
+
+    def loss_fn(
+        self,
+        params: Any = None,
+        batch: Any = None,
+        rng: jax.Array | None = None,
+        x: jax.Array | None = None,
+        outputs: dict[str, jax.Array] | None = None,
+        beta: float | None = None,
+        reconstruction_loss_fn: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
+        step: ArrayLike | None = 0,
+        **kwargs: Any,
+    ) -> dict[str, jax.Array]:
+        """Return the losses of a batch; see `VAE.loss_fn`.
+
+        Args:
+            params: parameters to use in place of the model's own.
+            batch: an array x, or a dict with the key "x".
+            rng: random key of the forward pass.
+            x: data, if there is no batch.
+            outputs: what `model(x)` returned.
+            beta: weight of the KL in place of the model's own; not read under capacity control.
+            reconstruction_loss_fn: in place of the likelihood.
+            step: the training step, traced or not; the reference's default is the first one. None
+                is after every warm-up, as at evaluation.
+            kwargs: as in `VAE.loss_fn`.
+
+        Returns:
+            The keys of `Losses`, and under capacity control current_capacity, capacity_loss
+            (γ |KL - C|) and kl_capacity_diff (KL - C).
+        """
+        return super().loss_fn(
+            params, batch, rng, x, outputs, beta, reconstruction_loss_fn, step=step, **kwargs
+        )
+
+    def objective(
+        self,
+        reconstruction_loss: jax.Array,
+        outputs: dict[str, jax.Array],
+        beta: ArrayLike | None,
+        step: ArrayLike | None,
+    ) -> Losses:
+        """Replace the weighted KL by its distance from the capacity, if that is controlled."""
+        losses = super().objective(reconstruction_loss, outputs, beta, step)
+        if not self.use_capacity_control:
+            return losses
+        capacity = linear_ramp(self.capacity_max, self.capacity_num_iter, step)
+        difference = losses["kl_loss"] - capacity
+        capacity_loss = self.gamma * jnp.abs(difference)
+        return self.losses(
+            reconstruction_loss,
+            losses["kl_loss"],
+            reconstruction_loss + capacity_loss,
+            beta=losses["beta"],  # type: ignore[typeddict-item]
+            current_capacity=capacity,
+            capacity_loss=capacity_loss,
+            kl_capacity_diff=difference,
+        )

@@ -1,0 +1,188 @@
+"""Conditional VAE: a class that encoder and decoder both read."""
+
+import inspect
+from typing import Any, Unpack
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from workshop.generative_models.core import checks
+from workshop.generative_models.core.base import accepts_config, is_concrete, sample_key
+from workshop.generative_models.core.configuration import ConditionalVAEConfig
+from workshop.generative_models.models.vae.base import VAE, Options
+from workshop.generative_models.models.vae.conditioning import one_hot
+from workshop.generative_models.models.vae.decoders import ConditionalDecoder
+from workshop.generative_models.models.vae.encoders import ConditionalEncoder
+
+
+class ConditionalVAE(VAE):
+    """A VAE of x given a class y: q(z|x, y) and p(x|z, y).
+
+    Labels y are integers (batch,), one integer for all, or one-hot rows (batch, condition_dim).
+    Without y the
+    networks read zeros where the class would stand, which means "no class said"; `sample` without
+    y draws the class of each sample evenly.
+
+    Args:
+        encoder: a `ConditionalEncoder`, a module of one's own that takes `condition=`, or any other
+            encoder, which is then wrapped; or a `ConditionalVAEConfig`.
+        decoder: likewise.
+        latent_dim: size of z.
+        condition_dim: number of classes.
+        condition_type: "concat" appends the class to what the networks read, "add" adds a learned
+            map of it.
+        rngs: for wrapping, and for sampling when a method is given none.
+        embed_dim: size of a learned embedding of the class, for networks wrapped here.
+        kl_weight: weight of the KL.
+        likelihood: log p(x|z, y) by name; see `VAE`.
+        options: see `VAE`.
+
+    References:
+        Sohn, Lee & Yan, Learning Structured Output Representation using Deep Conditional Generative
+        Models, NeurIPS 2015.
+    """
+
+    config_class = ConditionalVAEConfig
+
+    @accepts_config
+    def __init__(
+        self,
+        encoder: nnx.Module,
+        decoder: nnx.Module,
+        latent_dim: int,
+        condition_dim: int = 10,
+        condition_type: str = "concat",
+        *,
+        rngs: nnx.Rngs | None = None,
+        embed_dim: int | None = None,
+        kl_weight: float = 1.0,
+        likelihood: str = "mse",
+        **options: Unpack[Options],
+    ):
+        self.condition_dim = checks.positive_int("condition_dim", condition_dim)
+        self.condition_type = checks.one_of("condition_type", condition_type, ("concat", "add"))
+        self.embed_dim = embed_dim
+        super().__init__(
+            self._conditional("encoder", encoder, ConditionalEncoder, rngs),
+            self._conditional("decoder", decoder, ConditionalDecoder, rngs),
+            latent_dim,
+            rngs=rngs,
+            kl_weight=kl_weight,
+            likelihood=likelihood,
+            **options,
+        )
+
+    def _conditional(
+        self, name: str, network: nnx.Module, wrapper: type[Any], rngs: nnx.Rngs | None
+    ) -> nnx.Module:
+        """Return the network if it reads a condition already, else wrapped."""
+        if isinstance(network, wrapper):
+            mine = {"num_classes": self.condition_dim, "condition_type": self.condition_type}
+            mine |= {} if self.embed_dim is None else {"embed_dim": self.embed_dim}
+            for field, expected in mine.items():
+                if getattr(network, field) != expected:
+                    raise ValueError(
+                        f"{name}.{field}={getattr(network, field)!r} and the model's {expected!r} "
+                        "must agree"
+                    )
+            return network
+        if "condition" in inspect.signature(network).parameters:  # type: ignore[arg-type]
+            return network
+        if rngs is None:
+            raise ValueError(
+                f"{name} is not conditional and rngs=None: pass rngs, or a {wrapper.__name__}"
+            )
+        return wrapper(
+            network,
+            self.condition_dim,
+            self.embed_dim,
+            condition_type=self.condition_type,
+            rngs=rngs,
+        )
+
+    def encode(  # type: ignore[override]
+        self, x: jax.Array, y: Any = None, *, rngs: nnx.Rngs | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return mean and log-variance of q(z|x, y); see `VAE.encode`.
+
+        Args:
+            x: (batch, *event), or one example.
+            y: labels, or None for no class.
+            rngs: passed to an encoder that is random.
+        """
+        return super().encode(x, rngs=rngs, condition=y)
+
+    def _decoder_output(
+        self, z: jax.Array, rngs: nnx.Rngs | None, condition: dict[str, Any]
+    ) -> jax.Array:
+        return super()._decoder_output(z, rngs, {"condition": condition.get("y")})
+
+    def decode(  # type: ignore[override]
+        self, z: jax.Array, y: Any = None, *, rngs: nnx.Rngs | None = None
+    ) -> jax.Array:
+        """Return reconstructions E[x|z, y]; see `VAE.decode`.
+
+        Args:
+            z: (batch, latent_dim), or (latent_dim,) of one example.
+            y: labels, or None for no class.
+            rngs: passed to a decoder that is random.
+        """
+        return super().decode(z, rngs=rngs, y=y)
+
+    def __call__(  # type: ignore[override]
+        self, x: jax.Array, y: Any = None, *, rngs: nnx.Rngs | None = None
+    ) -> dict[str, Any]:
+        """Encode, sample, decode, all given y; see `VAE.__call__`."""
+        return super().__call__(x, rngs=rngs, y=y)
+
+    def sample(
+        self,
+        n_samples: int = 1,
+        *,
+        temperature: float = 1.0,
+        y: Any = None,
+        rngs: nnx.Rngs | None = None,
+        **kwargs: Any,  # noqa: ARG002 - the reference's signature: for compatibility
+    ) -> jax.Array:
+        """Sample from the prior and decode with a class: (n_samples, *event).
+
+        Args:
+            n_samples: a Python int; static under jit.
+            temperature: factor on the prior's standard deviation.
+            y: labels (n_samples,), one label for all, or one-hot rows; None draws them evenly.
+            rngs: source of the samples; the model's own if None.
+            kwargs: not read.
+        """
+        n_samples = checks.positive_int("n_samples", n_samples)
+        if y is None:
+            key = sample_key(rngs, self.rngs)
+            y = jax.random.randint(key, (n_samples,), 0, self.condition_dim)
+        y = one_hot(y, self.condition_dim, n_samples, name="y")
+        return super().sample(n_samples, temperature=temperature, rngs=rngs, y=y)
+
+    def generate(
+        self,
+        n_samples: int = 1,
+        *,
+        temperature: float = 1.0,
+        y: Any = None,
+        rngs: nnx.Rngs | None = None,
+        **kwargs: Any,  # noqa: ARG002 - the reference's signature: additional arguments
+    ) -> jax.Array:
+        """Do what `sample` does, under the name of the GenerativeModel interface."""
+        return self.sample(n_samples, temperature=temperature, y=y, rngs=rngs)
+
+    def _read_batch(self, batch: Any, x: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        y = kwargs.get("y")
+        if y is None and isinstance(batch, dict):
+            y = batch.get("y")
+        x, _ = super()._read_batch(batch, x, kwargs)
+        return x, {"y": y}
+
+    def check_data(self, x: Any, y: Any = None) -> None:
+        """Raise a ValueError if concrete data or labels cannot be trained on."""
+        super().check_data(x, y)
+        if y is not None and is_concrete(y):
+            one_hot(jnp.asarray(np.asarray(y)), self.condition_dim, len(x), name="y")

@@ -1,0 +1,98 @@
+"""Class labels as something that a network can read: one-hot or embedded, concatenated or added."""
+
+from math import prod
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from workshop.generative_models.core import checks
+from workshop.generative_models.core.base import is_concrete
+
+CONDITION_TYPES = ("concat", "add")
+
+
+def one_hot(condition: Any, num_classes: int, batch: int, name: str = "condition") -> jax.Array:
+    """Return labels as (batch, num_classes) one-hot rows.
+
+    Args:
+        condition: integers (batch,), one integer for all, or rows (batch, num_classes) or
+            (num_classes,) that are one-hot already, or a mixture of classes. None is all zeros: no
+            class is said.
+        num_classes: number of classes.
+        batch: number of rows expected.
+        name: the argument's name, for errors.
+    """
+    if condition is None:
+        return jnp.zeros((batch, num_classes), jnp.float32)
+    labels = jnp.asarray(condition)
+    if (
+        jnp.issubdtype(labels.dtype, jnp.integer)
+        and labels.ndim < 2
+        and labels.shape in ((), (batch,))
+    ):
+        if is_concrete(labels):
+            values = np.asarray(labels)
+            if values.size and not (values.min() >= 0 and values.max() < num_classes):
+                raise ValueError(
+                    f"{name} holds labels from {values.min()} to {values.max()}: expected "
+                    f"0 <= label < {num_classes}"
+                )
+        return jnp.broadcast_to(jax.nn.one_hot(labels, num_classes), (batch, num_classes))
+    if labels.shape in ((batch, num_classes), (num_classes,)):
+        return jnp.broadcast_to(labels.astype(jnp.float32), (batch, num_classes))
+    raise ValueError(
+        f"{name} has shape {labels.shape} and type {labels.dtype}: expected integer labels "
+        f"({batch},) or one-hot rows ({batch}, {num_classes})"
+    )
+
+
+class Condition(nnx.Module):
+    """Joins a class to what a network reads.
+
+    Args:
+        num_classes: number of classes.
+        embed_dim: size of a learned embedding of the class; None keeps it one-hot.
+        condition_type: "concat" appends it as features (channels of an image); "add" maps it
+            linearly to the shape of the input and adds it.
+        event_shape: shape of one input, needed by "add".
+        rngs: for the initial weights.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        embed_dim: int | None,
+        condition_type: str,
+        event_shape: tuple[int, ...] | None,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        self.num_classes = checks.positive_int("num_classes", num_classes)
+        self.embed_dim = embed_dim
+        self.condition_type = checks.one_of("condition_type", condition_type, CONDITION_TYPES)
+        size = num_classes
+        if embed_dim is not None:
+            size = checks.positive_int("embed_dim", embed_dim)
+            self.embedding = nnx.Linear(num_classes, size, use_bias=False, rngs=rngs)
+        self.extra_features = size if condition_type == "concat" else 0
+        if condition_type == "add":
+            if event_shape is None:
+                raise ValueError(
+                    "condition_type='add' needs to know the input's shape: give the network its "
+                    "input_dim"
+                )
+            self.projection = nnx.Linear(size, prod(event_shape), use_bias=False, rngs=rngs)
+
+    def __call__(self, x: jax.Array, condition: Any) -> jax.Array:
+        """Return x (batch, ...) with the condition joined to its last axis, or added."""
+        code = one_hot(condition, self.num_classes, x.shape[0])
+        if self.embed_dim is not None:
+            code = self.embedding(code)
+        if self.condition_type == "add":
+            return x + self.projection(code).reshape(x.shape).astype(x.dtype)
+        spread = code.reshape(code.shape[0], *(1,) * (x.ndim - 2), code.shape[-1])
+        spread = jnp.broadcast_to(spread, (*x.shape[:-1], code.shape[-1]))
+        return jnp.concatenate([x, spread.astype(x.dtype)], axis=-1)

@@ -1,0 +1,340 @@
+"""Encoders: data to the mean and log-variance of q(z|x)."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from workshop.generative_models.core import checks
+from workshop.generative_models.core.base import accepts_config, call, is_concrete
+from workshop.generative_models.core.configuration import (
+    EncoderConfig,
+    ModelConfiguration,
+    NetworkType,
+)
+from workshop.generative_models.core.layers import CNN, MLP, ResNet, activation_by_name, halvings
+from workshop.generative_models.core.typing import DTypeLike, Precision
+from workshop.generative_models.models.vae.conditioning import Condition
+
+
+class Encoder(nnx.Module):
+    """What every encoder shares: shapes, projections, and building at the first call.
+
+    Subclasses say in `_build_backbone` what lies between the input and the projections.
+
+    Args:
+        hidden_dims: widths or channels of the layers, in the order in which data flows.
+        latent_dim: size of z.
+        activation: activation between layers, by name.
+        input_dim: shape of one example. Without it the layers are built at the first eager call.
+        rngs: for the initial weights.
+        pooling: "flatten" keeps every pixel of the last map for the projections, "mean" their mean.
+        dtype: type to compute in; parameters stay float32.
+        precision: precision of matrix products.
+
+    Attributes:
+        mean_proj: the projection to μ.
+        logvar_proj: the projection to log σ², or None for an encoder of maps.
+    """
+
+    config_class = EncoderConfig
+    takes_images = False
+    spatial = False
+
+    @staticmethod
+    def explicit_arguments(config: EncoderConfig, rngs: nnx.Rngs | None) -> dict[str, Any]:  # noqa: ARG004
+        """Return the constructor's arguments that a configuration stands for."""
+        return config.arguments()
+
+    @accepts_config
+    def __init__(
+        self,
+        hidden_dims: Sequence[int],
+        latent_dim: int,
+        activation: str = "relu",
+        input_dim: Sequence[int] | int | None = None,
+        *,
+        rngs: nnx.Rngs,
+        pooling: str = "flatten",
+        dtype: DTypeLike | None = None,
+        precision: Precision = None,
+    ):
+        self.config: EncoderConfig | None = None
+        self.hidden_dims = checks.shape("hidden_dims", hidden_dims)
+        self.latent_dim = checks.positive_int("latent_dim", latent_dim)
+        activation_by_name(activation)
+        self.activation = activation
+        self.pooling = checks.one_of("pooling", pooling, ("flatten", "mean"))
+        if pooling == "mean" and not self.takes_images:
+            raise ValueError("pooling='mean' needs a convolutional encoder")
+        self.dtype, self.precision = dtype, precision
+        self.input_dim: tuple[int, ...] | None = None
+        self.pending_rngs: nnx.Rngs | None = nnx.data(rngs)
+        if input_dim is not None:
+            self.build(input_dim, rngs)
+
+    def build(self, input_dim: Sequence[int] | int, rngs: nnx.Rngs) -> None:
+        """Make the layers, anew if there were any, for examples of shape `input_dim`."""
+        make_shape = checks.image_shape if self.takes_images else checks.shape
+        self.input_dim = make_shape("input_dim", input_dim)
+        self.pending_rngs = None
+        numerics = {"dtype": self.dtype, "precision": self.precision}
+        self.backbone, features = self._build_backbone(rngs, numerics)
+        self._build_projections(features, rngs)
+
+    def _build_backbone(
+        self, rngs: nnx.Rngs, numerics: dict[str, Any]
+    ) -> tuple[nnx.Module, tuple[int, ...]]:
+        """Return the layers up to the projections, and the shape of what they give."""
+        raise NotImplementedError
+
+    def _build_projections(self, features: tuple[int, ...], rngs: nnx.Rngs) -> None:
+        self.feature_shape = features
+        size = features[-1] if self.spatial or self.pooling == "mean" else prod(features)
+        numerics: dict[str, Any] = {"dtype": self.dtype, "precision": self.precision}
+        self.mean_proj = nnx.Linear(size, self.latent_dim, rngs=rngs, **numerics)
+        self.logvar_proj = nnx.data(
+            None if self.spatial else nnx.Linear(size, self.latent_dim, rngs=rngs, **numerics)
+        )
+
+    def as_map(self, channels: int, rngs: nnx.Rngs) -> Self:
+        """Return a copy that gives a map (batch, H', W', channels) instead of a vector."""
+        encoder = nnx.clone(self)
+        encoder.spatial, encoder.latent_dim = True, channels
+        if self.input_dim is not None:
+            encoder._build_projections(self.feature_shape, rngs)
+        return encoder
+
+    def __call__(
+        self,
+        x: jax.Array,
+        *,
+        rngs: nnx.Rngs | None = None,  # noqa: ARG002 - the reference's signature; nothing is random
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return mean and log-variance, each (batch, latent_dim), or (latent_dim,) of one example.
+
+        Args:
+            x: (batch, *input_dim), or one example of shape input_dim.
+            rngs: unused, for encoders that are random.
+        """
+        x = jnp.asarray(x)
+        self._build_for(x)
+        single = x.shape == self.input_dim
+        h = self.backbone(self._as_input(x[None] if single else x))
+        if not self.spatial:
+            h = h.mean((1, 2)) if self.pooling == "mean" else self.flatten(h)
+        mean = self.mean_proj(h)
+        log_var = jnp.zeros_like(mean) if self.logvar_proj is None else self.logvar_proj(h)
+        return (mean[0], log_var[0]) if single else (mean, log_var)
+
+    def _build_for(self, x: jax.Array) -> None:
+        if self.input_dim is not None:
+            return
+        if not is_concrete(x):
+            raise ValueError(
+                f"{type(self).__name__}(input_dim=None) cannot be built inside a transformation "
+                "such as jit or grad: give it input_dim, or call it once outside"
+            )
+        assert self.pending_rngs is not None
+        self.build(x.shape[1:], self.pending_rngs)
+
+    def _as_input(self, x: jax.Array) -> jax.Array:
+        if x.shape[1:] != self.input_dim:
+            raise ValueError(
+                f"{type(self).__name__}: x has shape {x.shape}, expected (batch, "
+                f"{', '.join(map(str, self.input_dim or ()))}) (input_dim)"
+            )
+        return x
+
+    @staticmethod
+    def flatten(x: jax.Array) -> jax.Array:
+        """Return (batch, features)."""
+        return x.reshape(x.shape[0], -1)
+
+
+class MLPEncoder(Encoder):
+    """Fully-connected encoder; an image is flattened.
+
+    Example:
+        >>> encoder = MLPEncoder([512, 256, 128], 32, "relu", (784,), rngs=nnx.Rngs(0))
+        >>> mean, log_var = encoder(jnp.ones((8, 784)))
+        >>> mean.shape, log_var.shape
+        ((8, 32), (8, 32))
+    """
+
+    backbone: MLP
+
+    def _build_backbone(
+        self, rngs: nnx.Rngs, numerics: dict[str, Any]
+    ) -> tuple[nnx.Module, tuple[int, ...]]:
+        assert self.input_dim is not None
+        size = prod(self.input_dim)
+        backbone = MLP(self.hidden_dims, self.activation, size, rngs=rngs, **numerics)
+        return backbone, (self.hidden_dims[-1],)
+
+    def _as_input(self, x: jax.Array) -> jax.Array:
+        size = prod(self.input_dim or ())
+        if prod(x.shape[1:]) != size:
+            super()._as_input(x)
+        return self.flatten(x)
+
+
+class CNNEncoder(Encoder):
+    """Convolutions with stride 2, each halving the image: 28 to 14, 7, 3, 1.
+
+    Example:
+        >>> encoder = CNNEncoder([32, 64], 16, "relu", (28, 28, 1), rngs=nnx.Rngs(0))
+        >>> mean, log_var = encoder(jnp.ones((8, 28, 28, 1)))
+        >>> mean.shape, encoder.sizes
+        ((8, 16), ((28, 28), (14, 14), (7, 7)))
+    """
+
+    takes_images = True
+    network: type[CNN] = CNN
+    backbone: CNN
+
+    def _build_backbone(
+        self, rngs: nnx.Rngs, numerics: dict[str, Any]
+    ) -> tuple[nnx.Module, tuple[int, ...]]:
+        assert self.input_dim is not None
+        height, width, channels = self.input_dim
+        stages = len(self.hidden_dims)
+        self.sizes = tuple(zip(halvings(height, stages), halvings(width, stages), strict=True))
+        cnn = self.network(self.hidden_dims, self.activation, channels, rngs=rngs, **numerics)
+        return cnn, (*self.sizes[-1], self.hidden_dims[-1])
+
+    @property
+    def cnn(self) -> CNN:
+        """The convolutions."""
+        return self.backbone
+
+
+class ResNetEncoder(CNNEncoder):
+    """Residual blocks with group normalisation, each halving the image."""
+
+    network = ResNet
+
+
+class ConditionalEncoder(nnx.Module):
+    """Wrapper that adds a class to what any encoder reads, by copying it with room for the class.
+
+    A convolutional encoder stays convolutional: the class becomes channels. The copy's layers are
+    built anew for the wider input; an encoder without `input_dim` is built at its first call. An
+    encoder of your own reads the joined array: flat data with the class behind it, or images with
+    the class as further channels.
+
+    Args:
+        encoder: the encoder to wrap; `input_dim` is the shape of the data, without the class.
+        num_classes: number of classes.
+        embed_dim: size of a learned embedding of the class; None passes it one-hot.
+        rngs: for the initial weights.
+        condition_type: "concat" (the standard CVAE) or "add", a learned image of the class added.
+
+    References:
+        Sohn, Lee & Yan, Learning Structured Output Representation using Deep Conditional Generative
+        Models, NeurIPS 2015.
+    """
+
+    def __init__(
+        self,
+        encoder: nnx.Module,
+        num_classes: int,
+        embed_dim: int | None = None,
+        *,
+        rngs: nnx.Rngs,
+        condition_type: str = "concat",
+    ):
+        self.input_dim: tuple[int, ...] | None = getattr(encoder, "input_dim", None)
+        self.latent_dim = getattr(encoder, "latent_dim", None)
+        self.num_classes, self.embed_dim = num_classes, embed_dim
+        self.condition_type = condition_type
+        self.condition = Condition(
+            num_classes, embed_dim, condition_type, self.input_dim, rngs=rngs
+        )
+        extra = self.condition.extra_features
+        if isinstance(encoder, Encoder):
+            encoder = nnx.clone(encoder)
+            if extra and encoder.input_dim is not None:
+                encoder.build(self._widened(encoder.input_dim, encoder.takes_images), rngs)
+        self.encoder = encoder
+
+    def _widened(self, shape: tuple[int, ...], takes_images: bool) -> tuple[int, ...]:
+        extra = self.condition.extra_features
+        return (*shape[:-1], shape[-1] + extra) if takes_images else (prod(shape) + extra,)
+
+    def __call__(
+        self, x: jax.Array, condition: Any = None, *, rngs: nnx.Rngs | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return mean and log-variance of q(z|x, condition).
+
+        Args:
+            x: (batch, *event), or one example if `input_dim` is known.
+            condition: integer labels (batch,), one-hot rows (batch, num_classes), or None for no
+                class (all zeros).
+            rngs: passed on to the encoder.
+        """
+        x = jnp.asarray(x)
+        single = x.shape == self.input_dim
+        x = x[None] if single else x
+        # An encoder of one's own with images is taken for a convolutional one.
+        if not getattr(self.encoder, "takes_images", x.ndim == 4):
+            x = x.reshape(x.shape[0], -1)
+        output = call(self.encoder, self.condition(x, condition), rngs=rngs)
+        return jax.tree.map(lambda a: a[0], output) if single else output
+
+
+_ENCODERS: dict[str, type[Encoder]] = {
+    "dense": MLPEncoder,
+    "cnn": CNNEncoder,
+    "resnet": ResNetEncoder,
+}
+
+
+def create_encoder(
+    config: EncoderConfig,
+    encoder_type: NetworkType | str = "dense",
+    *,
+    conditional: bool = False,
+    num_classes: int | None = None,
+    embed_dim: int | None = None,
+    rngs: nnx.Rngs,
+) -> nnx.Module:
+    """Build an encoder from its configuration.
+
+    Args:
+        config: the encoder's configuration.
+        encoder_type: "dense", "cnn" or "resnet".
+        conditional: wrap it in a `ConditionalEncoder`.
+        num_classes: number of classes, needed when conditional.
+        embed_dim: size of a learned embedding of the class, when conditional.
+        rngs: for the initial weights.
+    """
+    network = _ENCODERS[checks.one_of("encoder_type", encoder_type, _ENCODERS)]
+    encoder = network(config, rngs=rngs)
+    if not conditional:
+        checks.no_condition(num_classes, embed_dim)
+        return encoder
+    return ConditionalEncoder(encoder, num_classes, embed_dim, rngs=rngs)  # type: ignore[arg-type]
+
+
+def create_encoder_unified(
+    *,
+    config: ModelConfiguration,
+    encoder_type: str,
+    conditional: bool = False,
+    num_classes: int | None = None,
+    embed_dim: int | None = None,
+    rngs: nnx.Rngs,
+) -> nnx.Module:
+    """Build the encoder of one flat model configuration; the arguments are `create_encoder`'s."""
+    return create_encoder(
+        config.encoder(),
+        encoder_type,
+        conditional=conditional,
+        num_classes=num_classes,
+        embed_dim=embed_dim,
+        rngs=rngs,
+    )
