@@ -1,0 +1,88 @@
+"""Where metrics go while a model trains: a progress bar, and a file of rows."""
+
+import json
+import math
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+Row = dict[str, Any]
+"""One line of metrics: step, split ("train" or "validation"), and the metrics by name."""
+
+_SHOWN = {"elbo": "ELBO", "reconstruction_loss": "reconstruction", "kl_loss": "KL"}
+
+
+class ProgressBar:
+    """A bar with the latest ELBO, reconstruction and KL, in nats per example."""
+
+    def __init__(self, total: int, *, start: int = 0, enabled: bool = True):
+        self._progress = Progress(
+            TextColumn("[bold]training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[metrics]}"),
+            console=Console(stderr=True),
+            disable=not enabled,
+        )
+        self._task = self._progress.add_task("", total=total, completed=start, metrics="compiling")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def update(self, step: int, metrics: dict[str, float]) -> None:
+        """Move the bar to `step` and show the metrics."""
+        shown = "  ".join(f"{_SHOWN[k]} {metrics[k]:.2f}" for k in _SHOWN if k in metrics)
+        self._progress.update(self._task, completed=step, metrics=shown)
+
+
+class MetricsFile:
+    """Rows appended to a JSON-lines file, each flushed to disk, so that a killed run keeps them.
+
+    Args:
+        path: the file.
+        last_step: rows after this step, which a resumed run will write again, are dropped; None
+            starts anew.
+    """
+
+    def __init__(self, path: Path, last_step: int | None = None):
+        self.path = path
+        kept = [] if last_step is None else [r for r in read_rows(path) if r["step"] <= last_step]
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text("".join(_line(row) for row in kept))
+        os.replace(temporary, path)
+        self.rows = kept
+
+    def write(self, row: Row) -> None:
+        """Append a row."""
+        with self.path.open("a") as file:
+            file.write(_line(row))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Return the rows of a metrics file; a last line that was cut off is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def _line(row: Row) -> str:
+    # JSON knows no NaN: a metric without a value is null.
+    clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+    return json.dumps(clean) + "\n"
