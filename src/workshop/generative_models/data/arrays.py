@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -151,6 +152,12 @@ def _as_examples(x: np.ndarray, what: str) -> np.ndarray:
         raise ValueError(f"{what} has shape {x.shape}; expected (n, d), (n, h, w) or (n, h, w, c)")
     if x.size == 0:
         raise ValueError(f"{what} has shape {x.shape}: it is empty")
+    if x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[3] > 4:
+        warnings.warn(
+            f"{what} has shape {x.shape}, read as images of height {x.shape[1]} with {x.shape[3]} "
+            "channels; where the channels come first, give numpy.moveaxis(x, 1, -1)",
+            stacklevel=2,
+        )
     x = x[..., None] if x.ndim == 3 else x
     if x.dtype.kind == "f":
         return _as_float32(x, what)

@@ -58,7 +58,7 @@ def first_image(folder: Path, image_size: tuple[int, int] | None, where: str) ->
 
 def _find(folder: Path, where: str) -> dict[str, dict[Path, str]]:
     """For each part the files and their class, "" without one, in sorted order."""
-    inner = [entry.name for entry in folder.iterdir() if entry.is_dir() and _visible(entry)]
+    inner = [entry.name for entry in folder.iterdir() if entry.is_dir() and _visible(entry.name)]
     if "train" in inner and set(inner) <= set(SPLIT_NAMES):
         parts = {SPLIT_NAMES[name]: _find_classes(folder / name, where) for name in sorted(inner)}
         if len(parts) < len(inner):
@@ -66,7 +66,7 @@ def _find(folder: Path, where: str) -> dict[str, dict[Path, str]]:
     elif set(inner) & set(SPLIT_NAMES):
         raise ValueError(
             f"{where}: found folders {sorted(inner)}; expected train/ with validation/ and test/ "
-            "if there are any, or class folders alone"
+            "if there are any, or class folders alone (a class named train goes inside train/)"
         )
     else:
         parts = {"train": _find_classes(folder, where)}
@@ -78,8 +78,12 @@ def _find(folder: Path, where: str) -> dict[str, dict[Path, str]]:
 def _find_classes(folder: Path, where: str) -> dict[Path, str]:
     inside = sorted(folder.rglob("*"))
     files = [file for file in inside if file.suffix.lower() in SUFFIXES and file.is_file()]
-    paths = {file: file.relative_to(folder) for file in files if _visible(file)}
-    labels = {file: path.parts[0] if len(path.parts) > 1 else "" for file, path in paths.items()}
+    paths = {file: file.relative_to(folder) for file in files}
+    labels = {
+        file: path.parts[0] if len(path.parts) > 1 else ""
+        for file, path in paths.items()
+        if all(_visible(part) for part in path.parts)
+    }
     if not labels:
         raise ValueError(f"{where}: no images in {folder}; expected {', '.join(SUFFIXES)} files")
     if "" in labels.values() and len(set(labels.values())) > 1:
@@ -91,8 +95,8 @@ def _find_classes(folder: Path, where: str) -> dict[Path, str]:
     return labels
 
 
-def _visible(path: Path) -> bool:
-    return not path.name.startswith(".")
+def _visible(name: str) -> bool:
+    return not name.startswith(".")
 
 
 def _parallel(read: Callable[[Path], np.ndarray], files: Iterable[Path]) -> Iterable[np.ndarray]:

@@ -13,8 +13,8 @@ Where this differs from the dSprites file, and why:
 - The shapes of one scale have the same area: brightness tells the scale, not the shape.
 - A step in position is one pixel, and nothing is ever cut by the frame.
 
-A square looks the same after 10 steps of orientation and an ellipse after 20 (in dSprites too), so
-the 737,280 settings are 430,080 different images; `canonical` tells which are the same.
+A square looks the same after 10 steps of orientation and an ellipse after 20, so that the 737,280
+settings are 430,080 different images; `canonical` tells which are the same.
 
 References:
     Matthey, Higgins, Hassabis, Lerchner. dSprites: Disentanglement testing Sprites dataset. 2017.
@@ -43,9 +43,8 @@ SQUARE_SIDE = 18.0  # pixels at scale 1; the other two shapes have the same area
 ELLIPSE_AXES = (SQUARE_SIDE * math.sqrt(2 / math.pi), SQUARE_SIDE / math.sqrt(2 * math.pi))
 # The heart is a square standing on its corner with a half disc on each of its two upper sides.
 HEART_SIDE = SQUARE_SIDE / math.sqrt(1 + math.pi / 4)
-HEART_DIAGONAL = HEART_SIDE * math.sqrt(2)
-# Height of its centroid above the lower corner, in diagonals: the square's is at 1/2 and the half
-# discs' at 3/4 + 1/(3π), weighted by their areas, 1 to π/4.
+# Height of its centroid above the lower corner, in diagonals of the square: the square's is at 1/2
+# and the half discs' at 3/4 + 1/(3π), weighted by their areas, 1 to π/4.
 HEART_CENTROID = (1 / 2 + (math.pi / 4) * (3 / 4 + 1 / (3 * math.pi))) / (1 + math.pi / 4)
 FIRST_CENTRE = 16.5  # pixels from the left (top) edge: the middle of a pixel
 
@@ -94,7 +93,11 @@ def _render(factors: Int[Array, "5"]) -> Float[Array, "64 64 1"]:
     steps = jnp.arange(IMAGE_SHAPE[0]) + 0.5 - FIRST_CENTRE  # middles of pixels, from centre 0
     right, up = (steps - pos_x)[None, :], (pos_y - steps)[:, None]
     u, v = cos * right + sin * up, cos * up - sin * right  # the pixel, seen by the upright shape
-    drawn = [draw(u, v, scale) for draw in (_square, _ellipse, _heart)]
+    drawn = [
+        _square(u, v, scale * SQUARE_SIDE, cos, sin),
+        _ellipse(u, v, scale),
+        _heart(u, v, scale * HEART_SIDE, cos, sin),
+    ]
     return jnp.select([shape == 0, shape == 1], drawn[:2], drawn[2])[..., None]
 
 
@@ -102,14 +105,19 @@ _render_batch = jax.jit(jax.vmap(_render))
 _render_uint8 = jax.jit(lambda factors: jnp.round(255 * _render_batch(factors)).astype(jnp.uint8))
 
 
-def _covered(depth: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The share of a pixel that lies inside an edge `depth` pixels outward from its middle."""
-    return jnp.clip(0.5 + depth, 0, 1)
+def _covered(depth: Array, a: Array | float = 1.0, b: Array | float = 0.0) -> Array:
+    """The share of a pixel that is inside an edge `depth` pixels outward from its middle.
+
+    Across the edge a pixel is a box of width a blurred by one of width b, the larger and the
+    smaller of |cos| and |sin| of the edge's angle. The blur is taken at two points.
+    """
+    near, far = (jnp.clip(0.5 + (depth + shift) / a, 0, 1) for shift in (-b / 4, b / 4))
+    return (near + far) / 2
 
 
-def _square(u: Array, v: Array, scale: Array) -> Array:
-    half = scale * SQUARE_SIDE / 2
-    return _covered(half - jnp.abs(u)) * _covered(half - jnp.abs(v))
+def _square(u: Array, v: Array, side: Array, cos: Array, sin: Array) -> Array:
+    a, b = jnp.maximum(jnp.abs(cos), jnp.abs(sin)), jnp.minimum(jnp.abs(cos), jnp.abs(sin))
+    return _covered(side / 2 - jnp.abs(u), a, b) * _covered(side / 2 - jnp.abs(v), a, b)
 
 
 def _ellipse(u: Array, v: Array, scale: Array) -> Array:
@@ -121,19 +129,19 @@ def _ellipse(u: Array, v: Array, scale: Array) -> Array:
     return _covered((1 - rho) / gradient)
 
 
-def _heart(u: Array, v: Array, scale: Array) -> Array:
-    """Distance to the right half of the heart: the disc above its side, the side and the notch.
+def _heart(u: Array, v: Array, side: Array, cos: Array, sin: Array) -> Array:
+    """A square turned by 45° and a disc about the middle of each of its upper sides.
 
-    In diagonals from the lower corner the side is p = q, 0 <= p <= 1/2, the notch is at (0, 1),
-    and the disc has centre (1/4, 3/4) and radius √2/4.
+    Only the right half is drawn, mirrored: there the square and its disc meet smoothly, so that
+    the larger share counts, and the other disc adds what it covers of the rest at the notch.
     """
-    diagonal = scale * HEART_DIAGONAL
-    p, q = jnp.abs(u) / diagonal, v / diagonal + HEART_CENTROID
-    disc = jnp.sqrt((p - 0.25) ** 2 + (q - 0.75) ** 2) - math.sqrt(2) / 4
-    foot = jnp.maximum(p + q, 0) / 2  # the nearest point of the side is (foot, foot)
-    edge = jnp.sqrt(jnp.minimum((p - foot) ** 2 + (q - foot) ** 2, p**2 + (q - 1) ** 2))
-    outside = jnp.where(p + q > 1, disc, jnp.where(p > q, edge, -edge))
-    return _covered(-diagonal * outside)
+    root = math.sqrt(2)
+    u, v = jnp.abs(u), v + side * root * (HEART_CENTROID - 1 / 2)  # from the square's centre
+    p, q = (v + u) / root, (v - u) / root
+    square = _square(p, q, side, (cos - sin) / root, (cos + sin) / root)
+    disc = _covered(side / 2 - jnp.sqrt((p - side / 2) ** 2 + q**2))
+    other = _covered(side / 2 - jnp.sqrt(p**2 + (q - side / 2) ** 2))
+    return 1 - (1 - jnp.maximum(square, disc)) * (1 - other)
 
 
 def _checked(factors: Array | np.ndarray) -> Array | np.ndarray:
