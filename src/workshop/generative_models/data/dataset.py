@@ -100,6 +100,9 @@ class Dataset:
     class_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        for name, split in self.splits.items():
+            if len(split) == 0:
+                raise ValueError(f"Dataset({self.name!r}): the {name} split is empty")
         kinds = {
             name: (split.shape, str(split.x.dtype), split.y is not None)
             for name, split in self.splits.items()
@@ -110,8 +113,6 @@ class Dataset:
                 f"{kinds}; expected the same in each"
             )
         for name, split in self.splits.items():
-            if len(split) == 0:
-                raise ValueError(f"Dataset({self.name!r}): the {name} split is empty")
             if split.y is not None and not 0 <= split.y.min() <= split.y.max() < self._classes():
                 raise ValueError(
                     f"Dataset({self.name!r}): {name} labels span {split.y.min()}..{split.y.max()}, "

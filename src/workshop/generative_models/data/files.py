@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -37,13 +39,13 @@ def npz_shape(path: Path, where: str) -> tuple[int, ...]:
     """The shape of the training examples in the file, from their header."""
     with _open_npz(path, where) as file:
         name = f"x{_part_keys(file.files, where)['train']}.npy"
-    with zipfile.ZipFile(path) as archive, archive.open(name) as member:
+    with _reading(f"{where}: {name}"), zipfile.ZipFile(path) as archive:
+        # Not `with`: closing a member that is only begun checks a sum that needs all of it.
+        member = archive.open(name)
         version = np.lib.format.read_magic(member)
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        return read(member)[0]
+        if version == (1, 0):
+            return np.lib.format.read_array_header_1_0(member)[0]
+        return np.lib.format.read_array_header_2_0(member)[0]
 
 
 def _part_keys(keys: list[str], where: str) -> dict[str, str]:
@@ -62,35 +64,38 @@ def _part_keys(keys: list[str], where: str) -> dict[str, str]:
 
 
 def _load(path: Path, where: str, mmap_mode: Literal["r"] | None) -> np.ndarray:
-    try:
+    with _reading(f"{where}: {path}"):
         array = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
-        raise ValueError(f"{where}: {path} {_unreadable(error)}") from error
     if not isinstance(array, np.ndarray):
         array.close()
         raise ValueError(f"{where}: {path} is a .npz file; expected that ending")
     return array
 
 
-def _open_npz(path: Path, where: str) -> np.lib.npyio.NpzFile:
-    try:
-        file = np.load(path, allow_pickle=False)
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{where}: {path} {_unreadable(error)}") from error
-    if not isinstance(file, np.lib.npyio.NpzFile):
-        raise ValueError(f"{where}: {path} is a .npy file; expected that ending")
-    return file
+@contextmanager
+def _open_npz(path: Path, where: str) -> Iterator[np.lib.npyio.NpzFile]:
+    with path.open("rb") as raw:  # np.load does not close a file that it finds broken
+        with _reading(f"{where}: {path}"):
+            file = np.load(raw, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise ValueError(f"{where}: {path} is a .npy file; expected that ending")
+        with file:
+            yield file
 
 
 def _member(file: np.lib.npyio.NpzFile, key: str, where: str) -> np.ndarray:
+    with _reading(f"{where}: {key}"):
+        return np.asarray(file[key])
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Names the file in whatever zipfile, zlib and numpy's parser raise on a broken one."""
     try:
-        return file[key]
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{where}: {key} {_unreadable(error)}") from error
-
-
-def _unreadable(error: Exception) -> str:
-    return (
-        f"cannot be read ({error}); expected a file of plain numbers or strings from numpy.save or "
-        "numpy.savez: pickled objects are refused, since loading them can run code"
-    )
+        yield
+    except Exception as error:
+        raise ValueError(
+            f"{what} cannot be read ({type(error).__name__}: {error}); expected plain numbers or "
+            "strings written by numpy.save or numpy.savez: pickled objects are refused, since "
+            "loading them can run code"
+        ) from error

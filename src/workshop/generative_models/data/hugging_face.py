@@ -5,7 +5,7 @@ Which column holds the examples and which the labels is read off their types, ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 
 from workshop.generative_models.data.arrays import Part, Source
 from workshop.generative_models.data.builtin import optional
-from workshop.generative_models.data.images import SPLIT_NAMES, pixels, stack
+from workshop.generative_models.data.images import SPLIT_NAMES, count_frames, pixels, stack
 
 FORM = "hf:NAME_OR_PATH?image=COLUMN&label=COLUMN&config=NAME"
 
@@ -70,7 +70,7 @@ def _open(address: Address, where: str) -> dict[str, Any]:
         else:
             name = str(path) if path.exists() else address.name
             found = datasets.load_dataset(name, address.config)
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # datasets, its readers and the network have one kind each
         raise ValueError(f"{where}: cannot be loaded ({type(error).__name__}: {error})") from error
     found = found if isinstance(found, Mapping) else {"train": found}
     splits = {SPLIT_NAMES[name]: rows for name, rows in found.items() if name in SPLIT_NAMES}
@@ -130,15 +130,19 @@ def _examples(rows: Any, column: str, image_size: tuple[int, int] | None, what: 
     return stack(names, _decoded(rows, column, image_size, what), what)
 
 
-def _decoded(rows: Any, column: str, image_size: tuple[int, int] | None, what: str):
+def _decoded(
+    rows: Any, column: str, image_size: tuple[int, int] | None, what: str
+) -> Iterator[np.ndarray]:
     for i in range(len(rows)):
         try:
-            image = rows[i][column]
-        except (OSError, SyntaxError) as error:
-            raise ValueError(f"{what}: image {i} cannot be read ({error})") from error
+            image = rows[i][column]  # decoded and turned upright
+        except Exception as error:  # decoders raise all sorts of things on a broken image
+            raise ValueError(
+                f"{what}: image {i} cannot be read ({type(error).__name__}: {error})"
+            ) from error
         if image is None:
             raise ValueError(f"{what}: image {i} is missing; expected an image in every row")
-        yield pixels(image, f"{what}: image {i}", image_size)
+        yield pixels(image, count_frames(image), f"{what}: image {i}", image_size)
 
 
 def _labels(rows: Any, label: str, what: str) -> np.ndarray | None:

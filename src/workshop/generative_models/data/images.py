@@ -137,35 +137,39 @@ def read_image(file: Path, image_size: tuple[int, int] | None = None) -> np.ndar
     """The pixels of one file; see `pixels`.
 
     Raises:
-        ValueError: If it is no image, is cut short, or is of a kind that `pixels` refuses.
+        ValueError: If it is no image, is cut short, or is of a kind that is refused.
     """
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     try:
         with Image.open(file, formats=FORMATS) as image:
-            return pixels(image, str(file), image_size)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file}: cannot be read as an image ({error})") from error
+            frames = count_frames(image)
+            upright = ImageOps.exif_transpose(image)
+    except Exception as error:  # decoders raise all sorts of things on a broken file
+        raise ValueError(
+            f"{file}: cannot be read as an image ({type(error).__name__}: {error})"
+        ) from error
+    return pixels(upright, frames, str(file), image_size)
+
+
+def count_frames(image: Image) -> int:
+    """How many frames there are; a photo with a preview in it (MPO) is one photo."""
+    return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
 
 
 def pixels(
-    image: Image, name: str, image_size: tuple[int, int] | None = None
+    image: Image, frames: int, name: str, image_size: tuple[int, int] | None = None
 ) -> Shaped[np.ndarray, "h w c"]:
-    """The pixels of an opened image, upright, (h, w, 1) if it is grey and (h, w, 3) if coloured.
+    """The pixels of an upright image, (h, w, 1) if it is grey and (h, w, 3) if coloured.
 
     8-bit images are uint8; 16-bit grey ones are float32, divided by 65,535.
 
     Raises:
         ValueError: If it is animated, partly transparent or holds 32-bit numbers.
     """
-    from PIL import ImageOps
-
-    # A photo with a preview in it (MPO) has two frames as well, the first being the photo.
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":
+    if frames > 1:
         raise ValueError(f"{name}: has {frames} frames; expected one image in a file")
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+    if image.mode.startswith("I;16"):
         array = np.asarray(image).astype(np.float32)[..., None] / 65535
     elif image.mode in ("I", "F"):
         raise ValueError(

@@ -107,7 +107,7 @@ def data_shape(
         shape = builtin.DATASETS[name].shape
     elif name.startswith("hf:"):
         shape = hugging_face.shape(name, image_size, where)[1:]
-    elif path.is_dir():
+    elif path.is_dir() and name:
         shape = images.first_image(path, image_size, where).shape
     elif path.suffix == ".npy" and path.is_file():
         shape = files.npy_shape(path, where)[1:]
@@ -125,7 +125,7 @@ def _read(name: str, seed: int, image_size: tuple[int, int] | None, where: str) 
         return builtin.read(name, seed)
     if name.startswith("hf:"):
         return hugging_face.read(name, image_size, where)
-    if path.is_dir():
+    if path.is_dir() and name:
         return images.read_folder(path, image_size, where)
     if path.suffix == ".npy" and path.is_file():
         return files.read_npy(path, where)
