@@ -76,11 +76,13 @@ class ContinuousBernoulli(Bernoulli):
     """
 
     def mean(self, logits: Float[Array, "batch *event"]) -> Float[Array, "batch *event"]:
-        """Return E[x|z] = σ(l) / tanh(l/2) - 1/l, which is ½ + l/12 near l = 0."""
-        near = jnp.abs(logits) < 1e-2
-        safe = jnp.where(near, 1.0, logits)
+        """Return E[x|z] = σ(l) / tanh(l/2) - 1/l, by its series near l = 0, ½ + l/12 - ..."""
+        near = jnp.abs(logits) < 0.5  # where 1/l would cancel; the series is good to 1e-8 there
+        # Each branch gets a harmless input where it is not used: its gradient must not be NaN.
+        small, safe = jnp.where(near, logits, 0.0), jnp.where(near, 1.0, logits)
+        series = 0.5 + small / 12 - small**3 / 720 + small**5 / 30240
         exact = jax.nn.sigmoid(safe) / jnp.tanh(safe / 2) - 1 / safe
-        return jnp.where(near, 0.5 + logits / 12, exact)
+        return jnp.where(near, series, exact)
 
     def logits(
         self,
@@ -97,10 +99,10 @@ class ContinuousBernoulli(Bernoulli):
         """Return the log-density of x in [0, 1], in nats per example."""
         size = jnp.abs(parameter)
         near = size < 1e-1
-        safe = jnp.where(near, 1.0, size)
+        small, safe = jnp.where(near, size, 0.0), jnp.where(near, 1.0, size)
         # log tanh(s/2) = log(1 - e⁻ˢ) - log(1 + e⁻ˢ), without overflow.
         exact = jnp.log(safe) + jnp.log1p(jnp.exp(-safe)) - jnp.log(-jnp.expm1(-safe))
-        series = log(2) + size**2 / 12 - size**4 * 7 / 1440
+        series = log(2) + small**2 / 12 - small**4 * 7 / 1440
         return super().log_prob(parameter, x) + _sum(jnp.where(near, series, exact))
 
 
@@ -140,9 +142,8 @@ class LocationScale(SquaredError):
 
     def __init__(self, scale: Scale = 1.0, link: Callable[[jax.Array], jax.Array] = lambda x: x):
         super().__init__(link)
-        if isinstance(scale, str):
-            checks.one_of("scale", scale, ("learned", "optimal"))
-        elif not 0 < scale < float("inf"):
+        fixed = not isinstance(scale, str | None) and 0 < scale < float("inf")
+        if not fixed and scale not in ("learned", "optimal"):
             raise ValueError(f"scale={scale!r}: expected a positive number, 'learned' or 'optimal'")
         self.scale = scale
         self.log_scale = nnx.Param(jnp.zeros(())) if scale == "learned" else None
@@ -152,7 +153,8 @@ class LocationScale(SquaredError):
     ) -> Float[Array, ""]:
         """Return the scale that `log_prob` uses, in the data's units."""
         if self.log_scale is not None:
-            return jnp.maximum(jnp.exp(self.log_scale[...]), MIN_SCALE)
+            # Added, and not a maximum, below which the parameter would have no gradient.
+            return jnp.exp(self.log_scale[...]) + MIN_SCALE
         if self.scale == "optimal":
             return jnp.maximum(self._best_scale(jnp.abs(x - mean)), MIN_SCALE)
         return jnp.asarray(self.scale, mean.dtype)
