@@ -168,6 +168,11 @@ class AutoencoderConfig(Config):
                         f"{field}={sizes}: encoder_type={self.encoder_type!r} expects "
                         "(height, width, channels)"
                     )
+            if encoder.input_shape not in (None, decoder.output_shape):
+                raise ValueError(
+                    f"encoder.input_shape={encoder.input_shape} and decoder.output_shape="
+                    f"{decoder.output_shape} must be equal for encoder_type={self.encoder_type!r}"
+                )
         elif encoder.pooling != "flatten":
             raise ValueError("encoder.pooling='mean' needs encoder_type 'cnn' or 'resnet'")
         return self
@@ -246,6 +251,8 @@ class VQVAEConfig(AutoencoderConfig):
     def _codes_fit(self) -> Self:
         if self.free_bits:
             raise ValueError("free_bits has no meaning for a VQ-VAE: its KL is constant")
+        if self.encoder.pooling != "flatten":
+            raise ValueError("encoder.pooling='mean' has no meaning for a VQ-VAE: it keeps its map")
         if self.encoder_type == "dense" and self.encoder.latent_dim % self.embedding_dim:
             raise ValueError(
                 f"encoder.latent_dim={self.encoder.latent_dim} must be a multiple of "
