@@ -7,10 +7,13 @@ from typing import Any, Self
 
 import jax
 import jax.core
+import jax.extend.core
 import numpy as np
 from flax import nnx
 
 from workshop.generative_models.core.configuration import Config
+
+_TOP_LEVEL = jax.extend.core.get_opaque_trace_state(convention="nnx")
 
 
 def accepts_config(init: Callable[..., None]) -> Callable[..., Any]:
@@ -96,12 +99,20 @@ def sample_key(rngs: nnx.Rngs | None, own: nnx.Rngs | None = None) -> jax.Array:
     raise ValueError("rngs has none of the streams 'sample', 'default', 'params'")
 
 
-def call(module: Callable[..., Any], x: jax.Array, **optional: Any) -> Any:
-    """Call a network with those of the keyword arguments that it can take."""
+def call(
+    module: Callable[..., Any], x: jax.Array, *, rngs: nnx.Rngs | None, **condition: Any
+) -> Any:
+    """Call a network, with `rngs` if it can take them, and with every condition."""
     parameters = inspect.signature(module).parameters.values()
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
-    names = {p.name for p in parameters}
-    return module(x, **{k: v for k, v in optional.items() if takes_any or k in names})
+    if takes_any or any(p.name == "rngs" for p in parameters):
+        return module(x, rngs=rngs, **condition)
+    return module(x, **condition)
+
+
+def inside_transformation() -> bool:
+    """Say whether a transformation such as jit or grad is tracing at this moment."""
+    return jax.extend.core.get_opaque_trace_state(convention="nnx") != _TOP_LEVEL
 
 
 def is_concrete(x: Any) -> bool:
@@ -120,5 +131,9 @@ def set_numerics(module: nnx.Module, *, dtype: Any = None, precision: Any = None
 
 def check_finite(name: str, x: Any) -> None:
     """Raise a ValueError if concrete `x` holds NaN or infinity."""
-    if is_concrete(x) and not np.isfinite(np.asarray(x, np.float32)).all():
+    if not is_concrete(x):
+        return
+    with np.errstate(over="ignore"):  # what float32 cannot hold counts as infinite
+        finite = np.isfinite(np.asarray(x, np.float32)).all()
+    if not finite:
         raise ValueError(f"{name} holds NaN or infinite values: clean or drop those examples")

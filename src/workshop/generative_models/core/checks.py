@@ -47,7 +47,11 @@ def one_of(name: str, value: Any, options: Collection[str]) -> str:
 
 def at_least(name: str, value: float, lowest: float) -> float:
     """Return `value`, or say that `name` must be a finite number of at least `lowest`."""
-    if not lowest <= value < float("inf"):
+    try:
+        fits = lowest <= value < float("inf")
+    except TypeError:
+        fits = False
+    if not fits:
         raise ValueError(f"{name}={value!r}: expected a finite number >= {lowest:g}")
     return value
 
