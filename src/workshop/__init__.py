@@ -1,3 +1,25 @@
 """Workshop: variational autoencoders on JAX and Flax NNX."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workshop.generative_models.models.vae import VAE
+
 __version__ = "0.1.0"
+__all__ = ["__version__", "load"]
+
+
+def load(run: str | Path) -> "VAE":
+    """Return the trained model of a run folder, such as `workshop train` leaves.
+
+    Args:
+        run: the folder, with `config.json` and `model.safetensors`.
+
+    Raises:
+        ValueError: if a file is missing or damaged.
+    """
+    # JAX takes a second or two to import, and `import workshop` should not.
+    from workshop.generative_models.models.saving import load_model
+
+    return load_model(run)

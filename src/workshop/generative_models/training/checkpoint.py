@@ -42,7 +42,7 @@ class Checkpoints:
     def restore(self, like: TrainState) -> TrainState:
         """Return the newest state, in the structure of `like`."""
         target = self._orbax.args.StandardRestore(_saved(like))
-        restored: dict[str, Any] = self._manager.restore(self.newest, args=target)
+        restored: Any = self._manager.restore(self.newest, args=target)
         rest = nnx.merge_state(like.rest, restored.pop("rest"))
         return TrainState(rest=rest, **restored)
 

@@ -84,5 +84,7 @@ def read_rows(path: Path) -> list[Row]:
 
 def _line(row: Row) -> str:
     # JSON knows no NaN: a metric without a value is null.
-    clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+    clean = {
+        k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()
+    }
     return json.dumps(clean) + "\n"

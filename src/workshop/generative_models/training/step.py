@@ -101,9 +101,7 @@ def train_step(
     return TrainState(state.step + 1, params, opt_state, rest, sums)  # type: ignore[arg-type]
 
 
-@functools.partial(
-    jax.jit, static_argnames=("graphdef", "optimizer"), donate_argnames=("state",)
-)
+@functools.partial(jax.jit, static_argnames=("graphdef", "optimizer"), donate_argnames=("state",))
 def train_steps(
     graphdef: nnx.GraphDef,
     optimizer: optax.GradientTransformation,

@@ -1,7 +1,7 @@
 """The variational autoencoder: its independent pieces, put together once."""
 
 from collections.abc import Callable
-from typing import Any, TypedDict, Unpack, cast
+from typing import Any, TypedDict, cast
 
 import jax
 import jax.numpy as jnp
@@ -28,16 +28,12 @@ from workshop.generative_models.models.vae.encoders import create_encoder
 
 
 class Options(TypedDict, total=False):
-    """Keyword arguments that every model of this family takes."""
+    """Keyword arguments that variants pass on to `VAE`."""
 
-    scale: Scale
-    """Scale of a gaussian or laplace likelihood: a number, "learned", or "optimal"."""
-    free_bits: float
-    """Nats that each latent may use before its KL is penalised."""
     precision: Precision
-    """Precision of the matrix products of every layer."""
+    scale: Scale
+    free_bits: float
     dtype: DTypeLike | None
-    """Type that every layer computes in; parameters and losses stay float32."""
 
 
 class VAE(GenerativeModel):
@@ -59,9 +55,12 @@ class VAE(GenerativeModel):
         latent_dim: size of z.
         rngs: for sampling, when a method is given none.
         kl_weight: β.
+        precision: precision of the matrix products of every layer.
         likelihood: log p(x|z) by name: "mse" (sum of squares), "bce" (from logits), "gaussian",
             "laplace", "continuous_bernoulli".
-        options: `scale`, `free_bits`, `precision`, `dtype`; see `Options`.
+        scale: of a gaussian or laplace likelihood: a number, "learned", or "optimal".
+        free_bits: nats that each latent may use before its KL is penalised.
+        dtype: type that every layer computes in; parameters and losses stay float32.
 
     References:
         Kingma & Welling, Auto-Encoding Variational Bayes, ICLR 2014; Rezende, Mohamed & Wierstra,
@@ -102,8 +101,11 @@ class VAE(GenerativeModel):
         *,
         rngs: nnx.Rngs | None,
         kl_weight: float = 1.0,
+        precision: Precision = None,
         likelihood: str = "mse",
-        **options: Unpack[Options],
+        scale: Scale = 1.0,
+        free_bits: float = 0.0,
+        dtype: DTypeLike | None = None,
     ):
         self.config: AutoencoderConfig | None = None
         self.latent_dim = checks.positive_int("latent_dim", latent_dim)
@@ -112,14 +114,13 @@ class VAE(GenerativeModel):
             if size != latent_dim and not getattr(network, "spatial", False):
                 raise ValueError(f"{name}.latent_dim={size} and latent_dim={latent_dim} must agree")
         self.kl_weight = checks.at_least("kl_weight", kl_weight, 0.0)
-        self.free_bits = checks.at_least("free_bits", options.get("free_bits", 0.0), 0.0)
-        self.precision = options.get("precision")
-        self.dtype = options.get("dtype")
+        self.free_bits = checks.at_least("free_bits", free_bits, 0.0)
+        self.precision, self.dtype = precision, dtype
         self.encoder = encoder
         self.decoder = decoder
         self.likelihood = create_likelihood(
             likelihood,
-            scale=options.get("scale", 1.0),
+            scale=scale,
             link=getattr(decoder, "output_activation", lambda x: x),
         )
         self.rngs = nnx.data(rngs)
@@ -140,7 +141,7 @@ class VAE(GenerativeModel):
         Raises:
             ValueError: if x does not fit the model, or the encoder's output has another format.
         """
-        x, single = self._batched("x", x)
+        x, single = self.as_batch(x)
         output = call(self.encoder, x, rngs=rngs, **condition)
         if isinstance(output, dict) and {"mean", "log_var"} <= output.keys():
             output = (output["mean"], output["log_var"])
@@ -151,6 +152,11 @@ class VAE(GenerativeModel):
                 f"the keys 'mean' and 'log_var', got {found}"
             )
         mean, log_var = (jnp.asarray(a, jnp.float32) for a in output)
+        if mean.shape != log_var.shape:
+            raise ValueError(
+                f"invalid encoder output format: mean has shape {mean.shape} and log_var "
+                f"{log_var.shape}; they must agree"
+            )
         return (mean[0], log_var[0]) if single else (mean, log_var)
 
     def reparameterize(
@@ -207,12 +213,18 @@ class VAE(GenerativeModel):
         return reconstructed[0] if single else reconstructed
 
     def __call__(
-        self, x: jax.Array, *, rngs: nnx.Rngs | None = None, **condition: Any
+        self,
+        x: jax.Array,
+        *,
+        deterministic: bool = False,
+        rngs: nnx.Rngs | None = None,
+        **condition: Any,
     ) -> dict[str, Any]:
         """Encode, sample, decode.
 
         Args:
             x: (batch, *event), or one example.
+            deterministic: decode the mean of q(z|x) instead of a sample.
             rngs: source of the sample's noise; the model's own if None.
             condition: what a conditional model adds.
 
@@ -220,9 +232,9 @@ class VAE(GenerativeModel):
             The keys of `Outputs`: reconstructed (reconstruction), logits, mean, log_var (logvar),
             z.
         """
-        x, single = self._batched("x", x)
+        x, single = self.as_batch(x)
         mean, log_var = self.encode(x, rngs=rngs, **condition)
-        latents = self.latents(mean, log_var, rngs=rngs)
+        latents = self.latents(mean, log_var, deterministic=deterministic, rngs=rngs)
         logits = self._decoder_output(latents["z"], rngs, condition)
         reconstructed = self.likelihood.mean(logits)
         outputs: Outputs = {
@@ -275,10 +287,16 @@ class VAE(GenerativeModel):
         """
         if params is not None:
             return self.with_params(params).loss_fn(
-                None, batch, rng, x, outputs, beta, reconstruction_loss_fn, **kwargs
+                batch=batch,
+                rng=rng,
+                x=x,
+                outputs=outputs,
+                beta=beta,
+                reconstruction_loss_fn=reconstruction_loss_fn,
+                **kwargs,
             )
         x, condition = self._read_batch(batch, x, kwargs)
-        x, single = self._batched("x", x)
+        x, single = self.as_batch(x)
         if outputs is None:
             outputs = self(x, rngs=None if rng is None else nnx.Rngs(rng), **condition)
         elif single:
@@ -286,7 +304,7 @@ class VAE(GenerativeModel):
         if reconstruction_loss_fn is None:
             reconstruction = -self.log_likelihood(x, outputs)
         else:
-            reconstruction = reconstruction_loss_fn(outputs["reconstructed"], x)
+            reconstruction = jnp.asarray(reconstruction_loss_fn(outputs["reconstructed"], x))
             reconstruction = reconstruction.reshape(*reconstruction.shape[:1], -1).sum(-1)
         losses = self.objective(jnp.mean(reconstruction), outputs, beta, kwargs.get("step"))
         if kwargs.get("kl_per_dimension"):
@@ -398,11 +416,8 @@ class VAE(GenerativeModel):
             rngs: source of the sample; the model's own if None.
             condition: what a conditional model adds.
         """
-        x, single = self._batched("x", x)
-        mean, log_var = self.encode(x, rngs=rngs, **condition)
-        latents = self.latents(mean, log_var, deterministic=deterministic, rngs=rngs)
-        reconstructed = self.decode(latents["z"], rngs=rngs, **condition)
-        return reconstructed[0] if single else reconstructed
+        outputs = self(x, deterministic=deterministic, rngs=rngs, **condition)
+        return outputs["reconstructed"]
 
     def interpolate(
         self,
@@ -499,7 +514,7 @@ class VAE(GenerativeModel):
             raise ValueError("loss_fn needs data: pass batch, or x")
         return x, {}
 
-    def _batched(self, name: str, x: Any) -> tuple[jax.Array, bool]:
+    def as_batch(self, x: Any, name: str = "x") -> tuple[jax.Array, bool]:
         """Return x as a float batch, and whether it was a single example, told by its shape."""
         x = jnp.asarray(x)
         if x.dtype == jnp.uint8:
@@ -522,7 +537,7 @@ class VAE(GenerativeModel):
                 f"cannot tell whether {name} is one example: give the decoder an attribute "
                 "output_shape, the shape of one example"
             )
-        x, _ = self._batched(name, x)
+        x, _ = self.as_batch(x, name)
         if x.shape[0] != 1:
             raise ValueError(f"{name} has {x.shape[0]} examples: expected one, such as {name}[0]")
         return x
@@ -532,7 +547,7 @@ class VAE(GenerativeModel):
         if not is_concrete(x):
             return
         if self.event_shape not in (None, np.shape(x)[1:]):
-            self._batched("x", np.asarray(x)[:1])
+            self.as_batch(np.asarray(x)[:1])
         if np.asarray(x).dtype == np.uint8:
             return
         check_finite("x", x)

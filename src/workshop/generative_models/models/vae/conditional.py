@@ -132,10 +132,15 @@ class ConditionalVAE(VAE):
         return super().decode(z, rngs=rngs, y=y)
 
     def __call__(  # type: ignore[override]
-        self, x: jax.Array, y: Any = None, *, rngs: nnx.Rngs | None = None
+        self,
+        x: jax.Array,
+        y: Any = None,
+        *,
+        deterministic: bool = False,
+        rngs: nnx.Rngs | None = None,
     ) -> dict[str, Any]:
         """Encode, sample, decode, all given y; see `VAE.__call__`."""
-        return super().__call__(x, rngs=rngs, y=y)
+        return super().__call__(x, deterministic=deterministic, rngs=rngs, y=y)
 
     def sample(
         self,

@@ -1,0 +1,200 @@
+"""The entry point: find the command, read its options, run it, and turn errors into sentences."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the `workshop` command."""
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            _commands(argv), args=argv, prog="workshop", description=_ABOUT
+        )
+    except (ValueError, FloatingPointError, ImportError, OSError) as error:
+        # What pydantic raises is a ValueError with a list of details.
+        details = getattr(error, "errors", None)
+        _fail("; ".join(map(_sentence, details())) if details else str(error))
+    except KeyboardInterrupt:
+        _fail("stopped")
+
+
+_ABOUT = "Train variational autoencoders, look at them, measure them."
+
+
+def _fail(message: str) -> None:
+    Console(stderr=True).print("[bold red]error:[/]", message, markup=True, highlight=False)
+    raise SystemExit(2)
+
+
+def _sentence(detail: Any) -> str:
+    where = ".".join(str(part) for part in detail["loc"]).replace("_", "-")
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"--{where}={detail['input']!r}: {message}" if where else message
+
+
+def _commands(argv: list[str]) -> dict[str, Callable[..., Any]]:
+    return {
+        "train": _train_command(argv[1:]) if argv[:1] == ["train"] else train,
+        "sample": sample,
+        "reconstruct": reconstruct,
+        "interpolate": interpolate,
+        "traverse": traverse,
+        "evaluate": evaluate,
+        "data": data,
+    }
+
+
+def train() -> None:
+    """Train a model and leave a run folder with its figures."""
+
+
+def _train_command(arguments: list[str]) -> Callable[..., None]:
+    """Return `train` with its options, whose defaults depend on some of their values."""
+    from workshop.cli.options import train_options
+
+    kind: Any = train_options(arguments)
+
+    def command(options: Annotated[kind, tyro.conf.arg(name="")]) -> None:  # type: ignore
+        from workshop.cli.train import train as run
+
+        given = {a.split("=")[0] for a in arguments if a.startswith("--")}
+        extra = given - {"--resume", "--progress", "--no-progress"}
+        if options.resume is not None and extra:
+            raise ValueError(
+                f"--resume takes the options that the run was started with: drop {min(extra)}"
+            )
+        run(options)
+
+    command.__doc__ = train.__doc__
+    return command
+
+
+Run = tyro.conf.Positional[Path]
+
+
+def sample(
+    run: Run,
+    count: int = 64,
+    temperature: float = 1.0,
+    label: int | None = None,
+    seed: int = 0,
+    out: Path | None = None,
+) -> None:
+    """Draw samples from a trained model, as a picture or an array.
+
+    Args:
+        run: the run folder.
+        count: how many.
+        temperature: factor on the prior's standard deviation: higher is more varied.
+        label: the class, for a conditional model; None is all of them.
+        seed: of the samples.
+        out: a .png, .npy or .npz file; None is RUN/figures/samples.png.
+    """
+    from workshop.cli import look
+
+    look.sample(run, count, temperature, label, seed, out)
+
+
+def reconstruct(
+    run: Run, data: str | None = None, count: int = 24, out: Path | None = None
+) -> None:
+    """Draw examples beside what a trained model makes of them.
+
+    Args:
+        run: the run folder.
+        data: other data than the run's own; its test part is used.
+        count: how many.
+        out: a .png, .npy or .npz file; None is RUN/figures/reconstructions.png.
+    """
+    from workshop.cli import look
+
+    look.reconstruct(run, data, count, out)
+
+
+def interpolate(
+    run: Run,
+    first: int = 0,
+    last: int = 1,
+    steps: int = 10,
+    out: Path | None = None,
+) -> None:
+    """Draw the way from one test example to another through the latent space.
+
+    Args:
+        run: the run folder.
+        first: index of the first example in the test data.
+        last: index of the last example.
+        steps: number of pictures.
+        out: a .png file; None is RUN/figures/interpolations.png.
+    """
+    from workshop.cli import look
+
+    look.interpolate(run, first, last, steps, out)
+
+
+def traverse(
+    run: Run,
+    example: int = 0,
+    dims: tuple[int, ...] | None = None,
+    range: tuple[float, float] = (-3.0, 3.0),
+    steps: int = 11,
+    out: Path | None = None,
+) -> None:
+    """Draw what each latent changes while it alone moves.
+
+    Args:
+        run: the run folder.
+        example: index of the test example to start from.
+        dims: the latents; None is the ten most active.
+        range: first and last value of a latent.
+        steps: number of values.
+        out: a .png file; None is RUN/figures/traversals.png.
+    """
+    from workshop.cli import look
+
+    look.traverse(run, example, dims, range, steps, out)
+
+
+def evaluate(run: Run, data: str | None = None, split: str = "test") -> None:
+    """Print the losses of a trained model, in nats per example.
+
+    Args:
+        run: the run folder.
+        data: other data than the run's own.
+        split: train, validation or test.
+    """
+    from workshop.cli import look
+
+    look.evaluate(run, data, split)
+
+
+def data() -> None:
+    """List the data there is."""
+    from rich.table import Table
+
+    from workshop.generative_models.data import list_datasets
+
+    table = Table("name", "examples", "shape", "classes", "needs", "what it is")
+    for name, info in list_datasets().items():
+        shape = "×".join(map(str, info.shape))
+        extra = "" if info.extra is None else f"pip install 'workshop-vae\\[{info.extra}]'"
+        table.add_row(
+            name,
+            f"{info.examples:,}",
+            shape,
+            "" if info.num_classes is None else str(info.num_classes),
+            extra,
+            info.description,
+        )
+    console = Console()
+    console.print(table)
+    console.print(
+        "or a path: a .npy or .npz file, or a folder of images (folders inside become classes)\n"
+        "or hf:NAME_OR_PATH, a Hugging Face data set (pip install 'workshop-vae\\[hf]')"
+    )

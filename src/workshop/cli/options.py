@@ -1,0 +1,154 @@
+"""What the command line takes. Nothing here imports JAX: help must come at once."""
+
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from workshop.generative_models.core.configuration import (
+    MODEL_CONFIGS,
+    AutoencoderConfig,
+    DecoderConfig,
+    EncoderConfig,
+    NetworkType,
+)
+from workshop.generative_models.data import data_shape, list_datasets, load_dataset
+
+ModelName = Literal["vae", "beta-vae", "beta-vae-capacity", "conditional-vae", "vq-vae"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """Options that decide the defaults of others."""
+
+    model: ModelName = "vae"
+    """Which model."""
+    data: str = "digits"
+    """A name (see `workshop data`), a .npy or .npz file, a folder of images, or hf:NAME_OR_PATH."""
+    latent_dim: int | None = None
+    """Size of the latent vector, of encoder and decoder."""
+    hidden_dims: tuple[int, ...] | None = None
+    """Layers of the encoder, and reversed of the decoder."""
+    steps: int = 3000
+    """Training steps."""
+    image_size: tuple[int, int] | None = None
+    """Resize images to this height and width."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start(Common):
+    """All options that decide the defaults of others."""
+
+    encoder_type: NetworkType | None = None
+    """Kind of both networks; None is dense for small or flat data and cnn for images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(Common):
+    """Train a model and leave a run folder: config, weights, metrics, checkpoints, figures."""
+
+    config: AutoencoderConfig
+    """The model, in full."""
+    batch_size: int = 128
+    """Examples in a step."""
+    learning_rate: float = 1e-3
+    """Of Adam."""
+    seed: int = 0
+    """Of the split, the initial weights, the order of examples and all noise."""
+    out: Path | None = None
+    """The run folder; None is runs/DATA-MODEL, numbered if that is taken."""
+    binarize: bool = False
+    """Make the data black and white: above one half, or not."""
+    limit: int | None = None
+    """Train on that many examples only."""
+    checkpoint_every: int = 1000
+    """Steps between checkpoints."""
+    resume: Path | None = None
+    """Go on with this run from its newest checkpoint, with the options it was started with."""
+    progress: bool = True
+    """Show a progress bar."""
+
+
+def train_options(arguments: list[str]) -> type:
+    """Return the options of `workshop train`, with defaults for the model and data asked for.
+
+    Args:
+        arguments: the command line after `train`.
+    """
+    plain = [a for a in arguments if a not in ("-h", "--help")]
+    if "--resume" in plain:
+        plain = []
+    start, _ = tyro.cli(Start, args=plain, return_unknown_args=True, prog="workshop train")
+    config = default_config(start)
+    fields: list[Any] = [
+        ("config", Annotated[type(config), tyro.conf.arg(name="")], field(default=config))
+    ]
+    fields[:0] = [
+        (name, Start.__dataclass_fields__[name].type, field(default=getattr(start, name)))
+        for name in ("model", "data")
+    ]
+    options = make_dataclass(
+        "TrainOptions", fields, bases=(TrainOptions,), frozen=True, kw_only=True
+    )
+    options.__doc__ = TrainOptions.__doc__
+    return options
+
+
+def default_config(start: Start) -> AutoencoderConfig:
+    """Return a model's configuration that suits the data."""
+    shape = data_shape(start.data, image_size=start.image_size)
+    images = len(shape) == 3
+    small = not images or min(shape[:2]) < 16
+    discrete = start.model == "vq-vae"
+    kind = start.encoder_type or ("dense" if small and not (discrete and images) else "cnn")
+    layers = start.hidden_dims or _layers(kind, shape)
+    shared: dict[str, Any] = {"latent_dim": start.latent_dim or 16}
+    fields: dict[str, Any] = {
+        "encoder_type": kind,
+        "encoder": EncoderConfig(hidden_dims=layers, input_shape=shape, **shared),
+        "decoder": DecoderConfig(
+            hidden_dims=layers[::-1],
+            output_shape=shape,
+            output_activation="sigmoid" if images else "identity",
+            **shared,
+        ),
+    }
+    beta = start.model.startswith("beta")
+    fields["reconstruction_loss_type" if beta else "likelihood"] = "bce" if images else "gaussian"
+    if not images:
+        fields["scale"] = "learned"
+    fields |= _preset(start, fields["encoder"].latent_dim)
+    return MODEL_CONFIGS[start.model](**fields)
+
+
+def _layers(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    if kind == "dense":
+        return (512, 256) if len(shape) == 3 else (128, 128)
+    return (32, 64, 128) if min(shape[:2]) >= 32 else (32, 64)
+
+
+def _preset(start: Start, latent_dim: int) -> dict[str, Any]:
+    """Return what the command sets otherwise than a model's configuration does on its own."""
+    if start.model == "beta-vae":
+        return {"beta_default": 4.0}
+    if start.model == "beta-vae-capacity":
+        # Half of the run for the capacity to grow, whatever its length.
+        return {"use_capacity_control": True, "capacity_num_iter": max(start.steps // 2, 1)}
+    if start.model == "conditional-vae":
+        return {"condition_dim": _classes(start)}
+    if start.model == "vq-vae":
+        return {"num_embeddings": 128, "embedding_dim": latent_dim}
+    return {}
+
+
+def _classes(start: Start) -> int:
+    known = list_datasets().get(start.data)
+    classes = (
+        known.num_classes
+        if known is not None
+        else load_dataset(start.data, image_size=start.image_size).num_classes
+    )
+    if classes is None:
+        raise ValueError(f"--model conditional-vae needs labels, and {start.data} has none")
+    return classes

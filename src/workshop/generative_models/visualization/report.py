@@ -1,0 +1,197 @@
+"""The figures of a trained model: what a person wants to see at the end of a run."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from matplotlib.figure import Figure
+
+from workshop.generative_models.data import Split
+from workshop.generative_models.models.vae import VAE, VQVAE, ConditionalVAE
+
+from .bars import code_maps, codebook_usage, kl_bars
+from .curves import training_curves
+from .files import save
+from .grids import reconstructions, samples
+from .latents import latent_map
+from .paths import interpolations, traversals
+
+PASS = 100
+"""Examples in one pass through a network."""
+
+
+def condition_of(model: VAE, split: Split) -> dict[str, Any]:
+    """Return what the model reads beside the data: the labels, if it is conditional."""
+    return {"y": split.y} if isinstance(model, ConditionalVAE) and split.y is not None else {}
+
+
+def run_over(
+    model: VAE, method: Callable[..., Any], split: Split, **options: Any
+) -> dict[str, np.ndarray]:
+    """Return `method(model, x, **condition)`, a dict of arrays, over all examples in passes."""
+    compiled = nnx.jit(lambda m, x, c: method(m, x, **c, **options))
+    parts = []
+    for start in range(0, len(split), PASS):
+        index = np.minimum(np.arange(start, start + PASS), len(split) - 1)
+        part = split.take(index)
+        output = compiled(model, jnp.asarray(part.x), condition_of(model, part))
+        parts.append(jax.tree.map(np.asarray, output))
+    return jax.tree.map(lambda *a: np.concatenate(a)[: len(split)], *parts)
+
+
+def draw_reconstructions(
+    model: VAE, split: Split, count: int = 24, class_names: Sequence[str] | None = None
+) -> Figure:
+    """Draw examples above what the model makes of their means, with its reconstruction loss."""
+    part = split.take(slice(count))
+    made = run_over(model, reconstruct_means, part)
+    return reconstructions(pixels(part.x), made["x"], part.y, made["loss"], class_names=class_names)
+
+
+def draw_samples(
+    model: VAE,
+    count: int = 64,
+    *,
+    temperature: float = 1.0,
+    labels: np.ndarray | None = None,
+    class_names: Sequence[str] | None = None,
+    seed: int = 0,
+) -> tuple[Figure, np.ndarray]:
+    """Draw samples, of a conditional model one row a class, and return them too."""
+    rngs = nnx.Rngs(seed)
+    condition: dict[str, Any] = {}
+    if isinstance(model, ConditionalVAE):
+        if labels is None:
+            labels = np.sort(np.arange(count) % model.condition_dim)
+        condition = {"y": labels}
+    made = model.sample(count, temperature=temperature, rngs=rngs, **condition)
+    figure = samples(np.asarray(made), labels, class_names=class_names)
+    return figure, np.asarray(made)
+
+
+def draw_interpolations(
+    model: VAE, split: Split, pairs: Iterable[tuple[int, int]], steps: int = 10
+) -> Figure:
+    """Draw the way from one example to another, one row a pair.
+
+    A conditional model keeps the class of the first example all the way.
+    """
+    line = nnx.jit(
+        lambda m, a, b, c: m.interpolate(a, b, steps, **c),
+    )
+    rows = []
+    for first, last in pairs:
+        condition = condition_of(model, split.take([first]))
+        rows.append(line(model, split.x[first], split.x[last], condition))
+    return interpolations(np.stack(rows))
+
+
+def draw_traversals(
+    model: VAE,
+    split: Split,
+    *,
+    example: int = 0,
+    dims: Sequence[int] | None = None,
+    range_vals: tuple[float, float] = (-3.0, 3.0),
+    steps: int = 11,
+) -> Figure:
+    """Draw one row a latent, the most active first, while that latent alone moves."""
+    activity, kl = _activity(model, split.take(slice(1000)))
+    if dims is None:
+        dims = [int(dim) for dim in np.argsort(-activity)[:10]]
+    condition = condition_of(model, split.take([example]))
+    # One program for all latents: they share the encoding, and compile once.
+    move = nnx.jit(
+        lambda m, x, c: jnp.stack(
+            [m.latent_traversal(x, dim, range_vals, steps, **c) for dim in dims]
+        )
+    )
+    moved = move(model, split.x[example], condition)
+    return traversals(
+        moved,
+        np.asarray(dims),
+        None if kl is None else kl[list(dims)],
+        np.linspace(*range_vals, steps),
+    )
+
+
+def run_figures(
+    model: VAE,
+    split: Split,
+    rows: Sequence[Mapping[str, Any]],
+    class_names: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Iterator[tuple[str, Figure]]:
+    """Yield the figures of a run, by name.
+
+    Args:
+        model: the trained model.
+        split: examples that it was not trained on.
+        rows: the history of its metrics.
+        class_names: names of the labels.
+        seed: of the samples.
+    """
+    yield "training_curves", training_curves(rows)
+    yield "reconstructions", draw_reconstructions(model, split, class_names=class_names)
+    yield "samples", draw_samples(model, 100, class_names=class_names, seed=seed)[0]
+    yield "traversals", draw_traversals(model, split)
+    yield "interpolations", draw_interpolations(model, split, _pairs(split))
+    some = split.take(slice(2000))
+    means = run_over(model, _encode, some)["mean"].reshape(len(some), -1)
+    yield "latent_map", latent_map(means, some.y, class_names)
+    if isinstance(model, VQVAE):
+        indices = run_over(model, _indices, some)["indices"]
+        counts = np.bincount(indices.ravel(), minlength=model.num_embeddings)
+        yield "codebook_usage", codebook_usage(counts)
+        if indices.ndim == 3:
+            yield "code_maps", code_maps(indices[:24])
+    else:
+        yield "kl_per_latent", kl_bars(_activity(model, some)[0])
+
+
+def save_figures(figures: Iterable[tuple[str, Figure]], folder: Path) -> list[Path]:
+    """Write figures as FOLDER/NAME.png."""
+    return [save(figure, folder / f"{name}.png") for name, figure in figures]
+
+
+def pixels(x: np.ndarray) -> np.ndarray:
+    """Return data as the model reads it: bytes scaled to [0, 1]."""
+    return x / np.float32(255) if x.dtype == np.uint8 else x
+
+
+def reconstruct_means(model: VAE, x: jax.Array, **condition: Any) -> dict[str, jax.Array]:
+    """Return {"x": reconstructions of the means, "loss": -log p(x|z) of each in nats}."""
+    outputs = model(x, deterministic=True, **condition)
+    x, _ = model.as_batch(x)
+    return {"x": outputs["reconstructed"], "loss": -model.log_likelihood(x, outputs)}
+
+
+def _encode(model: VAE, x: jax.Array, **condition: Any) -> dict[str, jax.Array]:
+    mean, log_var = model.encode(x, **condition)
+    return {"mean": mean, "log_var": log_var}
+
+
+def _indices(model: VAE, x: jax.Array) -> dict[str, jax.Array]:
+    assert isinstance(model, VQVAE)
+    return {"indices": model.quantize(model.encode(x)[0])[1]["encoding_indices"]}
+
+
+def _activity(model: VAE, split: Split) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return how active each latent is, and that as KL in nats where there is one."""
+    codes = run_over(model, _encode, split)
+    if isinstance(model, VQVAE):
+        return codes["mean"].reshape(-1, codes["mean"].shape[-1]).var(0), None
+    kl = np.asarray(model.kl_per_dimension({k: jnp.asarray(v) for k, v in codes.items()}))
+    return kl, kl
+
+
+def _pairs(split: Split, count: int = 6) -> list[tuple[int, int]]:
+    """Return pairs of examples, of different classes where there are labels."""
+    if split.y is None:
+        return [(2 * i % len(split), (2 * i + 1) % len(split)) for i in range(count)]
+    first = [int(np.flatnonzero(split.y == c)[0]) for c in np.unique(split.y)]
+    return [(first[2 * i % len(first)], first[(2 * i + 1) % len(first)]) for i in range(count)]
