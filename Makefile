@@ -1,0 +1,56 @@
+# The two commands of the README are `make demo` and `make test`; each sets up what it needs.
+# Another Python: make test PYTHON=python3.13 VENV=.venv313
+
+PYTHON ?= $(shell for p in python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Two workers suit two cores; each would otherwise start a thread for every core in every library.
+PYTEST := $(BIN)/python -m pytest -n 2
+
+.PHONY: help demo test lint docs bench clean
+
+help:
+	@echo "make demo   train on real handwritten digits and draw what was learned"
+	@echo "make test   lint, types, import contract, tests, README examples"
+	@echo "make lint   the first three of these"
+	@echo "make docs   build the documentation into site/"
+	@echo "make bench  measure speed and write benchmarks/RESULTS.md"
+
+$(BIN)/python:
+	$(if $(PYTHON),,$(error no Python 3.11 or newer found: pass PYTHON=...))
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[dev]'
+	@touch $@ $(VENV)/.base
+
+$(VENV)/.docs: $(VENV)/.dev
+	$(INSTALL) -e '.[docs]'
+	@touch $@
+
+demo: $(VENV)/.base
+	$(BIN)/workshop train $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+test: lint
+	$(PYTEST) --doctest-modules tests src
+
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict
+
+bench: $(VENV)/.base
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) site build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
