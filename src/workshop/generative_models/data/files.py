@@ -39,9 +39,13 @@ def npz_shape(path: Path, where: str) -> tuple[int, ...]:
     """The shape of the training examples in the file, from their header."""
     with _open_npz(path, where) as file:
         name = f"x{_part_keys(file.files, where)['train']}.npy"
-    with _reading(f"{where}: {name}"), zipfile.ZipFile(path) as archive:
-        # Not `with`: closing a member that is only begun checks a sum that needs all of it.
-        member = archive.open(name)
+    # Opened here, so that it is closed even where zipfile fails half way through a broken file.
+    with (
+        path.open("rb") as raw,
+        _reading(f"{where}: {path}"),
+        zipfile.ZipFile(raw) as archive,
+        archive.open(name) as member,
+    ):
         version = np.lib.format.read_magic(member)
         if version == (1, 0):
             return np.lib.format.read_array_header_1_0(member)[0]

@@ -224,7 +224,8 @@ def subset(sizes: tuple[int, ...], seed: int) -> list[Split]:
     images = factors_to_index(canonical(index_to_factors(order)))
     distinct = order[np.sort(np.unique(images, return_index=True)[1])]
     bounds = np.cumsum((0, *sizes))
-    return [_drawn(distinct[a:b]) for a, b in itertools.pairwise(bounds)]
+    drawn = _drawn(distinct[: bounds[-1]])
+    return [drawn.take(slice(a, b)) for a, b in itertools.pairwise(bounds)]
 
 
 def _drawn(indices: Int[np.ndarray, " n"]) -> Split:
