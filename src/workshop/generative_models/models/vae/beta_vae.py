@@ -1,6 +1,5 @@
 """β-VAE: a weight on the KL that may warm up, and a capacity that may grow."""
 
-from collections.abc import Callable
 from typing import Any, Unpack
 
 import jax
@@ -124,7 +123,7 @@ class BetaVAEWithCapacity(BetaVAE):
         self.capacity_num_iter = checks.positive_int("capacity_num_iter", capacity_num_iter)
         self.gamma = checks.at_least("gamma", gamma, 0.0)
 
-    def loss_fn(
+    def loss_fn(  # type: ignore[override]
         self,
         params: Any = None,
         batch: Any = None,
@@ -132,7 +131,6 @@ class BetaVAEWithCapacity(BetaVAE):
         x: jax.Array | None = None,
         outputs: dict[str, jax.Array] | None = None,
         beta: float | None = None,
-        reconstruction_loss_fn: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
         step: ArrayLike | None = 0,
         **kwargs: Any,
     ) -> dict[str, jax.Array]:
@@ -145,18 +143,15 @@ class BetaVAEWithCapacity(BetaVAE):
             x: data, if there is no batch.
             outputs: what `model(x)` returned.
             beta: weight of the KL in place of the model's own; not read under capacity control.
-            reconstruction_loss_fn: in place of the likelihood.
             step: the training step, traced or not; the reference's default is the first one. None
                 is after every warm-up, as at evaluation.
-            kwargs: as in `VAE.loss_fn`.
+            kwargs: `reconstruction_loss_fn` and the rest, as in `VAE.loss_fn`.
 
         Returns:
             The keys of `Losses`, and under capacity control current_capacity, capacity_loss
             (γ |KL - C|) and kl_capacity_diff (KL - C).
         """
-        return super().loss_fn(
-            params, batch, rng, x, outputs, beta, reconstruction_loss_fn, step=step, **kwargs
-        )
+        return super().loss_fn(params, batch, rng, x, outputs, beta, step=step, **kwargs)
 
     def objective(
         self,

@@ -9,7 +9,12 @@ import jax.numpy as jnp
 from flax import nnx
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.base import accepts_config, call, is_concrete
+from workshop.generative_models.core.base import (
+    accepts_config,
+    call,
+    inside_transformation,
+    is_concrete,
+)
 from workshop.generative_models.core.configuration import (
     EncoderConfig,
     ModelConfiguration,
@@ -133,7 +138,8 @@ class Encoder(nnx.Module):
     def _build_for(self, x: jax.Array) -> None:
         if self.input_dim is not None:
             return
-        if not is_concrete(x):
+        # Under grad x may be concrete; layers made there would get no gradient.
+        if inside_transformation() or not is_concrete(x):
             raise ValueError(
                 f"{type(self).__name__}(input_dim=None) cannot be built inside a transformation "
                 "such as jit or grad: give it input_dim, or call it once outside"
