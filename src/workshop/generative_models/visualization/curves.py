@@ -1,0 +1,250 @@
+"""Training curves: small multiples, one panel a quantity."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from .style import (
+    ACCENT,
+    BAD,
+    DPI,
+    FIRST,
+    INK,
+    MARGIN,
+    PALETTE,
+    open_chart,
+    settled,
+    shorten,
+    styled,
+)
+
+TITLES = {
+    "loss": "Loss, what is minimised",
+    "elbo": "ELBO (higher is better)",
+    "reconstruction_loss": "Reconstruction loss",
+    "kl_loss": "KL from the prior",
+    "beta": "β, the weight of the KL",
+    "perplexity": "Perplexity: codes in use",
+    "current_capacity": "Capacity C",
+    "bits_per_dim": "Bits per dimension",
+}
+"""Panels in their order, with what they are called."""
+NATS = {"loss", "elbo", "reconstruction_loss", "kl_loss", "current_capacity", "kl_capacity_diff"}
+ALIASES = {"total_loss": "loss", "recon_loss": "reconstruction_loss"}
+"""Keys that repeat another one and are left out beside it."""
+NOT_METRICS = {"step", "split", "epoch"}
+DOMINATES = 4.0
+"""A value farther than this many ranges of the middle 90% from that middle is left out."""
+
+
+class Curve(NamedTuple):
+    """One quantity on one split."""
+
+    steps: Float[np.ndarray, " n"]
+    values: Float[np.ndarray, " n"]
+
+
+def number(value: Any) -> float | None:
+    """Return a scalar as a float and None for anything else.
+
+    JSON has no NaN, so that metrics.jsonl has null for a number that was not finite.
+    """
+    if value is None:
+        return float("nan")
+    if isinstance(value, bool | str | bytes):
+        return None
+    try:
+        return None if np.ndim(value) else float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def read_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Curve]]:
+    """Return curves by metric and split, the steps of each in increasing order."""
+    if not len(rows):
+        raise ValueError("training_curves(rows): expected at least one row of metrics, got none")
+    points: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for i, row in enumerate(rows):
+        step = number(row.get("step"))
+        if step is None or not np.isfinite(step):
+            raise ValueError(
+                f"training_curves(rows): expected rows[{i}]['step'] to be a number, "
+                f"got {row.get('step')!r}"
+            )
+        for key, value in row.items():
+            value = None if key in NOT_METRICS else number(value)
+            if value is not None:
+                splits = points.setdefault(key, {})
+                splits.setdefault(str(row.get("split") or "train"), []).append((step, value))
+    curves = {}
+    for key, splits in points.items():
+        ordered = {split: sorted(pairs, key=lambda p: p[0]) for split, pairs in splits.items()}
+        curves[key] = {s: Curve(*np.array(pairs).T) for s, pairs in ordered.items()}
+    return curves
+
+
+def choose_metrics(curves: Mapping[str, object], metrics: Sequence[str] | None) -> list[str]:
+    """Return the panels to draw, those of `TITLES` first."""
+    if metrics is not None:
+        missing = [key for key in metrics if key not in curves]
+        if missing or not len(metrics):
+            raise ValueError(
+                f"training_curves(metrics={list(metrics)}): expected some of "
+                f"{', '.join(sorted(curves))}"
+            )
+        return list(metrics)
+    keys = [key for key in curves if ALIASES.get(key) not in curves]
+    order = list(TITLES)
+    keys.sort(key=lambda key: order.index(key) if key in TITLES else len(order))
+    if not keys:
+        raise ValueError("training_curves(rows): expected at least one number besides the step")
+    return keys
+
+
+def axis_limits(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
+    """Return limits of an axis on which a few far values do not flatten all others.
+
+    The axis takes in every finite value that lies within `DOMINATES` times the range of the middle
+    90% from that middle.
+    """
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return 0.0, 1.0
+    inner_low = np.percentile(values, 5, method="higher")
+    inner_high = np.percentile(values, 95, method="lower")
+    if inner_high > inner_low:
+        reach = DOMINATES * (inner_high - inner_low)
+        values = values[(values >= inner_low - reach) & (values <= inner_high + reach)]
+    low, high = float(values.min()), float(values.max())
+    margin = 0.05 * (high - low) or max(abs(low), 1.0) * 0.1
+    return low - margin, high + margin
+
+
+@styled
+def training_curves(
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    metrics: Sequence[str] | None = None,
+    title: str = "Training",
+) -> Figure:
+    """Draw every metric against the step, one panel each, the splits as lines.
+
+    Losses are in nats per example. A few values far from all others are left outside the axis;
+    triangles at its edge show where, and a note how many and how far. Values that are not finite
+    leave a gap and a magenta mark at the bottom.
+
+    Args:
+        rows: as in `metrics.jsonl`: each with "step", "split" ("train" where missing) and any
+            numbers; None, as JSON's null, stands for one that was not finite. Rows need not have
+            the same keys, nor come in order.
+        metrics: keys to draw, in this order; by default all numbers except "step", "split" and
+            "epoch", and except a repetition such as "total_loss" beside "loss".
+        title: the heading of the figure.
+
+    Raises:
+        ValueError: if there are no rows or no numbers, a step is missing, or `metrics` has a key
+            that no row has.
+
+    Example:
+        >>> from workshop.generative_models.visualization import training_curves
+        >>> rows = [{"step": s, "split": "train", "elbo": -100 + s, "beta": 1.0} for s in range(9)]
+        >>> [axes.get_title(loc="left") for axes in training_curves(rows).axes]
+        ['ELBO (higher is better)', 'β, the weight of the KL']
+    """
+    curves = read_rows(rows)
+    keys = choose_metrics(curves, metrics)
+    found = {split for key in keys for split in curves[key]}
+    splits = [s for s in ("train", "validation") if s in found]
+    splits += sorted(found - set(splits))
+    colours = dict(zip(("train", "validation"), (FIRST, ACCENT), strict=True))
+    others = (PALETTE[i % len(PALETTE)] for i in (4, 8, 5, 7, *range(len(splits))))
+    colours |= {split: next(others) for split in splits if split not in colours}
+    columns = min(3, len(keys)) if len(keys) != 4 else 2
+    lines = -(-len(keys) // columns)
+    figure = open_chart(max(330 * columns, 420), 215 * lines, title)
+    grid = figure.subplots(lines, columns, squeeze=False)
+    for axes, key in zip(grid.flat, keys, strict=False):
+        draw_panel(axes, key, {s: curves[key][s] for s in splits if s in curves[key]}, colours)
+    for axes in list(grid.flat)[len(keys) :]:
+        axes.remove()
+    figure.align_ylabels()
+    write_legend(figure, {split: colours[split] for split in splits})
+    return settled(figure)
+
+
+def draw_panel(
+    axes: Axes, key: str, curves: Mapping[str, Curve], colours: Mapping[str, str]
+) -> None:
+    """Draw one metric."""
+    axes.set_title(shorten(TITLES.get(key, key.replace("_", " ").capitalize()), 250))
+    axes.set_ylabel("nats" if key in NATS or ALIASES.get(key) in NATS else "")
+    axes.grid(axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
+    low, high = axis_limits(np.concatenate([curve.values for curve in curves.values()]))
+    for split, (steps, values) in curves.items():
+        few = np.isfinite(values).sum() <= 30
+        (line,) = axes.plot(steps, values, c=colours[split], label=split)
+        line.set(marker="o" if few else "", markersize=3.5)
+    first = min(curve.steps[0] for curve in curves.values())
+    last = max(curve.steps[-1] for curve in curves.values())
+    pad = 0.03 * (last - first) or 1.0
+    axes.set(xlim=(first - pad, last + pad), ylim=(low, high))
+    mark_hidden(axes, curves, colours, (low, high))
+
+
+def mark_hidden(
+    axes: Axes,
+    curves: Mapping[str, Curve],
+    colours: Mapping[str, str],
+    limits: tuple[float, float],
+) -> None:
+    """Show where points lie outside the axis or are not finite, and say how many."""
+    low, high = limits
+    above, below, bad = [], [], 0
+    for split, (steps, values) in curves.items():
+        for outside, far, marker, edge in (
+            (values > high, above, "^", 1.0),
+            (values < low, below, "v", 0.0),
+        ):
+            outside &= np.isfinite(values)
+            far.extend(values[outside])
+            mark(axes, steps[outside], edge, marker, colours[split])
+        missing = ~np.isfinite(values)
+        bad += int(missing.sum())
+        mark(axes, steps[missing], 0.0, "x", BAD)
+    said = [f"▲ {len(above)} above, up to {max(above):.4g}"] if above else []
+    said += [f"▼ {len(below)} below, down to {min(below):.4g}"] if below else []
+    said += [f"✕ {bad} not finite"] if bad else []
+    axes.set_xlabel("\n".join(["step", *said]))
+
+
+def mark(axes: Axes, steps: np.ndarray, edge: float, marker: str, colour: str) -> None:
+    """Put markers at the top (1) or at the bottom (0) of an axis."""
+    if len(steps):
+        across = axes.get_xaxis_transform()
+        style = {"c": colour, "marker": marker, "ls": "", "ms": 6, "clip_on": False, "zorder": 5}
+        axes.plot(steps, np.full(len(steps), edge), transform=across, label="_mark", **style)
+
+
+def write_legend(figure: Figure, colours: Mapping[str, str]) -> None:
+    """Name the splits in the top right corner, each in its colour."""
+    handles = [Line2D([], [], color=colour, lw=2.5) for colour in colours.values()]
+    width, height = figure.get_size_inches() * DPI
+    corner = (1 - MARGIN / width, 1 - (MARGIN - 4) / height)
+    legend = figure.legend(
+        handles,
+        list(colours),
+        loc="upper right",
+        bbox_to_anchor=corner,
+        ncols=len(colours),
+        borderaxespad=0,
+        labelcolor=INK,
+    )
+    legend.set_in_layout(False)
