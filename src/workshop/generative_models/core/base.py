@@ -10,6 +10,7 @@ import jax.core
 import jax.extend.core
 import numpy as np
 from flax import nnx
+from pydantic import ValidationError
 
 from workshop.generative_models.core.configuration import Config
 
@@ -20,7 +21,8 @@ def accepts_config(init: Callable[..., None]) -> Callable[..., Any]:
     """Let a constructor also take a configuration, first or as `config=`.
 
     The class says in `explicit_arguments(config, rngs)` what a configuration stands for; arguments
-    given beside the configuration win over it. The instance keeps the configuration as `config`.
+    given beside the configuration win over it, None standing for not given. The instance keeps the
+    configuration, with those arguments in it, as `config`.
     """
 
     @functools.wraps(init)
@@ -37,9 +39,18 @@ def accepts_config(init: Callable[..., None]) -> Callable[..., Any]:
             )
         given = {name: value for name, value in kwargs.items() if value is not None}
         init(self, *args, **(self.explicit_arguments(config, given.get("rngs")) | given))
-        self.config = config
+        self.config = _restated(config, given)
 
     return build
+
+
+def _restated(config: Config, given: dict[str, Any]) -> Config | None:
+    """Return the configuration with what was given beside it; None if it cannot say that."""
+    changes = {name: value for name, value in given.items() if name in type(config).model_fields}
+    try:
+        return type(config).model_validate(dict(config) | changes) if changes else config
+    except ValidationError:
+        return None
 
 
 class GenerativeModel(nnx.Module):
