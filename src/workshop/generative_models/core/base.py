@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.core
@@ -83,7 +83,7 @@ class GenerativeModel(nnx.Module):
     def update_statistics(self, statistics: Any) -> None:
         """Fold `losses["statistics"]` into the state that gradients do not train; default: none."""
 
-    def with_params(self, params: Any) -> Self:
+    def with_params(self, params: Any) -> "GenerativeModel":
         """Return a copy of this model with other parameters, sharing nothing that can be written.
 
         Args:

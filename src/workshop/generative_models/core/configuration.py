@@ -8,7 +8,7 @@ module imports no JAX: the command line reads it to print its help.
 """
 
 from math import prod
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
@@ -148,7 +148,7 @@ class AutoencoderConfig(Config):
         return _arguments(self, drop=("encoder_type",)) | {"latent_dim": self.encoder.latent_dim}
 
     @model_validator(mode="after")
-    def _parts_agree(self) -> Self:
+    def _parts_agree(self) -> "AutoencoderConfig":
         encoder, decoder = self.encoder, self.decoder
         if encoder.latent_dim != decoder.latent_dim:
             raise ValueError(
@@ -178,7 +178,7 @@ class AutoencoderConfig(Config):
         return self
 
     @model_validator(mode="after")
-    def _likelihood_fits(self) -> Self:
+    def _likelihood_fits(self) -> "AutoencoderConfig":
         name = self.likelihood_name
         if name not in ("gaussian", "laplace") and self.scale != 1.0:
             raise ValueError(f"scale={self.scale!r} has no meaning for the likelihood {name!r}")
@@ -248,7 +248,7 @@ class VQVAEConfig(AutoencoderConfig):
     """log p(x|z)."""
 
     @model_validator(mode="after")
-    def _codes_fit(self) -> Self:
+    def _codes_fit(self) -> "VQVAEConfig":
         if self.free_bits:
             raise ValueError("free_bits has no meaning for a VQ-VAE: its KL is constant")
         if self.encoder.pooling != "flatten":

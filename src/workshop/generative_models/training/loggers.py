@@ -5,7 +5,7 @@ import math
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -31,7 +31,7 @@ class ProgressBar:
         )
         self._task = self._progress.add_task("", total=total, completed=start, metrics="compiling")
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "ProgressBar":
         self._progress.start()
         return self
 

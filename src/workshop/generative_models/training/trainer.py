@@ -178,10 +178,12 @@ class Trainer:
                         or (self.checkpoint_every and done % self.checkpoint_every == 0)
                     ):
                         checkpoints.save(state)
-        finally:
-            # Also when the user stops: what was learned so far is theirs.
+        except KeyboardInterrupt:
+            # What was learned before the user stopped is theirs, unless a call still holds it.
             if not any(leaf.is_deleted() for leaf in jax.tree.leaves(state.params)):
                 nnx.update(self.model, state.params, state.rest)
+            raise
+        nnx.update(self.model, state.params, state.rest)
         return rows.all
 
     def _means(self, state: TrainState, before: int) -> dict[str, float]:

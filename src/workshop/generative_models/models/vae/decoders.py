@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -197,7 +197,7 @@ class CNNDecoder(Decoder):
             precision=self.precision,  # type: ignore[arg-type]
         )
 
-    def as_map(self, channels: int, rngs: nnx.Rngs) -> Self:
+    def as_map(self, channels: int, rngs: nnx.Rngs) -> "CNNDecoder":
         """Return a copy that reads maps (batch, initial_h, initial_w, channels)."""
         decoder = nnx.clone(self)
         decoder.spatial, decoder.latent_dim = True, channels
