@@ -9,4 +9,4 @@ matplotlib.use("Agg")
 settings.register_profile("workshop", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("workshop")
 # Every annotated shape in the package is checked at run time in the tests.
-install_import_hook("workshop", "beartype.beartype")
+install_import_hook("workshop", "typechecking.checker")
