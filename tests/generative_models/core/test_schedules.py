@@ -1,0 +1,48 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from workshop.generative_models.core.schedules import linear_ramp
+
+
+@pytest.mark.parametrize(("final", "steps"), [(4.0, 1), (0.3, 2), (25.0, 7), (0.0, 3), (1.0, 31)])
+def test_a_ramp_is_the_references_formula_at_every_step(final, steps):
+    every = range(steps + 4)
+    expected = [min(final, final * t / steps) for t in every]
+    # The ramp is final · (1 - rest) in float32: an error of two roundings of `final`.
+    tolerance = {"rtol": 0, "atol": final * 2.5e-7}
+    eager = [linear_ramp(final, steps, t) for t in every]
+    assert all(value.dtype == jnp.float32 and value.shape == () for value in eager)
+    np.testing.assert_allclose(eager, expected, **tolerance)
+    traced = jax.jit(lambda t: linear_ramp(final, steps, t))
+    np.testing.assert_allclose([traced(t) for t in every], expected, **tolerance)
+    mapped = jax.vmap(lambda t: linear_ramp(final, steps, t))(jnp.arange(steps + 4))
+    np.testing.assert_allclose(mapped, expected, **tolerance)
+    assert eager[0] == 0.0
+    np.testing.assert_array_equal(eager[steps:], np.float32(final))
+    assert (np.diff(mapped) >= 0).all()
+
+
+def test_steps_may_be_any_kind_of_integer():
+    for step in (25, np.int64(25), jnp.int32(25), jnp.uint32(25)):
+        assert linear_ramp(4.0, 100, step) == 1.0
+
+
+def test_a_ramp_works_as_a_scans_step():
+    _, values = jax.lax.scan(lambda t, _: (t + 1, linear_ramp(2.0, 4, t)), 0, length=6)
+    np.testing.assert_allclose(values, [0, 0.5, 1, 1.5, 2, 2], rtol=0, atol=5e-7)
+
+
+def test_without_a_step_the_ramp_is_over():
+    assert linear_ramp(4.0, 100, None) == 4.0
+
+
+def test_no_steps_is_no_ramp():
+    assert [float(linear_ramp(4.0, 0, t)) for t in (0, 1, 100, None)] == [4.0] * 4
+    assert jax.jit(lambda t: linear_ramp(4.0, 0, t))(0) == 4.0
+
+
+def test_the_first_step_of_a_long_ramp_has_its_digits():
+    # 25 nats over 25,000 steps: C(1) = 0.001, against an absolute error of one rounding of 25.
+    assert linear_ramp(25.0, 25_000, 1) == pytest.approx(1e-3, abs=25 * 2.5e-7)
