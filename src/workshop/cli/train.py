@@ -12,6 +12,7 @@ from rich.table import Table
 
 from workshop.cli.options import TrainOptions
 from workshop.cli.runs import load_data
+from workshop.generative_models.core import checks
 from workshop.generative_models.data import Dataset
 from workshop.generative_models.models.saving import (
     build_model,
@@ -32,6 +33,7 @@ def train(options: TrainOptions) -> None:
         folder, content = options.resume, read_config(options.resume)
         name, config, settings = content["model"], content["config"], content["training"]
     else:
+        _check(options)
         name, config, settings = options.model, options.config, _settings(options)
         folder = _new_folder(options)
     dataset = load_data(settings["data"], settings)
@@ -86,6 +88,14 @@ def _settings(options: TrainOptions) -> dict[str, Any]:
              "image_size", "checkpoint_every")  # fmt: skip
     settings = {key: value for key, value in asdict(options).items() if key in names}
     return json.loads(json.dumps(settings))
+
+
+def _check(options: TrainOptions) -> None:
+    """Refuse bad options before anything is loaded or written."""
+    for field in ("steps", "batch_size", "checkpoint_every"):
+        checks.positive_int(f"--{field.replace('_', '-')}", getattr(options, field))
+    if not 0 < options.learning_rate < float("inf"):
+        raise ValueError(f"--learning-rate={options.learning_rate}: expected a positive number")
 
 
 def _new_folder(options: TrainOptions) -> Path:

@@ -129,7 +129,7 @@ class VAE(GenerativeModel):
     # From data to latents and back.
 
     def encode(
-        self, x: jax.Array, *, rngs: nnx.Rngs | None = None, **condition: Any
+        self, x: ArrayLike, *, rngs: nnx.Rngs | None = None, **condition: Any
     ) -> tuple[jax.Array, jax.Array]:
         """Return mean and log-variance of q(z|x), each (batch, latent_dim).
 
@@ -143,8 +143,11 @@ class VAE(GenerativeModel):
         """
         x, single = self.as_batch(x)
         output = call(self.encoder, x, rngs=rngs, **condition)
-        if isinstance(output, dict) and {"mean", "log_var"} <= output.keys():
-            output = (output["mean"], output["log_var"])
+        if isinstance(output, dict):
+            # The one place where two spellings are read: they are the aliases of the outputs.
+            log_var = output.get("log_var", output.get("logvar"))
+            if "mean" in output and log_var is not None:
+                output = (output["mean"], log_var)
         if not (isinstance(output, tuple) and len(output) == 2):
             found = sorted(output) if isinstance(output, dict) else type(output).__name__
             raise ValueError(
@@ -198,7 +201,7 @@ class VAE(GenerativeModel):
             )
         return output.astype(jnp.float32)
 
-    def decode(self, z: jax.Array, *, rngs: nnx.Rngs | None = None, **condition: Any) -> jax.Array:
+    def decode(self, z: ArrayLike, *, rngs: nnx.Rngs | None = None, **condition: Any) -> jax.Array:
         """Return reconstructions E[x|z], (batch, *event).
 
         Args:
@@ -214,7 +217,7 @@ class VAE(GenerativeModel):
 
     def __call__(
         self,
-        x: jax.Array,
+        x: ArrayLike,
         *,
         deterministic: bool = False,
         rngs: nnx.Rngs | None = None,
@@ -257,7 +260,7 @@ class VAE(GenerativeModel):
         params: Any = None,
         batch: Any = None,
         rng: jax.Array | None = None,
-        x: jax.Array | None = None,
+        x: ArrayLike | None = None,
         outputs: dict[str, jax.Array] | None = None,
         beta: float | None = None,
         reconstruction_loss_fn: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
@@ -402,7 +405,7 @@ class VAE(GenerativeModel):
 
     def reconstruct(
         self,
-        x: jax.Array,
+        x: ArrayLike,
         *,
         deterministic: bool = False,
         rngs: nnx.Rngs | None = None,
@@ -421,8 +424,8 @@ class VAE(GenerativeModel):
 
     def interpolate(
         self,
-        x1: jax.Array,
-        x2: jax.Array,
+        x1: ArrayLike,
+        x2: ArrayLike,
         steps: int = 10,
         *,
         rngs: nnx.Rngs | None = None,
@@ -448,7 +451,7 @@ class VAE(GenerativeModel):
 
     def latent_traversal(
         self,
-        x: jax.Array,
+        x: ArrayLike,
         dim: int,
         range_vals: tuple[float, float] = (-3.0, 3.0),
         steps: int = 10,

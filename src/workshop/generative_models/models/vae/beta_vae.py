@@ -128,7 +128,7 @@ class BetaVAEWithCapacity(BetaVAE):
         params: Any = None,
         batch: Any = None,
         rng: jax.Array | None = None,
-        x: jax.Array | None = None,
+        x: ArrayLike | None = None,
         outputs: dict[str, jax.Array] | None = None,
         beta: float | None = None,
         step: ArrayLike | None = 0,

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.base import accepts_config, is_concrete, sample_key
@@ -103,7 +104,7 @@ class ConditionalVAE(VAE):
         )
 
     def encode(  # type: ignore[override]
-        self, x: jax.Array, y: Any = None, *, rngs: nnx.Rngs | None = None
+        self, x: ArrayLike, y: Any = None, *, rngs: nnx.Rngs | None = None
     ) -> tuple[jax.Array, jax.Array]:
         """Return mean and log-variance of q(z|x, y); see `VAE.encode`.
 
@@ -120,7 +121,7 @@ class ConditionalVAE(VAE):
         return super()._decoder_output(z, rngs, {"condition": condition.get("y")})
 
     def decode(  # type: ignore[override]
-        self, z: jax.Array, y: Any = None, *, rngs: nnx.Rngs | None = None
+        self, z: ArrayLike, y: Any = None, *, rngs: nnx.Rngs | None = None
     ) -> jax.Array:
         """Return reconstructions E[x|z, y]; see `VAE.decode`.
 
@@ -133,7 +134,7 @@ class ConditionalVAE(VAE):
 
     def __call__(  # type: ignore[override]
         self,
-        x: jax.Array,
+        x: ArrayLike,
         y: Any = None,
         *,
         deterministic: bool = False,

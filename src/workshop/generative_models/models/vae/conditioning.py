@@ -18,9 +18,8 @@ def one_hot(condition: Any, num_classes: int, batch: int, name: str = "condition
     """Return labels as (batch, num_classes) one-hot rows.
 
     Args:
-        condition: integers (batch,), one integer for all, or rows (batch, num_classes) or
-            (num_classes,) that are one-hot already, or a mixture of classes. None is all zeros: no
-            class is said.
+        condition: integers (batch,), or rows (batch, num_classes) that are one-hot already, or a
+            mixture of classes; one of either for all. None is all zeros: no class is said.
         num_classes: number of classes.
         batch: number of rows expected.
         name: the argument's name, for errors.
@@ -31,7 +30,7 @@ def one_hot(condition: Any, num_classes: int, batch: int, name: str = "condition
     if (
         jnp.issubdtype(labels.dtype, jnp.integer)
         and labels.ndim < 2
-        and labels.shape in ((), (batch,))
+        and labels.shape in ((), (1,), (batch,))
     ):
         if is_concrete(labels):
             values = np.asarray(labels)
@@ -41,7 +40,7 @@ def one_hot(condition: Any, num_classes: int, batch: int, name: str = "condition
                     f"0 <= label < {num_classes}"
                 )
         return jnp.broadcast_to(jax.nn.one_hot(labels, num_classes), (batch, num_classes))
-    if labels.shape in ((batch, num_classes), (num_classes,)):
+    if labels.shape in ((batch, num_classes), (1, num_classes), (num_classes,)):
         return jnp.broadcast_to(labels.astype(jnp.float32), (batch, num_classes))
     raise ValueError(
         f"{name} has shape {labels.shape} and type {labels.dtype}: expected integer labels "

@@ -23,7 +23,7 @@ from workshop.generative_models.core.layers import (
     activation_by_name,
     halvings,
 )
-from workshop.generative_models.core.typing import DTypeLike, Precision
+from workshop.generative_models.core.typing import ArrayLike, DTypeLike, Precision
 from workshop.generative_models.models.vae.conditioning import Condition
 
 OUTPUT_ACTIVATIONS = ("sigmoid", "tanh", "identity")
@@ -104,7 +104,7 @@ class Decoder(nnx.Module):
 
     def __call__(
         self,
-        z: jax.Array,
+        z: ArrayLike,
         *,
         rngs: nnx.Rngs | None = None,  # noqa: ARG002 - the reference's signature; nothing is random
     ) -> jax.Array:
@@ -263,7 +263,7 @@ class ConditionalDecoder(nnx.Module):
         self.decoder = decoder
 
     def __call__(
-        self, z: jax.Array, condition: Any = None, *, rngs: nnx.Rngs | None = None
+        self, z: ArrayLike, condition: Any = None, *, rngs: nnx.Rngs | None = None
     ) -> jax.Array:
         """Return the unsquashed output (batch, *output_shape).
 

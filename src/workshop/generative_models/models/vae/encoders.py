@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from workshop.generative_models.core.configuration import (
     NetworkType,
 )
 from workshop.generative_models.core.layers import CNN, MLP, ResNet, activation_by_name, halvings
-from workshop.generative_models.core.typing import DTypeLike, Precision
+from workshop.generative_models.core.typing import ArrayLike, DTypeLike, Precision
 from workshop.generative_models.models.vae.conditioning import Condition
 
 
@@ -105,7 +105,7 @@ class Encoder(nnx.Module):
             None if self.spatial else nnx.Linear(size, self.latent_dim, rngs=rngs, **numerics)
         )
 
-    def as_map(self, channels: int, rngs: nnx.Rngs) -> Self:
+    def as_map(self, channels: int, rngs: nnx.Rngs) -> "Encoder":
         """Return a copy that gives a map (batch, H', W', channels) instead of a vector."""
         encoder = nnx.clone(self)
         encoder.spatial, encoder.latent_dim = True, channels
@@ -115,7 +115,7 @@ class Encoder(nnx.Module):
 
     def __call__(
         self,
-        x: jax.Array,
+        x: ArrayLike,
         *,
         rngs: nnx.Rngs | None = None,  # noqa: ARG002 - the reference's signature; nothing is random
     ) -> tuple[jax.Array, jax.Array]:
@@ -272,7 +272,7 @@ class ConditionalEncoder(nnx.Module):
         return (*shape[:-1], shape[-1] + extra) if takes_images else (prod(shape) + extra,)
 
     def __call__(
-        self, x: jax.Array, condition: Any = None, *, rngs: nnx.Rngs | None = None
+        self, x: ArrayLike, condition: Any = None, *, rngs: nnx.Rngs | None = None
     ) -> tuple[jax.Array, jax.Array]:
         """Return mean and log-variance of q(z|x, condition).
 

@@ -110,7 +110,7 @@ class VQVAE(VAE):
 
     def quantize(
         self,
-        encoding: jax.Array,
+        encoding: ArrayLike,
         *,
         rngs: nnx.Rngs | None = None,  # noqa: ARG002 - the reference's signature; nothing is random
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -129,6 +129,7 @@ class VQVAE(VAE):
             encoding_indices (batch, ..., codes; a single code a place has no axis in a map), and
             perplexity.
         """
+        encoding = jnp.asarray(encoding)
         features = encoding.shape[-1]
         if features % self.embedding_dim:
             raise ValueError(
@@ -168,7 +169,7 @@ class VQVAE(VAE):
         quantized, terms = self.quantize(mean, rngs=rngs)
         return {"z": quantized, "z_e": mean, "quantized": quantized, **terms}
 
-    def encode(self, x: jax.Array, *, rngs: nnx.Rngs | None = None) -> tuple[jax.Array, jax.Array]:
+    def encode(self, x: ArrayLike, *, rngs: nnx.Rngs | None = None) -> tuple[jax.Array, jax.Array]:
         """Return the encoding before quantization, and zeros for its log-variance.
 
         Args:

@@ -1,0 +1,212 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import workshop
+from workshop.cli import main
+from workshop.generative_models.data import load_dataset
+
+MODELS = ("vae", "beta-vae", "beta-vae-capacity", "conditional-vae", "vq-vae")
+
+
+def command(*arguments):
+    main([str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """One short run of every model on the digits."""
+    root = tmp_path_factory.mktemp("runs")
+    for name in MODELS:
+        command("train", "--model", name, "--steps", 20, "--hidden-dims", 16,
+                "--out", root / name, "--no-progress")  # fmt: skip
+    return root
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_train_leaves_a_run_folder(runs, name):
+    run = runs / name
+    for file in ("config.json", "model.safetensors", "metrics.jsonl", "checkpoints/20"):
+        assert (run / file).exists(), file
+    figures = {path.stem for path in (run / "figures").iterdir()}
+    assert figures >= {
+        "training_curves", "reconstructions", "samples", "traversals", "interpolations",
+        "latent_map",
+    }  # fmt: skip
+    assert ("codebook_usage" if name == "vq-vae" else "kl_per_latent") in figures
+    for path in (run / "figures").iterdir():
+        assert np.asarray(Image.open(path)).std() > 5, f"{path.name} is blank"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_load_gives_the_same_model_back(runs, name):
+    """The oracle is `evaluate`: the last validation row was written by the model in training."""
+    from workshop.generative_models.training import Trainer
+
+    rows = [json.loads(line) for line in (runs / name / "metrics.jsonl").read_text().splitlines()]
+    digits = load_dataset("digits")
+    found = Trainer(workshop.load(runs / name), batch_size=128).evaluate(digits.validation)
+    for key in ("elbo", "reconstruction_loss", "kl_loss"):
+        np.testing.assert_allclose(found[key], rows[-1][key], rtol=1e-5)
+    x = digits.test.x[:4]
+    one, two = workshop.load(runs / name), workshop.load(runs / name)
+    np.testing.assert_array_equal(
+        one.reconstruct(x, deterministic=True), two.reconstruct(x, deterministic=True)
+    )
+
+
+def test_samples_as_an_array(runs, tmp_path):
+    out = tmp_path / "some.npz"
+    command("sample", runs / "conditional-vae", "--count", 3, "--label", 7, "--out", out)
+    samples = np.load(out)["x"]
+    model = workshop.load(runs / "conditional-vae")
+    from flax import nnx
+
+    np.testing.assert_allclose(samples, model.sample(3, y=7, rngs=nnx.Rngs(0)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sample", "vae", "--count", "5"],
+        ["reconstruct", "vae", "--count", "5"],
+        ["interpolate", "vae", "--first", "3", "--last", "9", "--steps", "4"],
+        ["traverse", "vae", "--example", "2", "--dims", "0", "3", "--steps", "3"],
+        ["traverse", "vq-vae"],
+        ["interpolate", "conditional-vae"],
+    ],
+)
+def test_commands_that_draw(runs, tmp_path, arguments):
+    out = tmp_path / "figure.png"
+    command(arguments[0], runs / arguments[1], *arguments[2:], "--out", out)
+    assert np.asarray(Image.open(out)).std() > 5
+
+
+def test_evaluate_prints_what_the_trainer_says(runs, capsys):
+    from workshop.generative_models.training import Trainer
+
+    command("evaluate", runs / "vae")
+    model = workshop.load(runs / "vae")
+    found = Trainer(model, batch_size=128).evaluate(load_dataset("digits").test)
+    assert f"{found['elbo']:.3f}" in capsys.readouterr().out
+
+
+def test_data_lists_what_there_is(capsys):
+    command("data")
+    printed = capsys.readouterr().out
+    for name in ("digits", "sprites", "mnist5k", "faces", "hf:NAME_OR_PATH"):
+        assert name in printed
+
+
+def test_a_path_a_table_and_every_option_of_the_model(tmp_path):
+    table = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
+    np.save(tmp_path / "table.npy", table)
+    command("train", "--data", tmp_path / "table.npy", "--steps", 3, "--latent-dim", 2,
+            "--likelihood", "laplace", "--scale", "optimal", "--encoder.activation", "tanh",
+            "--decoder.hidden-dims", 7, 9, "--seed", 5, "--out", tmp_path / "run",
+            "--no-progress")  # fmt: skip
+    config = workshop.load(tmp_path / "run").config
+    assert (config.likelihood, config.scale, config.encoder.activation) == (
+        "laplace", "optimal", "tanh",
+    )  # fmt: skip
+    assert (config.decoder.hidden_dims, config.encoder.latent_dim) == ((7, 9), 2)
+    assert config.decoder.output_activation == "identity"
+
+
+def test_resume_ends_where_the_whole_run_ends(tmp_path):
+    """Killed by SIGKILL between checkpoints; the metrics and weights are those of one run."""
+    options = ["--steps", "60", "--hidden-dims", "16", "--checkpoint-every", "20", "--no-progress"]
+    command("train", *options, "--out", tmp_path / "whole")
+    script = (
+        "import os\n"
+        "from workshop.cli import main\n"
+        "from workshop.generative_models.training import trainer\n"
+        "add = trainer._Rows.add\n"
+        "def kill(self, step, *rest):\n"
+        "    if step >= 48: os.kill(os.getpid(), 9)\n"
+        "    add(self, step, *rest)\n"
+        "trainer._Rows.add = kill\n"
+        f"main(['train', *{options}, '--out', r'{tmp_path / 'cut'}'])\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert killed.returncode == -9
+    command("train", "--resume", tmp_path / "cut", "--no-progress")
+    for file in ("metrics.jsonl", "model.safetensors"):
+        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "cut" / file).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--data", "didgits"], "digits"),
+        (["train", "--encoder.latent-dim", "3"], "must agree"),
+        (["train", "--steps", "0"], "--steps=0"),
+        (["train", "--learning-rate", "-1"], "learning-rate"),
+        (["train", "--resume", "nowhere"], "holds no config.json"),
+        (["train", "--resume", "nowhere", "--steps", "5"], "drop --steps"),
+        (["sample", "nowhere"], "holds no config.json"),
+    ],
+)
+def test_errors_are_sentences(capsys, monkeypatch, tmp_path, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.iterdir()), "a failed command left something behind"
+
+
+def test_a_run_is_not_written_over(runs, capsys):
+    with pytest.raises(SystemExit):
+        command("train", "--steps", 1, "--out", runs / "vae")
+    assert "is not empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["truncated", "foreign", "missing"])
+def test_damaged_weights_are_named(runs, tmp_path, damage):
+    import shutil
+
+    run = tmp_path / "run"
+    shutil.copytree(runs / "vae", run)
+    weights = run / "model.safetensors"
+    if damage == "truncated":
+        weights.write_bytes(weights.read_bytes()[:-10])
+    elif damage == "foreign":
+        shutil.copy(runs / "vq-vae" / "model.safetensors", weights)
+    else:
+        weights.unlink()
+    with pytest.raises(ValueError, match=r"model\.safetensors"):
+        workshop.load(run)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["evaluate", "--help"]])
+def test_help_comes_without_jax(arguments):
+    """JAX, matplotlib and scikit-learn take seconds to import; help is not to wait for them."""
+    script = (
+        "import sys\nfrom workshop.cli import main\n"
+        f"try: main({arguments})\nexcept SystemExit as stop: assert not stop.code\n"
+        "print(sorted({'jax', 'flax', 'matplotlib', 'sklearn', 'optax'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "usage: workshop" in done.stdout
+
+
+def test_every_config_field_is_an_option(capsys):
+    from workshop.generative_models.core.configuration import MODEL_CONFIGS
+
+    for name, config in MODEL_CONFIGS.items():
+        with pytest.raises(SystemExit):
+            main(["train", "--model", name, "--help"])
+        printed = capsys.readouterr().out
+        for field, info in config.model_fields.items():
+            parts = getattr(info.annotation, "model_fields", None)
+            names = [f"{field}.{part}" for part in parts] if parts else [field]
+            for option in names:
+                assert f"--{option.replace('_', '-')}" in printed, (name, option)
