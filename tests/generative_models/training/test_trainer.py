@@ -107,9 +107,7 @@ def test_a_linear_model_reaches_the_evidence_of_probabilistic_pca():
     evidence = -0.5 * (
         5 * np.log(2 * np.pi) + log_det + np.trace(np.linalg.solve(best, covariance))
     )
-    elbos = [
-        Trainer(model, batch_size=2000, seed=seed).evaluate(x)["elbo"] for seed in range(20)
-    ]
+    elbos = [Trainer(model, batch_size=2000, seed=seed).evaluate(x)["elbo"] for seed in range(20)]
     # One draw of z for each of 2,000 examples, twenty times: the standard error is near 0.007.
     assert evidence - 0.05 < np.mean(elbos) < evidence + 0.02
 
@@ -148,9 +146,7 @@ def test_bytes_train_as_the_floats_they_stand_for(make_vae, weights):
 
 def test_networks_without_a_shape_are_built_before_the_loop(x):
     rngs = nnx.Rngs(0)
-    model = VAE(
-        MLPEncoder([8], 2, rngs=rngs), MLPDecoder([8], (6,), 2, rngs=rngs), 2, rngs=rngs
-    )
+    model = VAE(MLPEncoder([8], 2, rngs=rngs), MLPDecoder([8], (6,), 2, rngs=rngs), 2, rngs=rngs)
     fit(model, x, steps=3)
     assert model.encoder.input_dim == (6,)
 

@@ -1,0 +1,42 @@
+"""Every code block of the README runs as it stands."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+
+
+def test_python_and_shell_blocks_run_in_order(tmp_path, monkeypatch, capsys):
+    """The shell blocks call the installed command; a later Python block loads what they left."""
+    monkeypatch.chdir(tmp_path)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    namespace: dict = {}
+    for language, block in BLOCKS:
+        if language == "python":
+            exec(compile(block, "README.md", "exec"), namespace)
+        elif language == "bash":
+            environment = {**os.environ, "PATH": path}
+            subprocess.run(["bash", "-euc", block], check=True, env=environment)
+    assert namespace["sevens"].shape == (4, 8, 8, 1)
+    elbo = float(re.search(r"(-?[\d.]+) nats", capsys.readouterr().out)[1])
+    # A decoder that knows only the mean image gives about -28.
+    assert -27 < elbo < -22
+
+
+def test_every_block_is_of_a_kind_that_runs():
+    assert {language for language, _ in BLOCKS} == {"python", "bash", "console"}
+
+
+def test_the_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    commands = [b for language, b in BLOCKS if language == "console"]
+    for target in re.findall(r"^make (\w+)", "".join(commands), re.M):
+        assert f"\n{target}:" in makefile
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) < 150
