@@ -23,8 +23,8 @@ def test_python_and_shell_blocks_run_in_order(tmp_path, monkeypatch, capsys):
             subprocess.run(["bash", "-euc", block], check=True, env=environment)
     assert namespace["sevens"].shape == (4, 8, 8, 1)
     elbo = float(re.search(r"(-?[\d.]+) nats", capsys.readouterr().out)[1])
-    # A decoder that knows only the mean image gives about -28.
-    assert -27 < elbo < -22
+    # The mean of the training images, as the probabilities of every test image, gives -26.84.
+    assert -26.5 < elbo < -22
 
 
 def test_every_block_is_of_a_kind_that_runs():
