@@ -1,5 +1,6 @@
 """The entry point: find the command, read its options, run it, and turn errors into sentences."""
 
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,10 @@ from rich.console import Console
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the `workshop` command."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
+    # Some library sets up the root logger; our own notes go out as plain sentences.
+    logger = logging.getLogger("workshop")
+    logger.propagate = False
+    logger.handlers = [logging.StreamHandler()]
     try:
         tyro.extras.subcommand_cli_from_dict(
             _commands(argv), args=argv, prog="workshop", description=_ABOUT

@@ -80,9 +80,7 @@ def draw_interpolations(
 
     A conditional model keeps the class of the first example all the way.
     """
-    line = nnx.jit(
-        lambda m, a, b, c: m.interpolate(a, b, steps, **c),
-    )
+    line = nnx.jit(lambda m, a, b, c: m.interpolate(a, b, steps, **c))
     rows = []
     for first, last in pairs:
         condition = condition_of(model, split.take([first]))
@@ -135,11 +133,11 @@ def run_figures(
         class_names: names of the labels.
         seed: of the samples.
     """
-    yield "training_curves", training_curves(rows)
+    yield "training_curves", training_curves(rows, metrics=_varying(rows))
     yield "reconstructions", draw_reconstructions(model, split, class_names=class_names)
     yield "samples", draw_samples(model, 100, class_names=class_names, seed=seed)[0]
     yield "traversals", draw_traversals(model, split)
-    yield "interpolations", draw_interpolations(model, split, _pairs(split))
+    yield "interpolations", draw_interpolations(model, split, _pairs(model, split))
     some = split.take(slice(2000))
     means = run_over(model, _encode, some)["mean"].reshape(len(some), -1)
     yield "latent_map", latent_map(means, some.y, class_names)
@@ -189,9 +187,23 @@ def _activity(model: VAE, split: Split) -> tuple[np.ndarray, np.ndarray | None]:
     return kl, kl
 
 
-def _pairs(split: Split, count: int = 6) -> list[tuple[int, int]]:
-    """Return pairs of examples, of different classes where there are labels."""
+def _varying(rows: Sequence[Mapping[str, Any]]) -> list[str] | None:
+    """Return the metrics that change in a run: a constant β or KL has no curve worth a look."""
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if name not in ("step", "split") and value is not None:
+                values.setdefault(name, []).append(value)
+    # Means in float32 tremble in the seventh digit.
+    return [k for k, v in values.items() if max(v) - min(v) > 1e-5 * max(map(abs, v))] or None
+
+
+def _pairs(model: VAE, split: Split, count: int = 6) -> list[tuple[int, int]]:
+    """Return pairs of examples: of different classes, but of one class if the model is told it."""
     if split.y is None:
         return [(2 * i % len(split), (2 * i + 1) % len(split)) for i in range(count)]
-    first = [int(np.flatnonzero(split.y == c)[0]) for c in np.unique(split.y)]
+    members = [np.flatnonzero(split.y == c) for c in np.unique(split.y)]
+    if isinstance(model, ConditionalVAE):
+        return [(int(m[0]), int(m[-1])) for m in members[:count]]
+    first = [int(m[0]) for m in members]
     return [(first[2 * i % len(first)], first[(2 * i + 1) % len(first)]) for i in range(count)]

@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.base import is_concrete
+from workshop.generative_models.core.base import is_concrete, set_numerics
 
 CONDITION_TYPES = ("concat", "add")
 
@@ -58,6 +58,7 @@ class Condition(nnx.Module):
             linearly to the shape of the input and adds it.
         event_shape: shape of one input, needed by "add".
         rngs: for the initial weights.
+        network: the network that reads the joined array; its dtype and precision are used here.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Condition(nnx.Module):
         event_shape: tuple[int, ...] | None,
         *,
         rngs: nnx.Rngs,
+        network: nnx.Module,
     ):
         self.num_classes = checks.positive_int("num_classes", num_classes)
         self.embed_dim = embed_dim
@@ -84,6 +86,8 @@ class Condition(nnx.Module):
                     "input_dim"
                 )
             self.projection = nnx.Linear(size, prod(event_shape), use_bias=False, rngs=rngs)
+        numerics = {name: getattr(network, name, None) for name in ("dtype", "precision")}
+        set_numerics(self, **numerics)
 
     def __call__(self, x: jax.Array, condition: Any) -> jax.Array:
         """Return x (batch, ...) with the condition joined to its last axis, or added."""
