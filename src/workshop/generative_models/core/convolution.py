@@ -29,7 +29,7 @@ def downsampled(size: int) -> int:
     Args:
         size: Height or width in pixels, at least 1.
 
-    Example:
+    Examples:
         >>> [downsampled(size) for size in (28, 7, 3, 1)]
         [14, 3, 1, 1]
     """
@@ -47,7 +47,7 @@ def downsample_padding(size: int, kernel: int, stride: int = 2) -> Pair:
     Returns:
         Zeros to add before and after, as evenly as possible, the odd one after.
 
-    Example:
+    Examples:
         >>> downsample_padding(28, kernel=3)
         (0, 1)
     """
@@ -75,7 +75,7 @@ def conv(
     Raises:
         ValueError: If `stride` or `padding` is out of range, or the kernel does not fit.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> image, kernel = jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 2))
         >>> conv(image, kernel, stride=2, padding=((0, 1), (0, 1))).shape
@@ -125,7 +125,7 @@ def conv_transpose(
     References:
         Odena, Dumoulin, Olah (2016), Deconvolution and Checkerboard Artifacts, Distill.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> conv_transpose(jnp.ones((1, 3, 3, 1)), jnp.ones((4, 4, 1, 2)), output_size=(7, 6)).shape
         (1, 7, 6, 2)

@@ -216,7 +216,7 @@ def create_likelihood(
     Raises:
         ValueError: for an unknown name, or a scale that the family does not have.
 
-    Example:
+    Examples:
         >>> create_likelihood("gaussian", scale="optimal").scale
         'optimal'
     """
@@ -239,7 +239,7 @@ def bits_per_dim(
         levels: for the density of data that was scaled from that many integer levels to [0, 1]
             (256 for bytes): adds log2(levels), which makes it the bits of the integers.
 
-    Example:
+    Examples:
         >>> float(bits_per_dim(jnp.array(-784 * jnp.log(2.0)), (28, 28, 1)))
         1.0
     """

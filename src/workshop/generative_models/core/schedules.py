@@ -13,7 +13,7 @@ def linear_ramp(final: float, steps: int, step: ArrayLike | None) -> jnp.ndarray
         steps: length of the ramp; 0 is no ramp.
         step: the training step, a Python int or traced; None is after the ramp, as at evaluation.
 
-    Example:
+    Examples:
         >>> float(linear_ramp(4.0, 100, 25))
         1.0
     """

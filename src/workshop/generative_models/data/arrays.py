@@ -53,7 +53,7 @@ def from_arrays(x: np.ndarray, y: np.ndarray | None = None, *, seed: int = 0) ->
         ValueError: If `x` is empty, not finite, too short to split or of no usable dtype, or if
             `y` does not label it.
 
-    Example:
+    Examples:
         >>> from_arrays(np.random.rand(50, 8, 8), np.arange(50) % 5)
         Dataset('arrays', (8, 8, 1) float32, train 40, validation 5, test 5, 5 classes)
     """

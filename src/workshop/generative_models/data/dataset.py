@@ -22,7 +22,7 @@ class Split:
         ValueError: If a dtype or a length is not as above.
             `load_dataset` and `from_arrays` convert; this class only checks.
 
-    Example:
+    Examples:
         >>> split = Split(np.zeros((3, 8, 8, 1), np.float32), y=np.arange(3, dtype=np.int32))
         >>> split
         Split(3 × (8, 8, 1) float32, y)

@@ -17,7 +17,7 @@ from workshop.generative_models.data.dataset import Dataset, DatasetInfo, Split
 def list_datasets() -> dict[str, DatasetInfo]:
     """The data sets known by name, what they hold and the extra they need; nothing is loaded.
 
-    Example:
+    Examples:
         >>> list_datasets()["digits"].shape
         (8, 8, 1)
     """
@@ -65,7 +65,7 @@ def load_dataset(
             found and what to do.
         ImportError: If it needs an extra that is not installed.
 
-    Example:
+    Examples:
         >>> load_dataset("digits")
         Dataset('digits', (8, 8, 1) float32, train 1,437, validation 180, test 180, 10 classes)
     """
@@ -96,7 +96,7 @@ def data_shape(
     Raises:
         ValueError: As `load_dataset`.
 
-    Example:
+    Examples:
         >>> data_shape("sprites")
         (64, 64, 1)
     """

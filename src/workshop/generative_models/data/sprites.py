@@ -64,7 +64,7 @@ def render(factors: Int[Array | np.ndarray, "5"]) -> Float[Array, "64 64 1"]:
         ValueError: If a factor is off the grid (not under a transformation, where it cannot be
             known: there the image means nothing).
 
-    Example:
+    Examples:
         >>> image = render(np.array([2, 5, 0, 16, 16]))
         >>> image.shape, round(float(image.sum()))
         ((64, 64, 1), 324)
@@ -160,7 +160,7 @@ def _checked(factors: Array | np.ndarray) -> Array | np.ndarray:
 def index_to_factors(index: int | Int[np.ndarray, "*n"]) -> Int[np.ndarray, "*n 5"]:
     """The factors of the image with this number, 0 <= index < 737,280; the last varies fastest.
 
-    Example:
+    Examples:
         >>> index_to_factors(737_279).tolist()
         [2, 5, 39, 31, 31]
     """
@@ -205,7 +205,7 @@ def stream(batch_size: int, *, seed: int = 0, start: int = 0) -> Iterator[Split]
     Raises:
         ValueError: At the call, if `batch_size` < 1 or `start` is not in 0..737,280.
 
-    Example:
+    Examples:
         >>> next(stream(128, seed=0))
         Split(128 × (64, 64, 1) uint8, y, factors)
     """

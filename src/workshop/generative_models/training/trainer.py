@@ -45,14 +45,13 @@ class Trainer:
         evaluate_every: steps between evaluations on the validation data; None is ten in a run.
         progress: show a bar.
 
-    Example:
+    Examples:
         >>> from workshop.generative_models.models.vae import VAE
         >>> from workshop.generative_models.core.configuration import (
         ...     DecoderConfig, EncoderConfig, VAEConfig)
-        >>> config = VAEConfig(encoder=EncoderConfig(hidden_dims=[16], latent_dim=2,
-        input_shape=[4]),
-        ...                    decoder=DecoderConfig(hidden_dims=[16], latent_dim=2,
-        output_shape=[4]))
+        >>> config = VAEConfig(
+        ...     encoder=EncoderConfig(hidden_dims=[16], latent_dim=2, input_shape=[4]),
+        ...     decoder=DecoderConfig(hidden_dims=[16], latent_dim=2, output_shape=[4]))
         >>> trainer = Trainer(VAE(config, rngs=nnx.Rngs(0)), batch_size=8, progress=False)
         >>> history = trainer.fit(np.ones((32, 4), np.float32), steps=100)
         >>> history[-1]["step"], history[-1]["split"]

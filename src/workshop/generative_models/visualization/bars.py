@@ -32,7 +32,7 @@ def kl_bars(
     Raises:
         ValueError: if `kl_per_dimension` is not one axis of finite numbers.
 
-    Example:
+    Examples:
         >>> from workshop.generative_models.visualization import kl_bars
         >>> axes = kl_bars([0.001, 2.5, 0.7]).axes[0]
         >>> [label.get_text() for label in axes.get_xticklabels()]
@@ -85,7 +85,7 @@ def codebook_usage(counts: ArrayLike, *, title: str = "How evenly the codes are 
     Raises:
         ValueError: if `counts` is not one axis of finite numbers >= 0 with a positive sum.
 
-    Example:
+    Examples:
         >>> from workshop.generative_models.visualization import codebook_usage
         >>> codebook_usage([10, 0, 10, 0]).texts[1].get_text()
         '2 of 4 codes used (50%), perplexity 2.0.'
@@ -137,7 +137,7 @@ def code_maps(
     Raises:
         ValueError: if `indices` have another rank or lie outside 0 .. num_codes - 1.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from workshop.generative_models.visualization import code_maps
         >>> len(code_maps(np.arange(32).reshape(2, 4, 4), num_codes=64).axes[0].images)

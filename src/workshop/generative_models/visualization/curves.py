@@ -151,7 +151,7 @@ def training_curves(
         ValueError: if there are no rows or no numbers, a step is missing, or `metrics` has a key
             that no row has.
 
-    Example:
+    Examples:
         >>> from workshop.generative_models.visualization import training_curves
         >>> rows = [{"step": s, "split": "train", "elbo": -100 + s, "beta": 1.0} for s in range(9)]
         >>> [axes.get_title(loc="left") for axes in training_curves(rows).axes]

@@ -27,7 +27,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     Raises:
         ValueError: if `path` does not end in `.png`.
 
-    Example:
+    Examples:
         >>> import numpy as np, tempfile
         >>> from workshop.generative_models.visualization import image_grid, save
         >>> with tempfile.TemporaryDirectory() as folder:

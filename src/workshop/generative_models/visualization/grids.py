@@ -54,7 +54,7 @@ def image_grid(
         ValueError: if `images` have another rank or none are given, `columns` is not positive,
             the number of `titles` differs, or `limits` are not (low, high).
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from workshop.generative_models.visualization import image_grid
         >>> figure = image_grid(np.linspace(0, 1, 6 * 64).reshape(6, 8, 8, 1), columns=3)
@@ -121,7 +121,7 @@ def reconstructions(
     Raises:
         ValueError: if shapes or lengths differ, or an argument is not as said.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from workshop.generative_models.visualization import reconstructions
         >>> figure = reconstructions(np.eye(8)[None, ..., None], np.full((1, 8, 8, 1), 0.1))
@@ -201,7 +201,7 @@ def samples(
     Raises:
         ValueError: if an argument is not as said.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from workshop.generative_models.visualization import samples
         >>> figure = samples(np.zeros((4, 8, 8, 1)), labels=[1, 0, 1, 0], class_names=["no", "yes"])

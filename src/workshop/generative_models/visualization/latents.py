@@ -54,7 +54,7 @@ def latent_map(
         ValueError: if `means` are not (n, latent_dim) finite numbers, lengths differ, or "pca" is
             asked of a single latent, a single example or identical examples.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from workshop.generative_models.visualization import latent_map
         >>> means = np.random.default_rng(0).normal(size=(50, 4)) * [1, 3, 0.1, 2]

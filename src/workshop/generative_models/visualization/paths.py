@@ -49,7 +49,7 @@ def traversals(
     Raises:
         ValueError: if shapes or lengths do not fit together, or numbers are not finite.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from workshop.generative_models.visualization import traversals
         >>> figure = traversals(np.zeros((1, 3, 8, 8, 1)), [3], [2.1], [-2, 0, 2])
@@ -95,7 +95,7 @@ def interpolations(
     Raises:
         ValueError: if `images` have another rank or fewer than 2 steps.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from workshop.generative_models.visualization import interpolations
         >>> figure = interpolations(np.zeros((1, 3, 8, 8, 1)))

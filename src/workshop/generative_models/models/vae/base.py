@@ -66,7 +66,7 @@ class VAE(GenerativeModel):
         Kingma & Welling, Auto-Encoding Variational Bayes, ICLR 2014; Rezende, Mohamed & Wierstra,
         Stochastic Backpropagation, ICML 2014.
 
-    Example:
+    Examples:
         >>> from workshop.generative_models.models.vae.encoders import MLPEncoder
         >>> from workshop.generative_models.models.vae.decoders import MLPDecoder
         >>> rngs = nnx.Rngs(0)
