@@ -134,7 +134,7 @@ class Decoder(nnx.Module):
 class MLPDecoder(Decoder):
     """Fully-connected decoder.
 
-    Example:
+    Examples:
         >>> decoder = MLPDecoder([128, 256, 512], (784,), 32, "relu", rngs=nnx.Rngs(0))
         >>> decoder(jnp.ones((8, 32))).shape
         (8, 784)
@@ -160,7 +160,7 @@ class CNNDecoder(Decoder):
         initial_w: width of the first map.
         initial_features: channels of the first map.
 
-    Example:
+    Examples:
         >>> decoder = CNNDecoder([64, 32], (28, 28, 1), 16, "relu", rngs=nnx.Rngs(0))
         >>> decoder(jnp.ones((8, 16))).shape, (decoder.initial_h, decoder.initial_w)
         ((8, 28, 28, 1), (7, 7))
@@ -252,7 +252,9 @@ class ConditionalDecoder(nnx.Module):
         latents = None if self.latent_dim is None else (self.latent_dim,)
         self.num_classes, self.embed_dim = num_classes, embed_dim
         self.condition_type = condition_type
-        self.condition = Condition(num_classes, embed_dim, condition_type, latents, rngs=rngs)
+        self.condition = Condition(
+            num_classes, embed_dim, condition_type, latents, rngs=rngs, network=decoder
+        )
         if isinstance(decoder, Decoder):
             decoder = nnx.clone(decoder)
             if self.condition.extra_features:
@@ -276,6 +278,10 @@ class ConditionalDecoder(nnx.Module):
         z = jnp.asarray(z)
         single = z.ndim == 1
         z = z[None] if single else z
+        if self.latent_dim not in (None, z.shape[-1]):
+            raise ValueError(
+                f"ConditionalDecoder: z has shape {z.shape}, expected (batch, {self.latent_dim})"
+            )
         output = call(self.decoder, self.condition(z, condition), rngs=rngs)
         return output[0] if single else output
 

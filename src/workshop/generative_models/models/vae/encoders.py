@@ -164,7 +164,7 @@ class Encoder(nnx.Module):
 class MLPEncoder(Encoder):
     """Fully-connected encoder; an image is flattened.
 
-    Example:
+    Examples:
         >>> encoder = MLPEncoder([512, 256, 128], 32, "relu", (784,), rngs=nnx.Rngs(0))
         >>> mean, log_var = encoder(jnp.ones((8, 784)))
         >>> mean.shape, log_var.shape
@@ -191,7 +191,7 @@ class MLPEncoder(Encoder):
 class CNNEncoder(Encoder):
     """Convolutions with stride 2, each halving the image: 28 to 14, 7, 3, 1.
 
-    Example:
+    Examples:
         >>> encoder = CNNEncoder([32, 64], 16, "relu", (28, 28, 1), rngs=nnx.Rngs(0))
         >>> mean, log_var = encoder(jnp.ones((8, 28, 28, 1)))
         >>> mean.shape, encoder.sizes
@@ -258,7 +258,7 @@ class ConditionalEncoder(nnx.Module):
         self.num_classes, self.embed_dim = num_classes, embed_dim
         self.condition_type = condition_type
         self.condition = Condition(
-            num_classes, embed_dim, condition_type, self.input_dim, rngs=rngs
+            num_classes, embed_dim, condition_type, self.input_dim, rngs=rngs, network=encoder
         )
         extra = self.condition.extra_features
         if isinstance(encoder, Encoder):
