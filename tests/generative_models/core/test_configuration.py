@@ -89,7 +89,7 @@ def models(draw, name):
         ),
         "encoder_type": st.just(network),
         "scale": scales if likelihood in ("gaussian", "laplace") else st.just(1.0),
-        "free_bits": st.just(0.0) if kind is VQVAEConfig else weights,
+        "free_bits": st.just(0.0) if name in ("vq-vae", "beta-vae-capacity") else weights,
     }
     own = {
         "kl_weight": weights,

@@ -156,7 +156,7 @@ def test_params_are_used_and_differentiated_in_and_out_of_jit():
 
 
 def test_a_parameter_that_the_model_lacks_is_named():
-    with pytest.raises(ValueError, match="v"):
+    with pytest.raises(ValueError, match="do not fit this model"):
         toy().with_params({"v": jnp.zeros(3)})
 
 

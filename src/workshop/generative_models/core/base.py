@@ -91,6 +91,12 @@ class GenerativeModel(nnx.Module):
         """
         graphdef, own, rest = nnx.split(self, nnx.Param, ...)
         if not isinstance(params, nnx.State):
+            shapes = [jax.tree.map(np.shape, tree) for tree in (nnx.to_pure_dict(own), params)]
+            if shapes[0] != shapes[1]:
+                raise ValueError(
+                    "params do not fit this model: pass nnx.state(model, nnx.Param), or its pure "
+                    "dict"
+                )
             nnx.replace_by_pure_dict(own, params)
             params = own
         return nnx.merge(graphdef, params, rest, copy=True)

@@ -223,6 +223,12 @@ class BetaVAEWithCapacityConfig(BetaVAEConfig):
     gamma: NonNegativeFloat = 1000.0
     """Weight of the distance from the capacity."""
 
+    @model_validator(mode="after")
+    def _one_control(self) -> "BetaVAEWithCapacityConfig":
+        if self.use_capacity_control and self.free_bits:
+            raise ValueError("free_bits has no meaning under use_capacity_control")
+        return self
+
 
 class ConditionalVAEConfig(VAEConfig):
     """A class-conditional VAE (Sohn et al. 2015)."""

@@ -236,8 +236,8 @@ def bits_per_dim(
     Args:
         log_prob: log-probability or log-density of an example, in nats.
         event_shape: shape of one example; D is the product.
-        levels: for the density of data that was scaled from that many integer levels to [0, 1]
-            (256 for bytes): adds log2(levels), which makes it the bits of the integers.
+        levels: for a density of integers k dequantised as (k + u) / levels with u in [0, 1) (256
+            for bytes): adds log2(levels), which bounds the bits of the integers.
 
     Examples:
         >>> float(bits_per_dim(jnp.array(-784 * jnp.log(2.0)), (28, 28, 1)))

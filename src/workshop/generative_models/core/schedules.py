@@ -1,7 +1,6 @@
 """Values that change with the training step, traced or not."""
 
 import jax.numpy as jnp
-import optax
 from jax.typing import ArrayLike
 
 
@@ -19,4 +18,5 @@ def linear_ramp(final: float, steps: int, step: ArrayLike | None) -> jnp.ndarray
     """
     if step is None or steps == 0:
         return jnp.asarray(final, jnp.float32)
-    return jnp.asarray(optax.linear_schedule(0.0, final, steps)(step), jnp.float32)
+    # optax.linear_schedule counts down from the end, and loses the digits of the first steps.
+    return final * jnp.clip(jnp.asarray(step, jnp.float32) / steps, 0.0, 1.0)

@@ -5,17 +5,13 @@ from typing import Any, TypedDict, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.base import (
-    GenerativeModel,
     accepts_config,
     call,
-    check_finite,
-    is_concrete,
     sample_key,
     set_numerics,
 )
@@ -25,6 +21,7 @@ from workshop.generative_models.core.likelihoods import Bernoulli, create_likeli
 from workshop.generative_models.core.typing import DTypeLike, Losses, Outputs, Precision
 from workshop.generative_models.models.vae.decoders import create_decoder
 from workshop.generative_models.models.vae.encoders import create_encoder
+from workshop.generative_models.models.vae.latent_space import LatentSpaceModel
 
 
 class Options(TypedDict, total=False):
@@ -36,7 +33,7 @@ class Options(TypedDict, total=False):
     dtype: DTypeLike | None
 
 
-class VAE(GenerativeModel):
+class VAE(LatentSpaceModel):
     r"""A variational autoencoder.
 
     The loss is minus the evidence lower bound, in nats per example,
@@ -262,7 +259,7 @@ class VAE(GenerativeModel):
         rng: jax.Array | None = None,
         x: ArrayLike | None = None,
         outputs: dict[str, jax.Array] | None = None,
-        beta: float | None = None,
+        beta: ArrayLike | None = None,
         reconstruction_loss_fn: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
         **kwargs: Any,
     ) -> dict[str, jax.Array]:
@@ -369,196 +366,3 @@ class VAE(GenerativeModel):
             )
         self.check_data(x)
         return self.likelihood.log_prob(parameter, x)
-
-    # What a trained model is used for.
-
-    def sample(
-        self,
-        n_samples: int = 1,
-        *,
-        temperature: float = 1.0,
-        rngs: nnx.Rngs | None = None,
-        **condition: Any,
-    ) -> jax.Array:
-        """Sample z from the prior N(0, temperature² I) and decode it: (n_samples, *event).
-
-        Args:
-            n_samples: a Python int; static under `jax.jit` and `nnx.jit`.
-            temperature: factor on the prior's standard deviation.
-            rngs: source of the samples; the model's own if None.
-            condition: what a conditional model adds.
-        """
-        n_samples = checks.positive_int("n_samples", n_samples)
-        noise = jax.random.normal(sample_key(rngs, self.rngs), (n_samples, self.latent_dim))
-        return self.decode(temperature * noise, rngs=rngs, **condition)
-
-    def generate(
-        self,
-        n_samples: int = 1,
-        *,
-        temperature: float = 1.0,
-        rngs: nnx.Rngs | None = None,
-        **kwargs: Any,  # noqa: ARG002 - the reference's signature: unused, for compatibility
-    ) -> jax.Array:
-        """Do what `sample` does, under the name of the GenerativeModel interface."""
-        return self.sample(n_samples, temperature=temperature, rngs=rngs)
-
-    def reconstruct(
-        self,
-        x: ArrayLike,
-        *,
-        deterministic: bool = False,
-        rngs: nnx.Rngs | None = None,
-        **condition: Any,
-    ) -> jax.Array:
-        """Return x encoded and decoded again, (batch, *event).
-
-        Args:
-            x: (batch, *event), or one example.
-            deterministic: decode the mean of q(z|x) instead of a sample.
-            rngs: source of the sample; the model's own if None.
-            condition: what a conditional model adds.
-        """
-        outputs = self(x, deterministic=deterministic, rngs=rngs, **condition)
-        return outputs["reconstructed"]
-
-    def interpolate(
-        self,
-        x1: ArrayLike,
-        x2: ArrayLike,
-        steps: int = 10,
-        *,
-        rngs: nnx.Rngs | None = None,
-        **condition: Any,
-    ) -> jax.Array:
-        """Decode the line between the means of two examples: (steps, *event).
-
-        Args:
-            x1: the first example, of shape event or (1, *event).
-            x2: the last example.
-            steps: number of points, both ends included; a Python int, static under jit.
-            rngs: passed to networks that are random.
-            condition: what a conditional model adds.
-        """
-        if checks.positive_int("steps", steps) < 2:
-            raise ValueError(f"interpolate(steps={steps}): expected at least 2, the two ends")
-        start, end = (
-            self.encode(self._one_example(name, x), rngs=rngs, **condition)[0]
-            for name, x in (("x1", x1), ("x2", x2))
-        )
-        weight = jnp.linspace(0.0, 1.0, steps).reshape(-1, *(1,) * (start.ndim - 1))
-        return self._decode_path((1 - weight) * start + weight * end, rngs, condition)
-
-    def latent_traversal(
-        self,
-        x: ArrayLike,
-        dim: int,
-        range_vals: tuple[float, float] = (-3.0, 3.0),
-        steps: int = 10,
-        *,
-        rngs: nnx.Rngs | None = None,
-        **condition: Any,
-    ) -> jax.Array:
-        """Decode an example's mean with one latent set to evenly spaced values: (steps, *event).
-
-        Args:
-            x: one example, of shape event or (1, *event).
-            dim: the latent, 0 <= dim < latent_dim.
-            range_vals: first and last value.
-            steps: number of values, both ends included; a Python int, static under jit.
-            rngs: passed to networks that are random.
-            condition: what a conditional model adds.
-
-        Raises:
-            ValueError: if dim is out of range.
-        """
-        mean, _ = self.encode(self._one_example("x", x), rngs=rngs, **condition)
-        if not 0 <= dim < mean.shape[-1]:
-            raise ValueError(
-                f"latent_traversal(dim={dim}): expected 0 <= dim < {mean.shape[-1]} (latent_dim)"
-            )
-        steps = checks.positive_int("steps", steps)
-        values = jnp.linspace(*range_vals, steps).reshape(-1, *(1,) * (mean.ndim - 2))
-        path = jnp.repeat(mean, steps, axis=0).at[..., dim].set(values)
-        return self._decode_path(path, rngs, condition)
-
-    def _decode_path(
-        self, means: jax.Array, rngs: nnx.Rngs | None, condition: dict[str, Any]
-    ) -> jax.Array:
-        latents = self.latents(means, jnp.zeros_like(means), deterministic=True, rngs=rngs)
-        return self.decode(latents["z"], rngs=rngs, **condition)
-
-    # What fits the model.
-
-    @property
-    def event_shape(self) -> tuple[int, ...] | None:
-        """Shape of one example, or None when neither network of one's own tells it."""
-        shape = getattr(self.decoder, "output_shape", None)
-        return shape or getattr(self.encoder, "input_dim", None)
-
-    @property
-    def latent_shape(self) -> tuple[int, ...]:
-        """Shape of the latents of one example: (latent_dim,), or a map's."""
-        return getattr(self.decoder, "latent_shape", (self.latent_dim,))
-
-    def _read_batch(
-        self,
-        batch: Any,
-        x: Any,
-        kwargs: dict[str, Any],  # noqa: ARG002 - for conditional models
-    ) -> tuple[Any, dict[str, Any]]:
-        """Return the data of `loss_fn`'s arguments, and the condition that the networks read."""
-        if isinstance(batch, dict):
-            if "x" not in batch:
-                raise ValueError(f"batch has the keys {sorted(batch)}: expected 'x'")
-            batch = batch["x"]
-        x = batch if x is None else x
-        if x is None:
-            raise ValueError("loss_fn needs data: pass batch, or x")
-        return x, {}
-
-    def as_batch(self, x: Any, name: str = "x") -> tuple[jax.Array, bool]:
-        """Return x as a float batch, and whether it was a single example, told by its shape."""
-        x = jnp.asarray(x)
-        if x.dtype == jnp.uint8:
-            x = x.astype(jnp.float32) / 255
-        elif not jnp.issubdtype(x.dtype, jnp.floating):
-            x = x.astype(jnp.float32)
-        event = self.event_shape
-        if event is None or x.shape[1:] == event:
-            return x, False
-        if x.shape == event:
-            return x[None], True
-        raise ValueError(
-            f"{name} has shape {x.shape}: expected (batch, {', '.join(map(str, event))}), or one "
-            f"example {event}"
-        )
-
-    def _one_example(self, name: str, x: Any) -> jax.Array:
-        if self.event_shape is None:
-            raise ValueError(
-                f"cannot tell whether {name} is one example: give the decoder an attribute "
-                "output_shape, the shape of one example"
-            )
-        x, _ = self.as_batch(x, name)
-        if x.shape[0] != 1:
-            raise ValueError(f"{name} has {x.shape[0]} examples: expected one, such as {name}[0]")
-        return x
-
-    def check_data(self, x: Any, y: Any = None) -> None:  # noqa: ARG002 - for conditional models
-        """Raise a ValueError if concrete data cannot be trained on: shape, NaN, or out of range."""
-        if not is_concrete(x):
-            return
-        if self.event_shape not in (None, np.shape(x)[1:]):
-            self.as_batch(np.asarray(x)[:1])
-        if np.asarray(x).dtype == np.uint8:
-            return
-        check_finite("x", x)
-        values = np.asarray(x)
-        if self.likelihood.support == "unit" and values.size:
-            low, high = float(values.min()), float(values.max())
-            if low < 0 or high > 1:
-                raise ValueError(
-                    f"x lies in [{low:g}, {high:g}]: this likelihood describes data in [0, 1]; "
-                    "scale the data, or use likelihood='gaussian'"
-                )

@@ -118,6 +118,8 @@ class BetaVAEWithCapacity(BetaVAE):
             rngs=rngs,
             **options,
         )
+        if use_capacity_control and self.free_bits:
+            raise ValueError("free_bits has no meaning under use_capacity_control")
         self.use_capacity_control = use_capacity_control
         self.capacity_max = checks.at_least("capacity_max", capacity_max, 0.0)
         self.capacity_num_iter = checks.positive_int("capacity_num_iter", capacity_num_iter)
@@ -130,7 +132,7 @@ class BetaVAEWithCapacity(BetaVAE):
         rng: jax.Array | None = None,
         x: ArrayLike | None = None,
         outputs: dict[str, jax.Array] | None = None,
-        beta: float | None = None,
+        beta: ArrayLike | None = None,
         step: ArrayLike | None = 0,
         **kwargs: Any,
     ) -> dict[str, jax.Array]:

@@ -1,0 +1,93 @@
+"""What data fits a model: the shape of one example, batches told from single examples."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from workshop.generative_models.core.base import GenerativeModel, check_finite, is_concrete
+from workshop.generative_models.core.likelihoods import Likelihood
+
+
+class ExampleModel(GenerativeModel):
+    """A model of examples of one shape, with an encoder, a decoder and a likelihood."""
+
+    encoder: nnx.Module
+    decoder: nnx.Module
+    likelihood: Likelihood
+    latent_dim: int
+
+    @property
+    def event_shape(self) -> tuple[int, ...] | None:
+        """Shape of one example, or None when neither network of one's own tells it."""
+        shape = getattr(self.decoder, "output_shape", None)
+        return shape or getattr(self.encoder, "input_dim", None)
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of the latents of one example: (latent_dim,), or a map's."""
+        return getattr(self.decoder, "latent_shape", (self.latent_dim,))
+
+    def _read_batch(
+        self,
+        batch: Any,
+        x: Any,
+        kwargs: dict[str, Any],  # noqa: ARG002 - for conditional models
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return the data of `loss_fn`'s arguments, and the condition that the networks read."""
+        if isinstance(batch, dict):
+            if "x" not in batch:
+                raise ValueError(f"batch has the keys {sorted(batch)}: expected 'x'")
+            batch = batch["x"]
+        x = batch if x is None else x
+        if x is None:
+            raise ValueError("loss_fn needs data: pass batch, or x")
+        return x, {}
+
+    def as_batch(self, x: Any, name: str = "x") -> tuple[jax.Array, bool]:
+        """Return x as a float batch, and whether it was a single example, told by its shape."""
+        x = jnp.asarray(x)
+        if x.dtype == jnp.uint8:
+            x = x.astype(jnp.float32) / 255
+        elif not jnp.issubdtype(x.dtype, jnp.floating):
+            x = x.astype(jnp.float32)
+        event = self.event_shape
+        if event is None or x.shape[1:] == event:
+            return x, False
+        if x.shape == event:
+            return x[None], True
+        raise ValueError(
+            f"{name} has shape {x.shape}: expected (batch, {', '.join(map(str, event))}), or one "
+            f"example {event}"
+        )
+
+    def _one_example(self, name: str, x: Any) -> jax.Array:
+        if self.event_shape is None:
+            raise ValueError(
+                f"cannot tell whether {name} is one example: give the decoder an attribute "
+                "output_shape, the shape of one example"
+            )
+        x, _ = self.as_batch(x, name)
+        if x.shape[0] != 1:
+            raise ValueError(f"{name} has {x.shape[0]} examples: expected one, such as {name}[0]")
+        return x
+
+    def check_data(self, x: Any, y: Any = None) -> None:  # noqa: ARG002 - for conditional models
+        """Raise a ValueError if concrete data cannot be trained on: shape, NaN, or out of range."""
+        if not is_concrete(x):
+            return
+        if self.event_shape not in (None, np.shape(x)[1:]):
+            self.as_batch(np.asarray(x)[:1])
+        if np.asarray(x).dtype == np.uint8:
+            return
+        check_finite("x", x)
+        values = np.asarray(x)
+        if self.likelihood.support == "unit" and values.size:
+            low, high = float(values.min()), float(values.max())
+            if low < 0 or high > 1:
+                raise ValueError(
+                    f"x lies in [{low:g}, {high:g}]: this likelihood describes data in [0, 1]; "
+                    "scale the data, or use likelihood='gaussian'"
+                )
