@@ -1,0 +1,83 @@
+"""Every code block of the documentation runs, and its links and pictures are there."""
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import jax
+import pytest
+
+from workshop.cli import main
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
+
+
+def blocks(page):
+    """Language, first line and code of each block; the line lets tracebacks point into the page."""
+    text = page.read_text()
+    return [(m[1], text[: m.start(2)].count("\n"), m[2]) for m in FENCE.finditer(text)]
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch, tmp_path):
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    datasets.disable_progress_bars()
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _quick_compilation():
+    """Nearly all of the time is compilation of programs that run once."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_blocks_run_in_order(page):
+    """The blocks of a page share one namespace and one folder. Commands run in this process."""
+    namespace: dict = {"__name__": "docs"}
+    for language, line, code in blocks(page):
+        if language == "python":
+            exec(compile("\n" * line + code, str(page), "exec"), namespace)
+        elif language == "bash":
+            for command in code.splitlines():
+                program, *arguments = shlex.split(command)
+                assert program == "workshop"
+                main([*arguments, "--no-progress"] if arguments[0] == "train" else arguments)
+
+
+def test_every_block_is_of_a_kind_that_runs():
+    """Console blocks hold make targets, which the README's test looks up."""
+    languages = {language for page in PAGES for language, _, _ in blocks(page)}
+    assert languages == {"python", "bash", "console"}
+
+
+def test_every_page_and_picture_is_used():
+    """MkDocs itself, in strict mode, checks the links; this needs no MkDocs."""
+    named = (DOCS.parent / "mkdocs.yml").read_text()
+    pages = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+    assert set(re.findall(r"^ +- [^:\n]+: (\S+\.md)$", named, re.M)) == pages
+    pictures = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.png")}
+    shown = {
+        link for page in PAGES for link in re.findall(r"!\[[^]]+\]\((\S+)\)", page.read_text())
+    }
+    assert shown == pictures
+    assert all((DOCS / picture).stat().st_size < 60_000 for picture in pictures)
+
+
+def test_every_object_of_the_reference_is_there():
+    """The pages name objects by their path; a renamed one would break `make docs`."""
+    for page in (DOCS / "reference").glob("*.md"):
+        for name in re.findall(r"^::: (\S+)$", page.read_text(), re.M):
+            try:
+                importlib.import_module(name)
+            except ModuleNotFoundError:
+                module, _, attribute = name.rpartition(".")
+                assert hasattr(importlib.import_module(module), attribute), name
