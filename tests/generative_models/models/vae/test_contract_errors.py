@@ -60,6 +60,10 @@ def test_outside_the_unit_interval(make_model, images, likelihood):
 @every_model
 def test_no_data(make_model, name):
     model = make_model(name)
+    nothing = jnp.zeros((0, 9, 6, 2))
+    for use in (model, model.encode, model.check_data, lambda x: model.loss_fn(batch=x)):
+        with pytest.raises(ValueError, match="x holds no examples: expected a batch of at least"):
+            use(nothing)
     with pytest.raises(ValueError, match="loss_fn needs data: pass batch, or x"):
         model.loss_fn()
     with pytest.raises(ValueError, match=r"batch has the keys \['image'\]: expected 'x'"):

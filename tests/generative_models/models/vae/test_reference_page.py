@@ -163,6 +163,15 @@ class TestJitNotes:
             draw(vae, 3, nnx.Rngs(7)), vae.sample(3, rngs=nnx.Rngs(7)), atol=1e-6
         )
 
+    def test_the_models_own_stream(self, vae, jit):
+        @jit(static_argnums=(1,))
+        def draw(model, n_samples):
+            return model.sample(n_samples)
+
+        first, second = draw(vae, 3), draw(vae, 3)
+        # nnx.jit carries the stream on; jax.jit is pure and draws the same again.
+        assert (first == second).all() == (jit is jax.jit)
+
     def test_interpolate(self, vae, x, jit):
         @jit(static_argnums=(3,))
         def path(model, x1, x2, steps):

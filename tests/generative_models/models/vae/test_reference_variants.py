@@ -58,8 +58,7 @@ def test_beta_vae(batch, rngs):
         outputs = beta_vae(batch, rngs=rngs)
         losses = beta_vae.loss_fn(x=batch, outputs=outputs, step=step)
         # losses['beta'] contains current β value
-        # To the rounding of float32 at 4.
-        assert float(losses["beta"]) == pytest.approx(4.0 * step / 10000, abs=1e-6)
+        assert float(losses["beta"]) == pytest.approx(4.0 * step / 10000)
 
 
 def test_beta_vae_with_capacity(batch, rngs):

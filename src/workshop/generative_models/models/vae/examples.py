@@ -48,6 +48,7 @@ class ExampleModel(GenerativeModel):
 
     def as_batch(self, x: Any, name: str = "x") -> tuple[jax.Array, bool]:
         """Return x as a float batch, and whether it was a single example, told by its shape."""
+        _refuse_empty(name, x)
         x = jnp.asarray(x)
         if x.dtype == jnp.uint8:
             x = x.astype(jnp.float32) / 255
@@ -76,6 +77,7 @@ class ExampleModel(GenerativeModel):
 
     def check_data(self, x: Any, y: Any = None) -> None:  # noqa: ARG002 - for conditional models
         """Raise a ValueError if concrete data cannot be trained on: shape, NaN, or out of range."""
+        _refuse_empty("x", x)
         if not is_concrete(x):
             return
         if self.event_shape not in (None, np.shape(x)[1:]):
@@ -91,3 +93,8 @@ class ExampleModel(GenerativeModel):
                     f"x lies in [{low:g}, {high:g}]: this likelihood describes data in [0, 1]; "
                     "scale the data, or use likelihood='gaussian'"
                 )
+
+
+def _refuse_empty(name: str, x: Any) -> None:
+    if np.shape(x)[:1] == (0,):
+        raise ValueError(f"{name} holds no examples: expected a batch of at least one")
