@@ -92,7 +92,9 @@ def test_default_columns_are_about_square_without_many_holes():
     assert default_columns(100, (25, 13, 1)) > default_columns(100, (13, 25, 1))
 
 
-@pytest.mark.parametrize("convert", [np.asarray, jnp.asarray, np.ndarray.tolist], ids=["numpy", "jax", "list"])
+@pytest.mark.parametrize(
+    "convert", [np.asarray, jnp.asarray, np.ndarray.tolist], ids=["numpy", "jax", "list"]
+)
 def test_grey_values_pass_unchanged(convert):
     images = RNG.uniform(size=(3, 4, 5, 1)).astype(np.float32)
     for given_image, shown in zip(images, drawn(image_grid(convert(images))), strict=True):
