@@ -37,6 +37,19 @@ class VAE(nn.Module):
         return bce, kl
 
 
+def start_as_flax(model: VAE) -> None:
+    """Draw the initial weights from Flax's defaults: variance 1 / fan-in, biases zero.
+
+    PyTorch's own are uniform with a third of that variance, in the biases too.
+    """
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear):
+            # Cut off at two deviations, which takes 0.8796 of the deviation.
+            deviation = layer.in_features**-0.5 / 0.87962566
+            nn.init.trunc_normal_(layer.weight, std=deviation, a=-2 * deviation, b=2 * deviation)
+            nn.init.zeros_(layer.bias)
+
+
 def batches(examples: int, steps: int):
     """Cut batches from shuffled epochs laid end to end: none is short, none is dropped."""
     order = torch.empty(0, dtype=torch.long)
@@ -47,17 +60,21 @@ def batches(examples: int, steps: int):
         order = order[BATCH:]
 
 
-def run(train: torch.Tensor, test: torch.Tensor, steps: int, samples: int, seed: int) -> dict:
+def run(train: torch.Tensor, test: torch.Tensor, seed: int, args: argparse.Namespace) -> dict:
     torch.manual_seed(seed)
     model = VAE(train.shape[1])
+    if args.init == "flax":
+        start_as_flax(model)
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
-    for indices in batches(len(train), steps):
+    for indices in batches(len(train), args.steps):
         bce, kl = model(train[indices])
         optimizer.zero_grad()
         (bce + kl).backward()
         optimizer.step()
     with torch.no_grad():
-        parts = torch.tensor([model(test) for _ in range(samples)], dtype=torch.float64).mean(0)
+        parts = torch.tensor([model(test) for _ in range(args.samples)], dtype=torch.float64).mean(
+            0
+        )
     bce, kl = parts.tolist()
     return {"elbo": -(bce + kl), "reconstruction_loss": bce, "kl_loss": kl}
 
@@ -68,12 +85,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--samples", type=int, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
+    parser.add_argument("--init", choices=["flax", "torch"], required=True)
     args = parser.parse_args()
     with np.load(args.split) as file:
         train, test = (
             torch.from_numpy(file[name].astype(np.float32)) for name in ("train", "test")
         )
-    runs = [run(train, test, args.steps, args.samples, seed) for seed in args.seeds]
+    runs = [run(train, test, seed, args) for seed in args.seeds]
     print(json.dumps(runs))
 
 
