@@ -2,9 +2,9 @@
 
 The recipe: mnist5k made black and white (x > 0.5), split 4,000 / 1,000; a VAE of fully connected
 layers, 784-500-20 and back, ReLU, Bernoulli likelihood; Adam with learning rate 1e-3, batches of
-128. PyTorch runs twice: from initial weights drawn as Flax draws them, which is the same recipe, and
-from its own, whose variance is a third of that. Both frameworks are given the same split, and are
-measured on the same test examples with many samples of z for each.
+128. PyTorch runs twice: from initial weights drawn as Flax draws them, which is the same recipe,
+and from its own, whose variance is a third of that. Both frameworks are given the same split, and
+are measured on the same test examples with many samples of z for each.
 
     python benchmarks/mnist5k_elbo.py                        this package alone
     python benchmarks/mnist5k_elbo.py --torch PYTHON         and PyTorch, which PYTHON must have
