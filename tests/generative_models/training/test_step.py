@@ -9,8 +9,10 @@ from workshop.generative_models.training.order import EpochOrder
 from workshop.generative_models.training.step import (
     EVALUATE,
     TRAIN,
-    evaluate,
+    Feed,
+    Plan,
     init_state,
+    metric_sums,
     purpose_key,
     scalars,
     train_steps,
@@ -18,19 +20,19 @@ from workshop.generative_models.training.step import (
 
 SEED = jnp.asarray(7)
 OPTIMIZER = optax.adam(1e-2)
+PLAN = Plan(OPTIMIZER)
 
 
 def run(model, x, counts):
     """Run the compiled loop in calls of the given lengths."""
     data = {"x": jnp.asarray(x)}
-    graphdef, state = init_state(model, OPTIMIZER, data)
+    graphdef, state = init_state(model, PLAN, {"x": data["x"][:1]})
     order, done = EpochOrder(len(x), 8, 7), 0
     for count in counts:
         indices = np.zeros((10, 8), np.int32)
         indices[:count] = order.batches(done, count)
-        state = train_steps(
-            graphdef, OPTIMIZER, state, data, jnp.asarray(indices), jnp.asarray(count), SEED
-        )
+        feed = Feed(data, jnp.asarray(indices), jnp.asarray(0))
+        state = train_steps(graphdef, PLAN, state, feed, jnp.asarray(count), SEED)
         done += count
     return state
 
@@ -79,7 +81,8 @@ def test_statistics_of_codes_are_applied_every_step(make_vqvae, x):
 def test_evaluation_weighs_the_last_batch_by_its_examples(make_vae, x):
     model, batch_size = make_vae(), 16  # 50 = 3 · 16 + 2
     graphdef, params, rest = nnx.split(model, nnx.Param, ...)
-    found = evaluate(graphdef, params, rest, {"x": jnp.asarray(x)}, SEED, batch_size=batch_size)
+    data, first = {"x": jnp.asarray(x)}, jnp.asarray(0)
+    found = metric_sums(graphdef, params, rest, data, first, SEED, batch_size=batch_size)
     sums = dict.fromkeys(found, 0.0)
     for i, start in enumerate(range(0, 50, batch_size)):
         part = x[start : start + batch_size]
@@ -87,7 +90,7 @@ def test_evaluation_weighs_the_last_batch_by_its_examples(make_vae, x):
         for name in sums:
             sums[name] += float(losses[name]) * len(part)
     for name, total in sums.items():
-        np.testing.assert_allclose(found[name], total / 50, rtol=1e-5)
+        np.testing.assert_allclose(found[name], total, rtol=1e-5)
 
 
 def test_metrics_are_the_single_numbers_under_one_name_each():

@@ -71,6 +71,10 @@ class GenerativeModel(nnx.Module):
         """Return the losses of a batch; `total_loss` is the one to minimise."""
         raise NotImplementedError
 
+    def forward(self, batch: Any, rng: jax.Array) -> dict[str, jax.Array]:
+        """Return what `loss_fn(batch=batch, rng=rng)` computes its losses from, by name."""
+        raise NotImplementedError
+
     def generate(
         self, n_samples: int = 1, *, rngs: nnx.Rngs | None = None, **kwargs: Any
     ) -> jax.Array:

@@ -1,30 +1,41 @@
-"""Checkpoints of a training state, written by Orbax: atomic, and never pickled."""
+"""Checkpoints of a training state, written by Orbax: atomic, checked, and never pickled."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from workshop.generative_models.training.step import TrainState
+
+_log = logging.getLogger("workshop")
 
 
 class Checkpoints:
     """The newest states of a run, in a folder with one numbered folder each.
 
+    All processes of a run take part in writing and reading; a state may be restored onto another
+    number of devices than it was saved from.
+
     Args:
         folder: where they go.
+        settings: what must be the same for a run to go on exactly, such as the seed.
         keep: how many are kept.
+
+    Raises:
+        OSError: if nothing can be written there.
     """
 
-    def __init__(self, folder: Path, keep: int = 2):
+    def __init__(self, folder: Path, settings: dict[str, int], keep: int = 2):
         # Orbax takes two seconds to import: only runs that save pay for it.
         import orbax.checkpoint as ocp
 
-        self._orbax = ocp
-        self._manager = ocp.CheckpointManager(
-            folder.resolve(), options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
-        )
+        self.folder, self.settings, self._orbax = folder, settings, ocp
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+        self._manager = ocp.CheckpointManager(folder.resolve(), options=options)
 
     @property
     def newest(self) -> int | None:
@@ -32,27 +43,137 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, state: TrainState) -> None:
-        """Write a state; it counts as saved only when it is whole."""
+        """Write a state; it counts as saved only when it is whole.
+
+        Raises:
+            OSError: if it cannot be written; what was saved before is not touched.
+        """
         step = int(state.step)
         if step == self.newest:
             return
-        self._manager.save(step, args=self._orbax.args.StandardSave(_saved(state)))
-        self._manager.wait_until_finished()
+        args = self._orbax.args
+        items = args.Composite(
+            state=args.StandardSave(_saved(state)), settings=args.JsonSave(self.settings)
+        )
+        try:
+            self._manager.save(step, args=items)
+            self._manager.wait_until_finished()
+        except Exception as error:  # a full disk comes in many dresses
+            raise OSError(
+                f"the checkpoint of step {step} could not be written to {self.folder} "
+                f"({_first_line(error)}); {self.last_good()}; make room there and resume"
+            ) from error
+
+    def begin(self, state: TrainState, *, resume: bool, steps: int) -> TrainState:
+        """Return the state to begin with: `state`, or the newest saved one of a run that goes on.
+
+        Raises:
+            FileExistsError: if there is a run that is not to be resumed.
+            ValueError: if the run is beyond `steps` already.
+        """
+        if self.newest is None:
+            return state
+        if not resume:
+            raise FileExistsError(
+                f"{self.folder} holds a run at step {self.newest}: pass resume=True to go on with "
+                "it, or choose another folder"
+            )
+        state = self.restore(state)
+        if int(state.step) > steps:
+            raise ValueError(
+                f"steps={steps}: the run in {self.folder} is at step {int(state.step)} already"
+            )
+        return state
 
     def restore(self, like: TrainState) -> TrainState:
-        """Return the newest state, in the structure of `like`."""
-        target = self._orbax.args.StandardRestore(_saved(like))
-        restored: Any = self._manager.restore(self.newest, args=target)
-        rest = nnx.merge_state(like.rest, restored.pop("rest"))
-        return TrainState(rest=rest, **restored)
+        """Return the newest state that is whole, in the structure and layout of `like`.
+
+        One that is damaged is named in the log and left out, and removed once an older one was
+        read in its place.
+
+        Raises:
+            ValueError: if none can be read, or the run was started with other settings.
+        """
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        damaged: list[int] = []
+        for step in steps:
+            try:
+                state = self._read(step, like)
+            except _OtherSettings:
+                raise
+            except Exception as error:  # whatever a damaged file makes its reader raise
+                _log.warning(
+                    "the checkpoint of step %s in %s cannot be read: %s",
+                    step, self.folder, _first_line(error),
+                )  # fmt: skip
+                damaged.append(step)
+                continue
+            for other in damaged:
+                self._manager.delete(other)
+            return state
+        raise ValueError(
+            f"none of the checkpoints in {self.folder} can be read (steps {sorted(steps)}): they "
+            "are damaged, or of another model or optimizer; start the run anew in another folder"
+        )
+
+    def last_good(self) -> str:
+        """Return words that name the newest checkpoint."""
+        if self.newest is None:
+            return "there is no checkpoint before it"
+        return f"the last good checkpoint is step {self.newest} in {self.folder}"
 
     def close(self) -> None:
         """Release the folder."""
         self._manager.close()
 
+    def _read(self, step: int, like: TrainState) -> TrainState:
+        args = self._orbax.args
+        found = self._manager.restore(step, args=args.Composite(settings=args.JsonRestore()))
+        for name, value in self.settings.items():
+            if found["settings"][name] != value:
+                raise _OtherSettings(
+                    f"{self.folder} is of a run with {name}={found['settings'][name]}, not "
+                    f"{value}: resume it with that, or use another folder"
+                )
+        target = args.Composite(state=args.StandardRestore(_saved(like)))
+        parts: Any = dict(self._manager.restore(step, args=target)["state"])
+        if int(parts["checksum"]) != int(_checksum({**parts, "checksum": None})):
+            raise ValueError("its checksum is wrong")
+        del parts["checksum"]
+        rest = nnx.merge_state(like.rest, parts.pop("rest"))
+        best = parts.pop("best")
+        if best is not None and like.best is not None:
+            best = (best[0], nnx.merge_state(like.best[1], best[1]))
+        return TrainState(rest=rest, best=best, **parts)
+
+
+class _OtherSettings(ValueError):
+    pass
+
 
 def _saved(state: TrainState) -> dict[str, Any]:
     """Return what of a state is written: the model's own random streams never move in training."""
     parts = state._asdict()
-    parts["rest"] = jax.tree.map(lambda x: x, nnx.filter_state(state.rest, nnx.Not(nnx.RngState)))
-    return parts
+    parts["rest"] = nnx.filter_state(state.rest, nnx.Not(nnx.RngState))
+    if state.best is not None:
+        parts["best"] = (state.best[0], nnx.filter_state(state.best[1], nnx.Not(nnx.RngState)))
+    return {**parts, "checksum": _checksum(parts)}
+
+
+@jax.jit
+def _checksum(tree: Any) -> jax.Array:
+    """Return a sum over all bits that any single changed one changes, however arrays are split.
+
+    Orbax's files tell a missing piece, but not a flipped bit inside an array.
+    """
+    total = jnp.zeros((), jnp.uint32)
+    for array in jax.tree.leaves(tree):
+        bits = jax.lax.bitcast_convert_type(array, f"uint{8 * array.dtype.itemsize}")
+        places = jnp.arange(np.prod(array.shape, dtype=int), dtype=jnp.uint32)
+        weights = (2 * places + 1).reshape(array.shape)
+        total = total * jnp.uint32(31) + jnp.sum(bits.astype(jnp.uint32) * weights)
+    return total
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"

@@ -5,13 +5,11 @@ import math
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-Row = dict[str, Any]
-"""One line of metrics: step, split ("train" or "validation"), and the metrics by name."""
+from workshop.generative_models.training.callbacks import Row
 
 _SHOWN = {"elbo": "ELBO", "reconstruction_loss": "reconstruction", "kl_loss": "KL"}
 
@@ -56,18 +54,23 @@ class MetricsFile:
         path: the file.
         last_step: rows after this step, which a resumed run will write again, are dropped; None
             starts anew.
+        write: False only reads, as all but one of several processes do.
     """
 
-    def __init__(self, path: Path, last_step: int | None = None):
-        self.path = path
+    def __init__(self, path: Path, last_step: int | None = None, *, write: bool = True):
+        self.path, self._writes = path, write
         kept = [] if last_step is None else [r for r in read_rows(path) if r["step"] <= last_step]
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text("".join(_line(row) for row in kept))
-        os.replace(temporary, path)
         self.rows = kept
+        if write:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_suffix(".tmp")
+            temporary.write_text("".join(_line(row) for row in kept))
+            os.replace(temporary, path)
 
     def write(self, row: Row) -> None:
         """Append a row."""
+        if not self._writes:
+            return
         with self.path.open("a") as file:
             file.write(_line(row))
             file.flush()

@@ -13,13 +13,48 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Int
 
+from workshop.generative_models.core.base import GenerativeModel
 from workshop.generative_models.core.typing import LOSS_ALIASES
+from workshop.generative_models.training.layout import Layout
 
 TRAIN, EVALUATE = 1, 2
 """The purposes that keys are drawn for."""
 
 Data = dict[str, jax.Array]
 """Arrays by the names of a batch, "x" and perhaps "y", with all examples along the first axis."""
+
+
+class Feed(NamedTuple):
+    """The batches of a call of the loop: rows of indices into data, or batches cut beforehand."""
+
+    data: Data
+    """Examples (n, ...); or without indices whole batches (rows, batch, ...)."""
+    indices: jax.Array | None
+    """Which examples, (rows, batch), or None."""
+    first: jax.Array
+    """The row to begin with."""
+
+    def batch(self, i: jax.Array) -> Data:
+        """Return the i-th batch of the call."""
+        row = self.first + i
+        where = row if self.indices is None else self.indices[row]
+        return {name: array[where] for name, array in self.data.items()}
+
+
+class Plan(NamedTuple):
+    """What a step does beside the model's loss: static, a part of the compiled program."""
+
+    optimizer: optax.GradientTransformation
+    average: float | None = None
+    """Decay of the average of the weights, if one is kept."""
+    skip: bool = False
+    """Leave out an update that is not finite, instead of stopping at it."""
+    layout: Layout | None = None
+    """How arrays lie on several devices."""
+
+    def laid(self, state: "TrainState") -> "TrainState":
+        """Return the state, its layout said to the compiler."""
+        return state if self.layout is None else self.layout.constrain(state)
 
 
 class TrainState(NamedTuple):
@@ -30,8 +65,21 @@ class TrainState(NamedTuple):
     opt_state: optax.OptState
     rest: nnx.State
     """What gradients do not train: usage of codes, random streams."""
+    average: nnx.State | None
+    """The moving average of the parameters."""
+    best: tuple[nnx.State, nnx.State] | None
+    """Parameters and rest of the best evaluation so far."""
     sums: dict[str, jax.Array]
     """Sums of the metrics since the last row, and under "count" the steps they hold."""
+    failed: jax.Array
+    """The last step whose loss or gradient was not finite; -1 is none."""
+    skipped: jax.Array
+    """How many updates were left out."""
+
+    @property
+    def weights(self) -> nnx.State:
+        """The parameters to evaluate and save: the average, where one is kept."""
+        return self.params if self.average is None else self.average
 
 
 def purpose_key(seed: jax.Array, purpose: int, step: jax.Array) -> jax.Array:
@@ -46,107 +94,171 @@ def scalars(losses: dict[str, Any]) -> dict[str, jax.Array]:
 
 
 def init_state(
-    model: nnx.Module, optimizer: optax.GradientTransformation, data: Data
+    model: GenerativeModel, plan: Plan, example: Data, *, keep_best: bool = False
 ) -> tuple[nnx.GraphDef, TrainState]:
     """Return a model's structure and a state of copies, which can be donated."""
     graphdef, params, rest = nnx.split(model, nnx.Param, ...)
-    params, rest = jax.tree.map(jnp.copy, (params, rest))
-    batch = {name: array[:1] for name, array in data.items()}
+
+    def copy(tree: Any) -> Any:
+        return jax.tree.map(jnp.copy, tree)
+
+    zero = jnp.zeros((), jnp.int32)
     losses = jax.eval_shape(
-        lambda: _losses(graphdef, params, rest, batch, jax.random.key(0), jnp.zeros((), jnp.int32))
+        lambda: scalars(model.loss_fn(batch=example, rng=jax.random.key(0), step=zero))
     )
-    names = jax.eval_shape(scalars, losses)
-    sums = {name: jnp.zeros(()) for name in [*names, "count"]}
-    return graphdef, TrainState(
-        jnp.zeros((), jnp.int32), params, optimizer.init(params), rest, sums
+    state = TrainState(
+        step=zero,
+        params=copy(params),
+        opt_state=plan.optimizer.init(params),
+        rest=copy(rest),
+        average=None if plan.average is None else copy(params),
+        best=copy((params, rest)) if keep_best else None,
+        sums={name: jnp.zeros(()) for name in [*losses, "count"]},
+        failed=zero - 1,
+        skipped=jnp.copy(zero),
     )
+    return graphdef, state
 
 
-def _losses(
-    graphdef: nnx.GraphDef,
-    params: nnx.State,
-    rest: nnx.State,
-    batch: Data,
-    key: jax.Array,
-    step: jax.Array | None,
-) -> dict[str, jax.Array]:
-    # The copy keeps the model's random streams apart from the trace around the gradient.
+def model_at(
+    graphdef: nnx.GraphDef, params: nnx.State, rest: nnx.State, key: jax.Array, *, training: bool
+) -> Any:
+    """Return a model put together for one batch: in its mode, its random streams drawn from key."""
+    # The copy keeps the model's state apart from the trace around the gradient.
     model = nnx.merge(graphdef, params, rest, copy=True)
-    return model.loss_fn(batch=batch, rng=key, step=step)
+    model.train() if training else model.eval()
+    streams = [v for _, v in nnx.iter_graph(model) if isinstance(v, nnx.RngState)]
+    for i, variable in enumerate(streams):
+        is_key = isinstance(variable, nnx.RngKey)
+        variable[...] = jax.random.fold_in(key, i) if is_key else jnp.zeros_like(variable[...])
+    return model
+
+
+def gradients(
+    graphdef: nnx.GraphDef, state: TrainState, batch: Data, seed: jax.Array
+) -> tuple[nnx.State, tuple[dict[str, jax.Array], nnx.State]]:
+    """Return the gradient of the next step, its losses, and the state that its forward pass left.
+
+    A forward pass changes nothing but batch statistics.
+    """
+    key = purpose_key(seed, TRAIN, state.step)
+
+    def loss(params: nnx.State) -> tuple[jax.Array, tuple[dict[str, jax.Array], nnx.State]]:
+        model = model_at(graphdef, params, state.rest, key, training=True)
+        losses = model.loss_fn(batch=batch, rng=key, step=state.step)
+        left = nnx.state(model, nnx.Not(nnx.Any(nnx.Param, nnx.RngState)))
+        return losses["total_loss"], (losses, left)
+
+    return jax.grad(loss, has_aux=True)(state.params)
 
 
 def train_step(
-    graphdef: nnx.GraphDef,
-    optimizer: optax.GradientTransformation,
-    state: TrainState,
-    batch: Data,
-    seed: jax.Array,
+    graphdef: nnx.GraphDef, plan: Plan, state: TrainState, batch: Data, seed: jax.Array
 ) -> TrainState:
-    """Take one step: gradient, update, statistics, metrics."""
-    key = purpose_key(seed, TRAIN, state.step)
+    """Take one step: gradient, update, statistics, average, metrics."""
+    if plan.layout is not None:
+        batch = plan.layout.split(batch)
+    gradient, (losses, left) = gradients(graphdef, state, batch, seed)
 
-    def loss(params: nnx.State) -> tuple[jax.Array, dict[str, jax.Array]]:
-        losses = _losses(graphdef, params, state.rest, batch, key, state.step)
-        return losses["total_loss"], losses
+    def update(state: TrainState) -> TrainState:
+        updates, opt_state = plan.optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        rest = nnx.merge_state(state.rest, left)
+        if "statistics" in losses:
+            model = nnx.merge(graphdef, params, rest, copy=True)
+            model.update_statistics(losses["statistics"])
+            _, params, rest = nnx.split(model, nnx.Param, ...)
+        metrics = scalars(losses) | {"count": jnp.ones(())}
+        return TrainState(
+            step=state.step + 1,
+            params=params,  # type: ignore[arg-type]
+            opt_state=opt_state,
+            rest=rest,
+            average=moved(state.average, params, plan.average, state.step),
+            best=state.best,
+            sums={name: total + metrics[name] for name, total in state.sums.items()},
+            failed=state.failed,
+            skipped=state.skipped,
+        )
 
-    gradient, losses = jax.grad(loss, has_aux=True)(state.params)
-    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-    params, rest = optax.apply_updates(state.params, updates), state.rest
-    if "statistics" in losses:
-        model = nnx.merge(graphdef, params, rest, copy=True)
-        model.update_statistics(losses["statistics"])
-        _, _, rest = nnx.split(model, nnx.Param, ...)
-    metrics = scalars(losses) | {"count": jnp.ones(())}
-    sums = {name: total + metrics[name] for name, total in state.sums.items()}
-    return TrainState(state.step + 1, params, opt_state, rest, sums)  # type: ignore[arg-type]
+    def refuse(state: TrainState) -> TrainState:
+        return state._replace(
+            step=state.step + 1 if plan.skip else state.step,
+            failed=state.step,
+            skipped=state.skipped + 1,
+        )
+
+    finite = jnp.isfinite(losses["total_loss"]) & jnp.isfinite(optax.tree.norm(gradient))
+    return plan.laid(jax.lax.cond(finite, update, refuse, plan.laid(state)))
 
 
-@functools.partial(jax.jit, static_argnames=("graphdef", "optimizer"), donate_argnames=("state",))
+def moved(average: Any, params: Any, decay: float | None, step: jax.Array) -> Any:
+    """Return the average of the weights moved towards `params`.
+
+    Its memory is short at first, min(decay, (1 + step) / (10 + step)), so that it soon forgets the
+    initial weights.
+    """
+    if decay is None:
+        return None
+    return optax.incremental_update(
+        params, average, 1 - jnp.minimum(decay, (1 + step) / (10 + step))
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("graphdef", "plan"), donate_argnames=("state",))
 def train_steps(
     graphdef: nnx.GraphDef,
-    optimizer: optax.GradientTransformation,
+    plan: Plan,
     state: TrainState,
-    data: Data,
-    indices: Int[Array, "most batch"],
+    feed: Feed,
     count: Int[Array, ""],
     seed: Int[Array, ""],
 ) -> TrainState:
-    """Take `count` steps, at most as many as there are rows of indices.
+    """Take `count` steps, fewer if the plan is to stop at a loss that is not finite.
 
     The count is no static size: one compiled program serves every number of steps, and the host can
     choose how often it looks.
     """
 
-    def body(i: jax.Array, state: TrainState) -> TrainState:
-        batch = {name: array[indices[i]] for name, array in data.items()}
-        return train_step(graphdef, optimizer, state, batch, seed)
+    def go_on(carry: tuple[jax.Array, TrainState]) -> jax.Array:
+        i, state = carry
+        return (i < count) & (plan.skip | (state.failed < 0))
 
-    return jax.lax.fori_loop(0, count, body, state)
+    def body(carry: tuple[jax.Array, TrainState]) -> tuple[jax.Array, TrainState]:
+        i, state = carry
+        return i + 1, train_step(graphdef, plan, state, feed.batch(i), seed)
+
+    return jax.lax.while_loop(go_on, body, (jnp.zeros((), jnp.int32), state))[1]
 
 
-@functools.partial(jax.jit, static_argnames=("graphdef", "batch_size"))
-def evaluate(
+@functools.partial(jax.jit, static_argnames=("graphdef", "batch_size", "layout"))
+def metric_sums(
     graphdef: nnx.GraphDef,
     params: nnx.State,
     rest: nnx.State,
     data: Data,
+    first: Int[Array, ""],
     seed: Int[Array, ""],
     *,
     batch_size: int,
+    layout: Layout | None = None,
 ) -> dict[str, jax.Array]:
-    """Return the means over all examples of every metric, after all warm-ups, in one pass.
+    """Return the sums over all examples of every metric, after all warm-ups, in one pass.
 
-    A last batch that is not full counts by its examples.
+    A last batch that is not full counts by its examples. `first` is the number of the first batch
+    in the whole of the data, of which this may be a part.
     """
-    examples = len(data["x"])
-    full, rest_size = divmod(examples, batch_size)
+    full, rest_size = divmod(len(data["x"]), batch_size)
 
     def metrics(index: jax.Array | int, size: int) -> dict[str, jax.Array]:
         start = index * batch_size
         batch = {k: jax.lax.dynamic_slice_in_dim(v, start, size) for k, v in data.items()}
-        key = purpose_key(seed, EVALUATE, jnp.asarray(index))
-        values = scalars(_losses(graphdef, params, rest, batch, key, None))
-        return jax.tree.map(lambda value: value * (size / examples), values)
+        if layout is not None:
+            batch = layout.split(batch)
+        key = purpose_key(seed, EVALUATE, first + index)
+        model = model_at(graphdef, params, rest, key, training=False)
+        values = scalars(model.loss_fn(batch=batch, rng=key, step=None))
+        return jax.tree.map(lambda value: value * size, values)
 
     parts = []
     if full:

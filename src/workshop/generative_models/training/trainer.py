@@ -1,9 +1,9 @@
 """The trainer: arrays and a model in, a trained model and the history of its metrics out."""
 
-import math
-import time
+import contextlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,21 +14,22 @@ from flax import nnx
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.base import GenerativeModel
 from workshop.generative_models.data import Dataset, Split
+from workshop.generative_models.training import layout
+from workshop.generative_models.training.callbacks import Callback, Row
 from workshop.generative_models.training.checkpoint import Checkpoints
-from workshop.generative_models.training.loggers import MetricsFile, ProgressBar, Row
-from workshop.generative_models.training.order import EpochOrder
-from workshop.generative_models.training.step import (
-    Data,
-    TrainState,
-    evaluate,
-    init_state,
-    train_steps,
+from workshop.generative_models.training.feeds import (
+    Arrays,
+    Resident,
+    Streamed,
+    fits,
+    parts,
+    to_device,
 )
-
-MOST_STEPS = 1000
-"""Steps that one call of the compiled loop may take."""
-SECONDS_A_CALL = 0.25
-"""How long a call should take: the host looks, and draws its bar, a few times a second."""
+from workshop.generative_models.training.loggers import ProgressBar
+from workshop.generative_models.training.order import EpochOrder
+from workshop.generative_models.training.run import Run
+from workshop.generative_models.training.signals import StopSignals
+from workshop.generative_models.training.step import Data, Plan, init_state, metric_sums
 
 
 class Trainer:
@@ -36,13 +37,28 @@ class Trainer:
 
     Args:
         model: what to train; `fit` leaves it trained.
-        optimizer: an optax transformation; Adam with learning rate 1e-3 if None.
-        batch_size: examples in a step.
+        optimizer: an optax transformation, such as `create_optimizer` gives; Adam with learning
+            rate 1e-3 if None.
+        batch_size: examples in a step, of all devices together.
         seed: of the order of examples and of every random key of training and evaluation.
         folder: where `metrics.jsonl` and `checkpoints/` go; None writes nothing.
-        checkpoint_every: steps between checkpoints; None writes one at the end.
+        checkpoint_every: steps between checkpoints; None writes one every 20 seconds. There is
+            always one at the end.
         log_every: steps that a row of training metrics averages over.
         evaluate_every: steps between evaluations on the validation data; None is ten in a run.
+        average: decay of a moving average of the weights, such as 0.999, which is then what is
+            evaluated and left in the model; None keeps none.
+        nonfinite: "stop" at a loss or gradient with NaN or infinity, or "skip" that update and
+            count it.
+        monitor: the validation metric that patience and keep_best look at: elbo and perplexity at
+            its largest, any other at its smallest.
+        patience: evaluations without a better one after which the run ends; None never ends it.
+        keep_best: leave the model as it was at its best evaluation, not at the last step.
+        devices: "one"; "data" splits examples over all devices of all processes, "full" parameters
+            and the optimizer's state as well.
+        stream: read training data as it is needed instead of keeping it on the device; None does
+            so for what takes more than a quarter of the memory.
+        callbacks: what listens to the run.
         progress: show a bar.
 
     Examples:
@@ -69,21 +85,39 @@ class Trainer:
         checkpoint_every: int | None = None,
         log_every: int = 100,
         evaluate_every: int | None = None,
+        average: float | None = None,
+        nonfinite: Literal["stop", "skip"] = "stop",
+        monitor: str = "loss",
+        patience: int | None = None,
+        keep_best: bool = False,
+        devices: layout.Devices = "one",
+        stream: bool | None = None,
+        callbacks: Sequence[Callback] = (),
         progress: bool = True,
     ):
         self.model = model
-        self.optimizer = optax.adam(1e-3) if optimizer is None else optimizer
         self.batch_size = checks.positive_int("batch_size", batch_size)
         self.seed = int(seed)
         self.folder = None if folder is None else Path(folder)
-        self.checkpoint_every = checkpoint_every and checks.positive_int(
-            "checkpoint_every", checkpoint_every
-        )
+        self.checkpoint_every = _positive_or_none("checkpoint_every", checkpoint_every)
         self.log_every = checks.positive_int("log_every", log_every)
-        self.evaluate_every = evaluate_every and checks.positive_int(
-            "evaluate_every", evaluate_every
+        self.evaluate_every = _positive_or_none("evaluate_every", evaluate_every)
+        if average is not None and not 0 < average < 1:
+            raise ValueError(f"average={average}: expected a decay between 0 and 1, such as 0.999")
+        checks.one_of("nonfinite", nonfinite, ("stop", "skip"))
+        self.monitor = monitor
+        self.patience = _positive_or_none("patience", patience)
+        self.keep_best, self.stream = keep_best, stream
+        checks.one_of("devices", devices, ("one", "data", "full"))
+        self.layout = layout.choose(devices, self.batch_size)
+        self.plan = Plan(
+            optax.adam(1e-3) if optimizer is None else optimizer,
+            average,
+            nonfinite == "skip",
+            self.layout,
         )
-        self.progress = progress
+        self.callbacks = tuple(callbacks)
+        self.progress = progress and jax.process_index() == 0
 
     def fit(
         self,
@@ -95,9 +129,13 @@ class Trainer:
     ) -> list[Row]:
         """Train for `steps` steps and return the history of metrics.
 
+        SIGINT and SIGTERM end the run between two steps, with a checkpoint if there is a folder.
+
         Args:
             train: an array of examples, a dict {"x": ..., "y": ...}, a `Split`, or a `Dataset`,
-                whose validation part is then used too.
+                whose validation part is then used too. What is too large for memory may be
+                anything with a shape, a dtype and rows to be had by an array of integers, such as
+                `numpy.memmap`.
             validation: the like, evaluated now and then.
             steps: training steps in all.
             resume: go on from the newest checkpoint in `folder`, if there is one.
@@ -108,24 +146,44 @@ class Trainer:
 
         Raises:
             ValueError: if the data does not fit the model.
-            FloatingPointError: if the loss is no longer finite; the model is left as it was.
+            FloatingPointError: if a loss or gradient is not finite; the model is left as it was.
+            Stopped: after a signal, a KeyboardInterrupt; the model holds what was learned.
+            OSError: if a checkpoint cannot be written.
+            FileExistsError: if `folder` holds a run already and this one is not to resume it.
         """
         steps = checks.positive_int("steps", steps)
         if isinstance(train, Dataset):
             train, validation = train.train, train.validation if validation is None else validation
-        data = self._data("train", train)
-        held_out = None if validation is None else self._data("validation", validation)
-        self.model.check_data(data["x"][:1])  # builds nothing, but names what does not fit
-        self._build(data)
-        graphdef, state = init_state(self.model, self.optimizer, data)
-        checkpoints = None if self.folder is None else Checkpoints(self.folder / "checkpoints")
-        try:
-            if resume and checkpoints is not None and checkpoints.newest is not None:
-                state = checkpoints.restore(state)
-            return self._run(graphdef, state, data, held_out, steps, checkpoints)
-        finally:
+        data = self._arrays("train", train)
+        held_out = None if validation is None else self._arrays("validation", validation)
+        if held_out is None and (self.keep_best or self.patience):
+            raise ValueError("keep_best and patience look at validation data: pass validation")
+        example = {name: jnp.asarray(a[:1]) for name, a in data.items()}
+        self._build(example)
+        graphdef, state = init_state(self.model, self.plan, example, keep_best=self.keep_best)
+        if self.layout is not None:
+            state = self.layout.place(state)
+        order = EpochOrder(len(data["x"]), self.batch_size, self.seed)
+        feed = self._feed(data, order, steps)
+        with contextlib.ExitStack() as stack:
+            checkpoints = self._checkpoints(order)
             if checkpoints is not None:
-                checkpoints.close()
+                stack.callback(checkpoints.close)
+                state = checkpoints.begin(state, resume=resume, steps=steps)
+            run = Run(self, graphdef, state, data, feed, held_out, steps, checkpoints)
+            for callback in self.callbacks:
+                callback.on_start(run.done)
+                stack.callback(callback.on_end)
+            bar = stack.enter_context(ProgressBar(steps, start=run.done, enabled=self.progress))
+            signals = stack.enter_context(StopSignals())
+            try:
+                rows = run.go(bar, signals)
+            except KeyboardInterrupt:
+                # What was learned before the user stopped is theirs.
+                self._keep(run)
+                raise
+        self._keep(run)
+        return rows
 
     def evaluate(self, data: Any) -> dict[str, float]:
         """Return the mean over all examples of every metric, in nats per example.
@@ -133,119 +191,89 @@ class Trainer:
         Args:
             data: an array of examples, a dict {"x": ..., "y": ...}, or a `Split`.
         """
-        arrays = self._data("data", data)
         graphdef, params, rest = nnx.split(self.model, nnx.Param, ...)
-        return self._evaluate(graphdef, params, rest, arrays)
+        return self.metrics(graphdef, params, rest, self._arrays("data", data))
 
-    def _run(
-        self,
-        graphdef: nnx.GraphDef,
-        state: TrainState,
-        data: Data,
-        held_out: Data | None,
-        steps: int,
-        checkpoints: Checkpoints | None,
-    ) -> list[Row]:
-        done = int(state.step)
-        rows = _Rows(self.folder, done)
-        order = EpochOrder(len(data["x"]), self.batch_size, self.seed)
-        evaluate_every = self.evaluate_every or max(steps // 10, 1)
-        events = [self.log_every, evaluate_every, self.checkpoint_every or steps]
-        seed, per_call = jnp.asarray(self.seed), 1
-        try:
-            with ProgressBar(steps, start=done, enabled=self.progress) as bar:
-                while done < steps:
-                    next_event = min((done // every + 1) * every for every in events)
-                    count = min(next_event - done, steps - done, per_call)
-                    started = time.perf_counter()
-                    indices = self._indices(order, done, count)
-                    state = train_steps(
-                        graphdef, self.optimizer, state, data, indices, jnp.asarray(count), seed
-                    )
-                    means = self._means(state, done)
-                    done += count
-                    bar.update(done, means)
-                    per_call = _next_count(per_call, count, time.perf_counter() - started)
-                    if done % self.log_every == 0 or done == steps:
-                        rows.add(done, "train", means)
-                        state = state._replace(sums=jax.tree.map(jnp.zeros_like, state.sums))
-                    if held_out and (done % evaluate_every == 0 or done == steps):
-                        metrics = self._evaluate(graphdef, state.params, state.rest, held_out)
-                        rows.add(done, "validation", metrics)
-                    if checkpoints and (
-                        done == steps
-                        or (self.checkpoint_every and done % self.checkpoint_every == 0)
-                    ):
-                        checkpoints.save(state)
-        except KeyboardInterrupt:
-            # What was learned before the user stopped is theirs, unless a call still holds it.
-            if not any(leaf.is_deleted() for leaf in jax.tree.leaves(state.params)):
-                nnx.update(self.model, state.params, state.rest)
-            raise
-        nnx.update(self.model, state.params, state.rest)
-        return rows.all
-
-    def _means(self, state: TrainState, before: int) -> dict[str, float]:
-        sums = {name: float(value) for name, value in jax.device_get(state.sums).items()}
-        count = sums.pop("count")
-        if not math.isfinite(sums["loss"]):
-            raise FloatingPointError(
-                f"the loss is not finite after step {before}: lower the learning rate, or clip "
-                "gradients with optax.clip_by_global_norm"
-            )
-        return {name: total / count for name, total in sums.items()}
-
-    def _indices(self, order: EpochOrder, first: int, count: int) -> jax.Array:
-        padded = np.zeros((MOST_STEPS, self.batch_size), np.int32)
-        padded[:count] = order.batches(first, count)
-        return jnp.asarray(padded)
-
-    def _evaluate(
-        self, graphdef: nnx.GraphDef, params: nnx.State, rest: nnx.State, data: Data
+    def metrics(
+        self, graphdef: nnx.GraphDef, params: nnx.State, rest: nnx.State, data: Arrays
     ) -> dict[str, float]:
-        size = min(self.batch_size, len(data["x"]))
-        metrics = evaluate(graphdef, params, rest, data, jnp.asarray(self.seed), batch_size=size)
-        return {name: float(value) for name, value in metrics.items()}
+        """Return the mean over all examples of every metric, for a model in parts."""
+        examples, seed = len(data["x"]), jnp.asarray(self.seed)
+        size = min(self.batch_size, examples)
+        sums: dict[str, float] = {}
+        for first, part in parts(data, size):
+            found = metric_sums(
+                graphdef,
+                params,
+                rest,
+                to_device(part, self.layout),
+                jnp.asarray(first),
+                seed,
+                batch_size=size,
+                layout=self.layout,
+            )
+            for name, value in jax.device_get(found).items():
+                sums[name] = sums.get(name, 0.0) + float(value)
+        return {name: total / examples for name, total in sums.items()}
 
-    def _build(self, data: Data) -> None:
-        """Let networks without a given input shape build their layers from one example."""
-        self.model.loss_fn(batch={k: v[:1] for k, v in data.items()}, rng=jax.random.key(0))
+    def _build(self, example: Data) -> None:
+        """Let networks without a given input shape build their layers, and change nothing else."""
+        before = jax.tree.map(jnp.copy, nnx.state(self.model, nnx.BatchStat))
+        self.model.loss_fn(batch=example, rng=jax.random.key(0))
+        nnx.update(self.model, before)
 
-    def _data(self, name: str, data: Any) -> Data:
+    def _feed(self, data: Arrays, order: EpochOrder, steps: int) -> Resident | Streamed:
+        stream = not fits(data) if self.stream is None else self.stream
+        if stream:
+            return Streamed(data, order, self.layout, steps)
+        return Resident({k: np.asarray(v) for k, v in data.items()}, order, self.layout)
+
+    def _checkpoints(self, order: EpochOrder) -> Checkpoints | None:
+        if self.folder is None:
+            return None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        settings = {
+            "seed": self.seed,
+            "batch_size": self.batch_size,
+            "examples": order.examples,
+        }
+        return Checkpoints(self.folder / "checkpoints", settings)
+
+    def _keep(self, run: Run) -> None:
+        """Put what was learned into the model, unless a call of the loop still holds it."""
+        state = run.state
+        weights, rest = (state.weights, state.rest) if state.best is None else state.best
+        if any(leaf.is_deleted() for leaf in jax.tree.leaves((weights, rest))):
+            return
+        nnx.update(self.model, *self.at_hand((weights, rest)))
+
+    def at_hand(self, state: Any) -> Any:
+        """Return arrays of a training state whole, on one device."""
+        return state if self.layout is None else self.layout.gather(state)
+
+    def _arrays(self, name: str, data: Any) -> Arrays:
         if isinstance(data, Dataset):
             raise ValueError(f"{name} is a whole Dataset: pass one part, such as {name}.test")
         if isinstance(data, Split):
             data = {"x": data.x, "y": data.y}
         if not isinstance(data, dict):
             data = {"x": data}
-        arrays = {k: np.asarray(v) for k, v in data.items() if v is not None}
+        arrays = {k: _rows(v) for k, v in data.items() if v is not None}
         if "x" not in arrays or not len(arrays["x"]):
             raise ValueError(f"{name} holds no examples: expected an array, or a dict with key 'x'")
-        self.model.check_data(arrays["x"], arrays.get("y"))
-        return {k: jnp.asarray(v) for k, v in arrays.items()}
+        for _, part in parts(arrays, 1):
+            self.model.check_data(part["x"], part.get("y"))
+        return arrays
 
 
-class _Rows:
-    """The history of metrics, also written to the run's folder if there is one."""
-
-    def __init__(self, folder: Path | None, done: int):
-        self._file = None
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._file = MetricsFile(folder / "metrics.jsonl", done or None)
-        self.all: list[Row] = [] if self._file is None else self._file.rows
-
-    def add(self, step: int, split: str, metrics: dict[str, float]) -> None:
-        row = {"step": step, "split": split, **metrics}
-        self.all.append(row)
-        if self._file is not None:
-            self._file.write(row)
+def _rows(data: Any) -> Any:
+    """Return data that can be read by rows as it is, and anything else as an array."""
+    if isinstance(data, jax.Array) or not all(
+        hasattr(data, name) for name in ("shape", "dtype", "__getitem__")
+    ):
+        return np.asarray(data)
+    return data
 
 
-def _next_count(per_call: int, count: int, seconds: float) -> int:
-    """Return how many steps the next call should take, growing at most tenfold at a time.
-
-    A first call is mostly compilation, so it says little about speed.
-    """
-    wanted = int(SECONDS_A_CALL * count / max(seconds, 1e-6))
-    return max(1, min(wanted, 10 * per_call, MOST_STEPS))
+def _positive_or_none(name: str, value: Any) -> int | None:
+    return None if value is None else checks.positive_int(name, value)

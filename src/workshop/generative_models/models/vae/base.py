@@ -295,7 +295,7 @@ class VAE(LatentSpaceModel):
                 reconstruction_loss_fn=reconstruction_loss_fn,
                 **kwargs,
             )
-        x, condition = self._read_batch(batch, x, kwargs)
+        x, condition = self.read_batch(batch, x, kwargs)
         x, single = self.as_batch(x)
         if outputs is None:
             outputs = self(x, rngs=None if rng is None else nnx.Rngs(rng), **condition)

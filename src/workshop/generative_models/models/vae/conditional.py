@@ -180,11 +180,12 @@ class ConditionalVAE(VAE):
         """Do what `sample` does, under the name of the GenerativeModel interface."""
         return self.sample(n_samples, temperature=temperature, y=y, rngs=rngs)
 
-    def _read_batch(self, batch: Any, x: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def read_batch(self, batch: Any, x: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Return the data of `loss_fn`'s arguments, and its labels."""
         y = kwargs.get("y")
         if y is None and isinstance(batch, dict):
             y = batch.get("y")
-        x, _ = super()._read_batch(batch, x, kwargs)
+        x, _ = super().read_batch(batch, x, kwargs)
         return x, {"y": y}
 
     def check_data(self, x: Any, y: Any = None) -> None:

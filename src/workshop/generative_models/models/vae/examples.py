@@ -30,7 +30,7 @@ class ExampleModel(GenerativeModel):
         """Shape of the latents of one example: (latent_dim,), or a map's."""
         return getattr(self.decoder, "latent_shape", (self.latent_dim,))
 
-    def _read_batch(
+    def read_batch(
         self,
         batch: Any,
         x: Any,
@@ -45,6 +45,11 @@ class ExampleModel(GenerativeModel):
         if x is None:
             raise ValueError("loss_fn needs data: pass batch, or x")
         return x, {}
+
+    def forward(self, batch: Any, rng: jax.Array) -> dict[str, jax.Array]:
+        """Return what the model puts out for a batch, as `loss_fn(batch=batch, rng=rng)` does."""
+        x, condition = self.read_batch(batch, None, {})
+        return self(x, rngs=nnx.Rngs(rng), **condition)
 
     def as_batch(self, x: Any, name: str = "x") -> tuple[jax.Array, bool]:
         """Return x as a float batch, and whether it was a single example, told by its shape."""

@@ -1,0 +1,60 @@
+"""What went wrong at a step whose loss or gradient is not finite."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from workshop.generative_models.training.step import (
+    TRAIN,
+    Data,
+    TrainState,
+    gradients,
+    model_at,
+    purpose_key,
+)
+
+
+def first_not_finite(
+    graphdef: nnx.GraphDef, state: TrainState, batch: Data, seed: jax.Array
+) -> str | None:
+    """Return the name of the first tensor with NaN or infinity on the way through a step.
+
+    The way is: data, parameters, what the model puts out, losses, gradients.
+    """
+    for name, finite in _finite(graphdef, state, batch, seed):
+        if not finite:
+            return name
+    return None
+
+
+def _finite(
+    graphdef: nnx.GraphDef, state: TrainState, batch: Data, seed: jax.Array
+) -> list[tuple[str, bool]]:
+    names: list[str] = []
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def check(
+        graphdef: nnx.GraphDef, state: TrainState, batch: Data, seed: jax.Array
+    ) -> list[jax.Array]:
+        key = purpose_key(seed, TRAIN, state.step)
+        model = model_at(graphdef, state.params, state.rest, key, training=True)
+        outputs = model.forward(batch, key)
+        gradient, (losses, _) = gradients(graphdef, state, batch, seed)
+        tensors = {
+            **{f"the data {k!r}": v for k, v in batch.items()},
+            **{f"the parameter {k}": v for k, v in _named(state.params).items()},
+            **{f"the output {k!r}": v for k, v in outputs.items()},
+            **{f"the loss {k!r}": v for k, v in losses.items()},
+            **{f"the gradient of {k}": v for k, v in _named(gradient).items()},
+        }
+        names[:] = tensors
+        return [jnp.all(jnp.isfinite(jnp.asarray(v))) for v in tensors.values()]
+
+    flags = jax.device_get(check(graphdef, state, batch, seed))
+    return list(zip(names, map(bool, flags), strict=True))
+
+
+def _named(state: nnx.State) -> dict[str, jax.Array]:
+    return {".".join(map(str, path)): leaf[...] for path, leaf in nnx.to_flat_state(state)}
