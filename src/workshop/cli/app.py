@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -33,7 +34,7 @@ _ABOUT = "Train variational autoencoders, look at them, measure them."
 
 
 def _fail(message: str) -> None:
-    Console(stderr=True).print("[bold red]error:[/]", message, markup=True, highlight=False)
+    Console(stderr=True).print("[bold red]error:[/]", escape(message), highlight=False)
     raise SystemExit(2)
 
 
@@ -69,7 +70,8 @@ def _train_command(arguments: list[str]) -> Callable[..., None]:
         from workshop.cli.train import train as run
 
         given = {a.split("=")[0] for a in arguments if a.startswith("--")}
-        extra = given - {"--resume", "--progress", "--no-progress"}
+        extra = given - {"--resume", "--progress", "--no-progress", "--join", "--coordinator",
+                         "--processes", "--process"}  # fmt: skip
         if options.resume is not None and extra:
             raise ValueError(
                 f"--resume takes the options that the run was started with: drop {min(extra)}"

@@ -62,6 +62,8 @@ def traverse(
     """Draw traversals."""
     model, dataset, _ = open_run(run)
     _check_index("--example", example, dataset.test)
+    if dims is not None and not dims:
+        raise ValueError("--dims is empty: name at least one latent, or leave it out")
     figure = report.draw_traversals(
         model, dataset.test, example=example, dims=dims, range_vals=range_vals, steps=steps
     )
@@ -93,4 +95,4 @@ def _write(figure: Figure, arrays: np.ndarray | None, path: Path) -> None:
             np.save(path, arrays)
         else:
             np.savez_compressed(path, x=arrays)
-    console.print(str(path), highlight=False)
+    console.print(str(path), highlight=False, markup=False)

@@ -15,6 +15,8 @@ from workshop.generative_models.core.configuration import (
 )
 from workshop.generative_models.data import data_shape, list_datasets, load_dataset
 
+OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop", "lion", "adafactor", "adabelief", "lamb"]
+ScheduleName = Literal["constant", "linear", "cosine", "exponential"]
 ModelName = Literal["vae", "beta-vae", "beta-vae-capacity", "conditional-vae", "vq-vae"]
 
 
@@ -51,9 +53,41 @@ class TrainOptions(Common):
     config: AutoencoderConfig
     """The model, in full."""
     batch_size: int = 128
-    """Examples in a step."""
+    """Examples in a step, of all devices together."""
+    optimizer: OptimizerName = "adam"
+    """Which optimizer."""
     learning_rate: float = 1e-3
-    """Of Adam."""
+    """The largest learning rate."""
+    schedule: ScheduleName = "constant"
+    """How the learning rate falls from its largest value to its last one."""
+    warmup_steps: int = 0
+    """Steps in which the learning rate rises from 0."""
+    final_rate: float = 0.0
+    """The last learning rate of a schedule, as a share of the largest."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay, of adamw, lion and lamb."""
+    clip_norm: float | None = None
+    """Largest norm of the gradient; None does not clip."""
+    accumulate: int = 1
+    """Batches whose mean gradient makes one update."""
+    average: float | None = None
+    """Decay of a moving average of the weights, to evaluate and save; None keeps none."""
+    nonfinite: Literal["stop", "skip"] = "stop"
+    """What to do at a loss or gradient that is not finite."""
+    evaluate_every: int | None = None
+    """Steps between evaluations on the validation data; None is ten in a run."""
+    monitor: str = "loss"
+    """The validation metric that --patience and --keep-best look at."""
+    patience: int | None = None
+    """Evaluations without a better one after which the run ends; None never ends it."""
+    keep_best: bool = False
+    """Keep the model of the best evaluation, not of the last step."""
+    devices: Literal["one", "data", "full"] = "one"
+    """Split examples over all devices (data), and parameters and optimizer too (full)."""
+    stream: bool | None = None
+    """Read data as it is needed; None does so for what does not fit on the device."""
+    tensorboard: bool = False
+    """Write event files for TensorBoard, with pictures, into RUN/tensorboard."""
     seed: int = 0
     """Of the split, the initial weights, the order of examples and all noise."""
     out: Path | None = None
@@ -62,10 +96,18 @@ class TrainOptions(Common):
     """Make the data black and white: above one half, or not."""
     limit: int | None = None
     """Train on that many examples only."""
-    checkpoint_every: int = 1000
-    """Steps between checkpoints."""
+    checkpoint_every: int | None = None
+    """Steps between checkpoints; None writes one every 20 seconds."""
     resume: Path | None = None
     """Go on with this run from its newest checkpoint, with the options it was started with."""
+    join: bool = False
+    """Join the other processes of this run, found by SLURM, MPI or the environment of a pod."""
+    coordinator: str | None = None
+    """Join them at HOST:PORT of process 0, where nothing tells it."""
+    processes: int | None = None
+    """How many processes there are, with --coordinator."""
+    process: int | None = None
+    """Which of them this is, from 0, with --coordinator."""
     progress: bool = True
     """Show a progress bar."""
 
@@ -102,8 +144,9 @@ def default_config(start: Start) -> AutoencoderConfig:
     small = not images or min(shape[:2]) < 16
     discrete = start.model == "vq-vae"
     kind = start.encoder_type or ("dense" if small and not (discrete and images) else "cnn")
-    layers = start.hidden_dims or _layers(kind, shape)
-    shared: dict[str, Any] = {"latent_dim": start.latent_dim or 16}
+    layers = _layers(kind, shape) if start.hidden_dims is None else start.hidden_dims
+    latent_dim = 16 if start.latent_dim is None else start.latent_dim
+    shared: dict[str, Any] = {"latent_dim": latent_dim}
     fields: dict[str, Any] = {
         "encoder_type": kind,
         "encoder": EncoderConfig(hidden_dims=layers, input_shape=shape, **shared),

@@ -1,13 +1,29 @@
 """A run folder, read back: its model, the data it was trained on, and its options."""
 
+import os
 from pathlib import Path
 from typing import Any
+
+import jax
 
 from workshop.generative_models.data import Dataset, load_dataset
 from workshop.generative_models.models.saving import load_model, read_config
 from workshop.generative_models.models.vae import VAE
 
 DATA_OPTIONS = ("seed", "binarize", "limit", "image_size")
+
+
+def compile_once() -> None:
+    """Keep compiled programs on disk, so that a second start of the same command compiles nothing.
+
+    They lie where JAX_COMPILATION_CACHE_DIR says, or in the user's folder of caches.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        folder = Path(caches).expanduser() / "workshop" / "jax"
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def load_data(name: str, options: dict[str, Any]) -> Dataset:
@@ -18,12 +34,18 @@ def load_data(name: str, options: dict[str, Any]) -> Dataset:
     return load_dataset(name, **chosen)
 
 
-def open_run(run: Path, data: str | None = None) -> tuple[VAE, Dataset, dict[str, Any]]:
-    """Return a run's model, its data or other data of the same shape, and its options."""
+def read_options(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a run's config.json holds, and the options of its training in it."""
     content = read_config(run)
     if "training" not in content:
-        raise ValueError(f"{run}/config.json names no data: pass it with --data")
-    options = content["training"]
+        raise ValueError(f"{run}/config.json names no training: `workshop train` did not make it")
+    return content, content["training"]
+
+
+def open_run(run: Path, data: str | None = None) -> tuple[VAE, Dataset, dict[str, Any]]:
+    """Return a run's model, its data or other data of the same shape, and its options."""
+    compile_once()
+    options = read_options(run)[1]
     model = load_model(run)
     dataset = load_data(data or options["data"], options)
     if dataset.shape != model.event_shape:

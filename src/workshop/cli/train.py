@@ -1,68 +1,85 @@
 """`workshop train`: data and a model by name in, a run folder out."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-import optax
+import jax
+import numpy as np
 from flax import nnx
 from rich.console import Console
 from rich.table import Table
 
-from workshop.cli.options import TrainOptions
-from workshop.cli.runs import load_data
+from workshop.cli.options import Common, TrainOptions
+from workshop.cli.runs import compile_once, load_data, read_options
 from workshop.generative_models.core import checks
 from workshop.generative_models.data import Dataset
-from workshop.generative_models.models.saving import (
-    build_model,
-    read_config,
-    save_config,
-    save_weights,
-)
+from workshop.generative_models.models.saving import build_model, save_config, save_weights
 from workshop.generative_models.models.vae import VAE
-from workshop.generative_models.training import Trainer
-from workshop.generative_models.visualization.report import run_figures, save_figures
+from workshop.generative_models.training import (
+    Stopped,
+    TensorBoard,
+    Trainer,
+    create_optimizer,
+    distributed,
+)
+from workshop.generative_models.visualization.report import (
+    draw_reconstructions,
+    run_figures,
+    save_figures,
+)
 
 console = Console()
+
+_NOT_KEPT = ("model", "config", "latent_dim", "hidden_dims", "out", "resume", "progress", "join",
+             "coordinator", "processes", "process")  # fmt: skip
+"""Options that a run's config holds already, or that only say where and how to start."""
 
 
 def train(options: TrainOptions) -> None:
     """Train a model, or go on with a run, and write its folder."""
+    resume = options.resume is not None
     if options.resume is not None:
-        folder, content = options.resume, read_config(options.resume)
-        name, config, settings = content["model"], content["config"], content["training"]
+        folder = options.resume
+        content, settings = read_options(folder)
+        name, config = content["model"], content["config"]
     else:
         _check(options)
         name, config, settings = options.model, options.config, _settings(options)
         folder = _new_folder(options)
+    compile_once()
+    if options.join or options.coordinator is not None:
+        distributed.join(options.coordinator, options.processes, options.process)
+    settings = _defaults() | settings
     dataset = load_data(settings["data"], settings)
     model = build_model(name, config, rngs=nnx.Rngs(settings["seed"]))
     _check_classes(model, dataset)
-    if options.resume is None:
+    trainer = _trainer(model, settings, folder, dataset, options.progress)
+    first = jax.process_index() == 0
+    if first and not resume:
         save_config(model, folder, training=settings)
-    console.print(f"{name} on {dataset}\nrun folder: {folder}", highlight=False)
-    trainer = Trainer(
-        model,
-        optax.adam(settings["learning_rate"]),
-        settings["batch_size"],
-        settings["seed"],
-        folder=folder,
-        checkpoint_every=settings["checkpoint_every"],
-        progress=options.progress,
-    )
+    if first:
+        say(f"{name} on {dataset}\nrun folder: {folder}")
     try:
-        rows = trainer.fit(dataset, steps=settings["steps"], resume=options.resume is not None)
-    except KeyboardInterrupt:
-        console.print(f"stopped; go on with: workshop train --resume {folder}")
-        raise
+        rows = trainer.fit(dataset, steps=settings["steps"], resume=resume)
+    except Stopped as stop:
+        say(f"{stop}\ngo on with: workshop train --resume {folder}")
+        raise SystemExit(128 + stop.signal) from None
+    metrics = trainer.evaluate(dataset.test)
+    if not first:
+        return
     save_weights(model, folder)
     with console.status("drawing figures"):
         figures = run_figures(model, dataset.test, rows, dataset.class_names, settings["seed"])
         save_figures(figures, folder / "figures")
-    title = f"test, {len(dataset.test):,} examples"
-    console.print(metrics_table(trainer.evaluate(dataset.test), title))
-    console.print(f"figures: {folder / 'figures'}", highlight=False)
+    console.print(metrics_table(metrics, f"test, {len(dataset.test):,} examples"))
+    say(f"figures: {folder / 'figures'}")
+
+
+def say(text: str) -> None:
+    """Print text as it is: names of folders may hold what rich takes for markup."""
+    console.print(text, highlight=False, markup=False)
 
 
 def metrics_table(metrics: dict[str, float], title: str) -> Table:
@@ -73,27 +90,75 @@ def metrics_table(metrics: dict[str, float], title: str) -> Table:
         "kl_loss": "KL",
         "loss": "loss",
     }
+    plain = ("beta", "perplexity")  # a weight, and a number of codes
     table = Table("figure", "nats per example", title=title)
     table.columns[1].justify = "right"
     for key, label in names.items():
         table.add_row(label, f"{metrics[key]:.3f}")
     for key in sorted(metrics.keys() - names.keys()):
-        table.add_row(key.replace("_", " "), f"{metrics[key]:.3f}")
+        unit = " (no unit)" if key in plain else ""
+        table.add_row(key.replace("_", " ") + unit, f"{metrics[key]:.3f}")
     return table
+
+
+def _trainer(
+    model: VAE, settings: dict[str, Any], folder: Path, dataset: Dataset, progress: bool
+) -> Trainer:
+    optimizer = create_optimizer(
+        settings["optimizer"],
+        settings["learning_rate"],
+        steps=settings["steps"],
+        schedule=settings["schedule"],
+        warmup_steps=settings["warmup_steps"],
+        final=settings["final_rate"],
+        weight_decay=settings["weight_decay"],
+        clip_norm=settings["clip_norm"],
+        accumulate=settings["accumulate"],
+    )
+    callbacks = []
+    if settings["tensorboard"] and jax.process_index() == 0:
+        callbacks.append(TensorBoard(folder / "tensorboard", lambda m: _pictures(m, dataset)))
+    same = ("batch_size", "seed", "checkpoint_every", "evaluate_every", "average", "nonfinite",
+            "monitor", "patience", "keep_best", "devices", "stream")  # fmt: skip
+    return Trainer(
+        model,
+        optimizer,
+        folder=folder,
+        callbacks=callbacks,
+        progress=progress,
+        **{name: settings[name] for name in same},
+    )
+
+
+def _pictures(model: VAE, dataset: Dataset) -> dict[str, np.ndarray]:
+    """Return what a tracker shows of a model."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    split = dataset.validation.take(slice(24))
+    figure = draw_reconstructions(model, split, 24, dataset.class_names)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return {"reconstructions": np.asarray(canvas.buffer_rgba())[..., :3]}
+
+
+def _defaults() -> dict[str, Any]:
+    """Return the options that a run may lack, because it was started before there were any."""
+    known = (*fields(Common), *fields(TrainOptions))
+    return {f.name: f.default for f in known if f.name not in _NOT_KEPT}
 
 
 def _settings(options: TrainOptions) -> dict[str, Any]:
     """Return the options that a resumed run needs, as JSON holds them."""
-    names = ("data", "steps", "batch_size", "learning_rate", "seed", "binarize", "limit",
-             "image_size", "checkpoint_every")  # fmt: skip
-    settings = {key: value for key, value in asdict(options).items() if key in names}
-    return json.loads(json.dumps(settings))
+    kept = {key: value for key, value in asdict(options).items() if key in _defaults()}
+    return json.loads(json.dumps(kept))
 
 
 def _check(options: TrainOptions) -> None:
     """Refuse bad options before anything is loaded or written."""
-    for field in ("steps", "batch_size", "checkpoint_every"):
-        checks.positive_int(f"--{field.replace('_', '-')}", getattr(options, field))
+    for field in ("steps", "batch_size", "checkpoint_every", "evaluate_every", "patience"):
+        value = getattr(options, field)
+        if value is not None:
+            checks.positive_int(f"--{field.replace('_', '-')}", value)
     if not 0 < options.learning_rate < float("inf"):
         raise ValueError(f"--learning-rate={options.learning_rate}: expected a positive number")
 

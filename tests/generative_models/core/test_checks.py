@@ -86,3 +86,8 @@ def test_conditioning_arguments_need_something_to_condition():
     for num_classes, embed_dim in ((10, None), (None, 4), (10, 4)):
         with pytest.raises(ValueError, match="without conditional=True: set conditional=True"):
             checks.no_condition(num_classes, embed_dim)
+
+
+def test_a_shape_may_be_an_array_of_numpy():
+    assert checks.shape("hidden_dims", np.array([4, 5])) == (4, 5)
+    assert checks.shape("hidden_dims", np.int64(4)) == (4,)

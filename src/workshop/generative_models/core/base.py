@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import jax.core
 import jax.extend.core
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from pydantic import ValidationError
 
 from workshop.generative_models.core.configuration import Config
 
@@ -39,18 +39,20 @@ def accepts_config(init: Callable[..., None]) -> Callable[..., Any]:
             )
         given = {name: value for name, value in kwargs.items() if value is not None}
         init(self, *args, **(self.explicit_arguments(config, given.get("rngs")) | given))
-        self.config = _restated(config, given)
+        beside = _as_json(given)
+        self.config = config.restated(beside) if beside else config
 
     return build
 
 
-def _restated(config: Config, given: dict[str, Any]) -> Config | None:
-    """Return the configuration with what was given beside it; None if it cannot say that."""
-    changes = {name: value for name, value in given.items() if name in type(config).model_fields}
-    try:
-        return type(config).model_validate(dict(config) | changes) if changes else config
-    except ValidationError:
-        return None
+def _as_json(given: dict[str, Any]) -> dict[str, Any]:
+    """Return arguments other than rngs, types and precisions by the names that configs use."""
+    given = {name: value for name, value in given.items() if name != "rngs"}
+    if "dtype" in given:
+        given["dtype"] = jnp.dtype(given["dtype"]).name
+    if isinstance(given.get("precision"), jax.lax.Precision):
+        given["precision"] = given["precision"].name.lower()
+    return given
 
 
 class GenerativeModel(nnx.Module):
@@ -94,13 +96,13 @@ class GenerativeModel(nnx.Module):
             params: an `nnx.State` as `nnx.state(model, nnx.Param)` gives it, or its pure dict.
         """
         graphdef, own, rest = nnx.split(self, nnx.Param, ...)
+        given = nnx.to_pure_dict(params) if isinstance(params, nnx.State) else params
+        shapes = [jax.tree.map(np.shape, tree) for tree in (nnx.to_pure_dict(own), given)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                "params do not fit this model: pass nnx.state(model, nnx.Param), or its pure dict"
+            )
         if not isinstance(params, nnx.State):
-            shapes = [jax.tree.map(np.shape, tree) for tree in (nnx.to_pure_dict(own), params)]
-            if shapes[0] != shapes[1]:
-                raise ValueError(
-                    "params do not fit this model: pass nnx.state(model, nnx.Param), or its pure "
-                    "dict"
-                )
             nnx.replace_by_pure_dict(own, params)
             params = own
         return nnx.merge(graphdef, params, rest, copy=True)

@@ -19,6 +19,7 @@ def positive_int(name: str, value: Any) -> int:
 
 def shape(name: str, value: Any) -> tuple[int, ...]:
     """Return `value` as a shape: a tuple of positive integers; a bare int counts as one axis."""
+    value = value.tolist() if hasattr(value, "tolist") else value  # of numpy
     sizes = value if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
     if not sizes:
         raise ValueError(f"{name}={value!r}: expected at least one size, such as (784,)")

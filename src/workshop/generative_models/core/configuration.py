@@ -7,8 +7,9 @@ A model or component built from its config keeps it, so that it can be saved and
 module imports no JAX: the command line reads it to print its help.
 """
 
+from collections.abc import Mapping
 from math import prod
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -18,6 +19,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    ValidationError,
     model_validator,
 )
 
@@ -31,6 +33,7 @@ LikelihoodName = Literal[
     "mse", "bce", "bernoulli", "gaussian", "laplace", "continuous_bernoulli"
 ]  # fmt: skip
 Scale = PositiveFloat | Literal["learned", "optimal"]
+KLScheduleName = Literal["constant", "linear", "sigmoid", "cyclical"]
 ConditionType = Literal["concat", "add"]
 DType = Literal["float32", "bfloat16", "float16"]
 PrecisionName = Literal["default", "high", "highest"]
@@ -48,6 +51,20 @@ class Config(BaseModel):
     """A name of your own."""
     description: str | None = None
     """A note of your own."""
+
+    argument_names: ClassVar[Mapping[str, str]] = {}
+    """Explicit arguments by the fields that go by another name."""
+
+    def restated(self, given: Mapping[str, Any]) -> "Config | None":
+        """Return this configuration with explicit arguments in it; None if it cannot say one."""
+        fields = {argument: field for field, argument in self.argument_names.items()}
+        changes = {fields.get(name, name): value for name, value in given.items()}
+        if not changes.keys() <= type(self).model_fields.keys():
+            return None
+        try:
+            return type(self).model_validate(dict(self) | changes)
+        except ValidationError:
+            return None
 
 
 class NetworkConfig(Config):
@@ -73,9 +90,11 @@ class EncoderConfig(NetworkConfig):
     pooling: Literal["flatten", "mean"] = "flatten"
     """What a convolutional encoder does with its last map: keep every pixel, or their mean."""
 
+    argument_names = {"input_shape": "input_dim"}
+
     def arguments(self) -> dict:
         """Return the explicit arguments of an encoder that this config stands for."""
-        return _arguments(self, input_shape="input_dim")
+        return _arguments(self)
 
 
 class DecoderConfig(NetworkConfig):
@@ -86,9 +105,11 @@ class DecoderConfig(NetworkConfig):
     output_activation: OutputActivation = "sigmoid"
     """What turns the decoder's output into a mean: identity for data outside [0, 1]."""
 
+    argument_names = {"output_shape": "output_dim"}
+
     def arguments(self) -> dict:
         """Return the explicit arguments of a decoder that this config stands for."""
-        return _arguments(self, output_shape="output_dim")
+        return _arguments(self)
 
 
 class ModelConfiguration(NetworkConfig):
@@ -137,11 +158,28 @@ class AutoencoderConfig(Config):
     """Scale of a gaussian or laplace likelihood: a number, learned, or optimal for each batch."""
     free_bits: NonNegativeFloat = 0.0
     """Nats that each latent may use before its KL is penalised (Kingma et al. 2016)."""
+    kl_schedule: KLScheduleName = "constant"
+    """How the weight of the KL rises from 0."""
+    kl_schedule_steps: NonNegativeInt = 0
+    """Training steps that it rises in."""
 
     @property
     def likelihood_name(self) -> str:
         """The likelihood that the model trains with."""
         return getattr(self, "likelihood", None) or self.reconstruction_loss_type  # type: ignore
+
+    def restated(self, given: Mapping[str, Any]) -> "Config | None":
+        """Return this configuration with explicit arguments in it; None if it cannot say one.
+
+        The type to compute in and the precision are those of encoder and decoder.
+        """
+        numerics = {k: v for k, v in given.items() if k in ("dtype", "precision")}
+        rest = {k: v for k, v in given.items() if k not in numerics}
+        networks = {
+            "encoder": self.encoder.restated(numerics),
+            "decoder": self.decoder.restated(numerics),
+        }
+        return super().restated(networks | rest)
 
     def arguments(self) -> dict:
         """Return the model's explicit arguments, its encoder and decoder still configurations."""
@@ -178,6 +216,15 @@ class AutoencoderConfig(Config):
         return self
 
     @model_validator(mode="after")
+    def _schedule_is_whole(self) -> "AutoencoderConfig":
+        if (self.kl_schedule != "constant") != (self.kl_schedule_steps > 0):
+            raise ValueError(
+                f"kl_schedule={self.kl_schedule!r} with kl_schedule_steps="
+                f"{self.kl_schedule_steps}: set both, or neither"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _likelihood_fits(self) -> "AutoencoderConfig":
         name = self.likelihood_name
         if name not in ("gaussian", "laplace") and self.scale != 1.0:
@@ -210,6 +257,12 @@ class BetaVAEConfig(AutoencoderConfig):
     reconstruction_loss_type: LikelihoodName = "mse"
     """log p(x|z): mse, bce, or another likelihood by name."""
 
+    @model_validator(mode="after")
+    def _one_warm_up(self) -> "BetaVAEConfig":
+        if self.beta_warmup_steps and self.kl_schedule_steps:
+            raise ValueError("beta_warmup_steps is a linear kl_schedule: set one of the two")
+        return self
+
 
 class BetaVAEWithCapacityConfig(BetaVAEConfig):
     """A β-VAE with a capacity that grows (Burgess et al. 2018)."""
@@ -225,8 +278,9 @@ class BetaVAEWithCapacityConfig(BetaVAEConfig):
 
     @model_validator(mode="after")
     def _one_control(self) -> "BetaVAEWithCapacityConfig":
-        if self.use_capacity_control and self.free_bits:
-            raise ValueError("free_bits has no meaning under use_capacity_control")
+        for field in ("free_bits", "kl_schedule_steps"):
+            if self.use_capacity_control and getattr(self, field):
+                raise ValueError(f"{field} has no meaning under use_capacity_control")
         return self
 
 
@@ -255,8 +309,9 @@ class VQVAEConfig(AutoencoderConfig):
 
     @model_validator(mode="after")
     def _codes_fit(self) -> "VQVAEConfig":
-        if self.free_bits:
-            raise ValueError("free_bits has no meaning for a VQ-VAE: its KL is constant")
+        for field in ("free_bits", "kl_schedule_steps"):
+            if getattr(self, field):
+                raise ValueError(f"{field} has no meaning for a VQ-VAE: its KL is constant")
         if self.encoder.pooling != "flatten":
             raise ValueError("encoder.pooling='mean' has no meaning for a VQ-VAE: it keeps its map")
         if self.encoder_type == "dense" and self.encoder.latent_dim % self.embedding_dim:
@@ -277,6 +332,6 @@ MODEL_CONFIGS: dict[str, type[AutoencoderConfig]] = {
 """The models by the names that the command line and a saved run use."""
 
 
-def _arguments(config: Config, drop: tuple[str, ...] = (), **renamed: str) -> dict:
+def _arguments(config: Config, drop: tuple[str, ...] = ()) -> dict:
     fields = [f for f in type(config).model_fields if f not in ("name", "description", *drop)]
-    return {renamed.get(field, field): getattr(config, field) for field in fields}
+    return {config.argument_names.get(field, field): getattr(config, field) for field in fields}

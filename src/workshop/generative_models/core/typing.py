@@ -1,14 +1,12 @@
 """Names for the types that the whole library passes around."""
 
-from typing import Any, NotRequired, Protocol, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import jax
-from flax import nnx
 from jax.typing import ArrayLike as ArrayLike
 from jax.typing import DTypeLike as DTypeLike
 
 Precision = jax.lax.Precision | str | None
-Rngs = nnx.Rngs | None
 
 
 class Outputs(TypedDict):
@@ -24,17 +22,6 @@ class Outputs(TypedDict):
     logvar: jax.Array
     """The same array as `log_var`."""
     z: jax.Array
-
-
-class VQOutputs(Outputs):
-    """What a VQ-VAE's forward pass returns besides."""
-
-    z_e: jax.Array
-    quantized: jax.Array
-    commitment_loss: jax.Array
-    codebook_loss: jax.Array
-    encoding_indices: jax.Array
-    perplexity: jax.Array
 
 
 class Losses(TypedDict):
@@ -57,11 +44,3 @@ class Losses(TypedDict):
 
 LOSS_ALIASES = ("recon_loss", "total_loss")
 """Keys of `Losses` that repeat another one."""
-
-
-class Network(Protocol):
-    """An encoder or a decoder of one's own: any callable module."""
-
-    def __call__(self, x: jax.Array, /) -> Any:
-        """Map a batch."""
-        ...

@@ -32,8 +32,13 @@ def save_config(model: VAE, folder: str | Path, **more: Any) -> None:
             f"this {type(model).__name__} was built from modules, so nothing on disk could rebuild "
             f"it: build it from a {model.config_class.__name__} to save it"
         )
-    name = next(name for name, kind in MODELS.items() if kind is type(model))
-    content = {"model": name, "config": model.config.model_dump(mode="json"), **more}
+    names = [name for name, kind in MODELS.items() if kind is type(model)]
+    if not names:
+        raise ValueError(
+            f"{type(model).__name__} is a class of your own, which nothing on disk could rebuild: "
+            f"save its weights, and build it yourself before loading them"
+        )
+    content = {"model": names[0], "config": model.config.model_dump(mode="json"), **more}
     path = Path(folder) / CONFIG_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")

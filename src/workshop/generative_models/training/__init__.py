@@ -1,5 +1,6 @@
 """Training: a model and data in, a trained model and its history out."""
 
+from workshop.generative_models.training import distributed
 from workshop.generative_models.training.callbacks import Callback
 from workshop.generative_models.training.optimizers import create_optimizer, learning_rate_schedule
 from workshop.generative_models.training.signals import Stopped
@@ -14,5 +15,6 @@ __all__ = [
     "Trainer",
     "WandB",
     "create_optimizer",
+    "distributed",
     "learning_rate_schedule",
 ]

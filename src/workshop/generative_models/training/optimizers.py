@@ -1,15 +1,13 @@
 """Optimizers and learning-rate schedules from optax, by name."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import optax
 
 from workshop.generative_models.core import checks
 
-OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop", "lion", "adafactor", "adabelief", "lamb"]
-ScheduleName = Literal["constant", "linear", "cosine", "exponential"]
-
+SCHEDULES = ("constant", "linear", "cosine", "exponential")
 _DECAYS_WEIGHTS = {"adamw": optax.adamw, "lion": optax.lion, "lamb": optax.lamb}
 _OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adam": optax.adam,
@@ -38,7 +36,7 @@ def learning_rate_schedule(
         >>> [round(float(rate(step)), 6) for step in (0, 50, 100, 550, 1000)]
         [0.0, 0.0005, 0.001, 0.0005, 0.0]
     """
-    checks.one_of("schedule", name, ("constant", "linear", "cosine", "exponential"))
+    checks.one_of("schedule", name, SCHEDULES)
     if not 0 <= warmup_steps < steps:
         raise ValueError(f"warmup_steps={warmup_steps}: expected 0 <= warmup_steps < {steps}")
     if not 0 <= final <= 1 or (name == "exponential" and final == 0):

@@ -103,9 +103,13 @@ def init_state(
         return jax.tree.map(jnp.copy, tree)
 
     zero = jnp.zeros((), jnp.int32)
-    losses = jax.eval_shape(
-        lambda: scalars(model.loss_fn(batch=example, rng=jax.random.key(0), step=zero))
-    )
+
+    def metrics() -> dict[str, jax.Array]:
+        key = jax.random.key(0)
+        model = model_at(graphdef, params, rest, key, training=True)
+        return scalars(model.loss_fn(batch=example, rng=key, step=zero))
+
+    losses = jax.eval_shape(metrics)
     state = TrainState(
         step=zero,
         params=copy(params),

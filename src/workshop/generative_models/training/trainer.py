@@ -98,6 +98,13 @@ class Trainer:
         self.model = model
         self.batch_size = checks.positive_int("batch_size", batch_size)
         self.seed = int(seed)
+        if not 0 <= self.seed < 2**31:
+            raise ValueError(f"seed={seed}: expected 0 <= seed < {2**31}")
+        if optimizer is not None and not hasattr(optimizer, "update"):
+            raise ValueError(
+                f"optimizer={optimizer!r}: expected an optax transformation, such as "
+                "optax.adam(1e-3)"
+            )
         self.folder = None if folder is None else Path(folder)
         self.checkpoint_every = _positive_or_none("checkpoint_every", checkpoint_every)
         self.log_every = checks.positive_int("log_every", log_every)
@@ -261,6 +268,12 @@ class Trainer:
         arrays = {k: _rows(v) for k, v in data.items() if v is not None}
         if "x" not in arrays or not len(arrays["x"]):
             raise ValueError(f"{name} holds no examples: expected an array, or a dict with key 'x'")
+        for key, array in arrays.items():
+            if not np.issubdtype(array.dtype, np.number) and array.dtype != np.bool_:
+                raise ValueError(
+                    f"{name}[{key!r}] is of type {array.dtype}: expected numbers; labels are "
+                    "integers from 0 (from_arrays turns names into them)"
+                )
         for _, part in parts(arrays, 1):
             self.model.check_data(part["x"], part.get("y"))
         return arrays

@@ -78,7 +78,10 @@ class TestLabels:
             (jnp.array([0, 3, 1]), "labels from 0 to 3: expected 0 <= label < 3"),
             (jnp.array([0, -1, 1]), "labels from -1 to 1: expected 0 <= label < 3"),
             (3, "labels from 3 to 3"),
-            (jnp.array([0, 1]), r"shape \(2,\) .* expected integer labels \(3,\) or one-hot rows"),
+            (
+                jnp.array([0, 1]),
+                r"shape \(2,\) .* expected integer labels \(3,\) or one for all, or one-hot",
+            ),
             (jnp.array([0.0, 1.0, 2.0, 1.0]), r"shape \(4,\) and type float32"),
             (jnp.zeros((3, 4)), r"shape \(3, 4\)"),
         ],

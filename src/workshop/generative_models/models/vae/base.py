@@ -1,7 +1,7 @@
 """The variational autoencoder: its independent pieces, put together once."""
 
 from collections.abc import Callable
-from typing import Any, TypedDict, cast
+from typing import Any, TypedDict, cast, get_args
 
 import jax
 import jax.numpy as jnp
@@ -18,10 +18,14 @@ from workshop.generative_models.core.base import (
 from workshop.generative_models.core.configuration import AutoencoderConfig, Scale, VAEConfig
 from workshop.generative_models.core.gaussian import kl_to_standard_normal, reparameterize
 from workshop.generative_models.core.likelihoods import Bernoulli, create_likelihood
+from workshop.generative_models.core.schedules import ScheduleName, annealed
 from workshop.generative_models.core.typing import DTypeLike, Losses, Outputs, Precision
 from workshop.generative_models.models.vae.decoders import create_decoder
 from workshop.generative_models.models.vae.encoders import create_encoder
 from workshop.generative_models.models.vae.latent_space import LatentSpaceModel
+
+LOSS_OPTIONS = ("step", "kl_per_dimension", "y", "rngs")
+"""What `loss_fn` reads of its further arguments."""
 
 
 class Options(TypedDict, total=False):
@@ -30,6 +34,8 @@ class Options(TypedDict, total=False):
     precision: Precision
     scale: Scale
     free_bits: float
+    kl_schedule: str
+    kl_schedule_steps: int
     dtype: DTypeLike | None
 
 
@@ -57,6 +63,9 @@ class VAE(LatentSpaceModel):
             "laplace", "continuous_bernoulli".
         scale: of a gaussian or laplace likelihood: a number, "learned", or "optimal".
         free_bits: nats that each latent may use before its KL is penalised.
+        kl_schedule: how the KL's weight rises from 0: "constant" (it doesn't), "linear", "sigmoid"
+            or "cyclical"; see `core.schedules.annealed`.
+        kl_schedule_steps: training steps that it rises in.
         dtype: type that every layer computes in; parameters and losses stay float32.
 
     References:
@@ -102,16 +111,22 @@ class VAE(LatentSpaceModel):
         likelihood: str = "mse",
         scale: Scale = 1.0,
         free_bits: float = 0.0,
+        kl_schedule: str = "constant",
+        kl_schedule_steps: int = 0,
         dtype: DTypeLike | None = None,
     ):
         self.config: AutoencoderConfig | None = None
         self.latent_dim = checks.positive_int("latent_dim", latent_dim)
-        for name, network in (("encoder", encoder), ("decoder", decoder)):
-            size = getattr(network, "latent_dim", None) or latent_dim
-            if size != latent_dim and not getattr(network, "spatial", False):
-                raise ValueError(f"{name}.latent_dim={size} and latent_dim={latent_dim} must agree")
+        check_latent_dims(encoder, decoder, latent_dim)
         self.kl_weight = checks.at_least("kl_weight", kl_weight, 0.0)
         self.free_bits = checks.at_least("free_bits", free_bits, 0.0)
+        self.kl_schedule = checks.one_of("kl_schedule", kl_schedule, get_args(ScheduleName))
+        if (kl_schedule != "constant") != (kl_schedule_steps > 0):
+            raise ValueError(
+                f"kl_schedule={kl_schedule!r} with kl_schedule_steps={kl_schedule_steps}: "
+                "set both, or neither"
+            )
+        self.kl_schedule_steps = int(checks.at_least("kl_schedule_steps", kl_schedule_steps, 0))
         self.precision, self.dtype = precision, dtype
         self.encoder = encoder
         self.decoder = decoder
@@ -272,14 +287,15 @@ class VAE(LatentSpaceModel):
                 its pure dict.
             batch: an array x, or a dict with the key "x" (and "y" for a conditional model).
             rng: random key of the forward pass; the model's own streams if None.
-            x: data, if there is no batch.
+            x: data, if not in batch.
             outputs: what `model(x)` returned; run here if None.
             beta: weight of the KL in place of the model's own.
             reconstruction_loss_fn: `f(predictions, targets)` in place of the likelihood, giving a
                 scalar, a value per example, or an array that is summed over features.
             kwargs: `step`, the training step, for what changes with it (None is after every
                 warm-up);
-                `kl_per_dimension=True` for the KL of each latent; anything else is not read.
+                `kl_per_dimension=True` for the KL of each latent; `y`, the labels of a conditional
+                model; `rngs`, streams in place of a key.
 
         Returns:
             The keys of `Losses`: reconstruction_loss (recon_loss), kl_loss, total_loss (loss),
@@ -295,16 +311,20 @@ class VAE(LatentSpaceModel):
                 reconstruction_loss_fn=reconstruction_loss_fn,
                 **kwargs,
             )
+        for name in kwargs:
+            checks.one_of("loss_fn argument", name, LOSS_OPTIONS)
         x, condition = self.read_batch(batch, x, kwargs)
         x, single = self.as_batch(x)
         if outputs is None:
-            outputs = self(x, rngs=None if rng is None else nnx.Rngs(rng), **condition)
+            rngs = kwargs.get("rngs") if rng is None else nnx.Rngs(rng)
+            outputs = self(x, rngs=rngs, **condition)
         elif single:
             outputs = {k: a[None] if a.ndim else a for k, a in outputs.items()}
         if reconstruction_loss_fn is None:
             reconstruction = -self.log_likelihood(x, outputs)
         else:
-            reconstruction = jnp.asarray(reconstruction_loss_fn(outputs["reconstructed"], x))
+            predictions = read(outputs, "reconstructed", "reconstruction")
+            reconstruction = jnp.asarray(reconstruction_loss_fn(predictions, x))
             reconstruction = reconstruction.reshape(*reconstruction.shape[:1], -1).sum(-1)
         losses = self.objective(jnp.mean(reconstruction), outputs, beta, kwargs.get("step"))
         if kwargs.get("kl_per_dimension"):
@@ -345,24 +365,41 @@ class VAE(LatentSpaceModel):
         }
         return cast(Losses, {**named, **more})
 
-    def kl_coefficient(self, step: ArrayLike | None) -> ArrayLike:  # noqa: ARG002 - for subclasses
+    def kl_coefficient(self, step: ArrayLike | None) -> ArrayLike:
         """Return the weight of the KL at a training step; None is after any warm-up."""
-        return self.kl_weight
+        return annealed(self.kl_schedule, self.kl_weight, self.kl_schedule_steps, step)
 
     def kl_per_dimension(self, outputs: dict[str, jax.Array]) -> jax.Array:
         """Return the batch's mean KL of each latent, (latent_dim,), in nats."""
-        kl = kl_to_standard_normal(outputs["mean"], outputs["log_var"])
+        kl = kl_to_standard_normal(read(outputs, "mean"), read(outputs, "log_var", "logvar"))
         return kl.astype(jnp.float32).mean(0)
 
     def log_likelihood(self, x: jax.Array, outputs: dict[str, jax.Array]) -> jax.Array:
         """Return log p(x|z) of each example, (batch,), in nats."""
         parameter = outputs.get(self.likelihood.parameter)
-        if parameter is None and isinstance(self.likelihood, Bernoulli):
-            parameter = self.likelihood.logits(outputs["reconstructed"])
-        assert parameter is not None
+        if parameter is None:
+            parameter = read(outputs, "reconstructed", "reconstruction")
+            if isinstance(self.likelihood, Bernoulli):
+                parameter = self.likelihood.logits(parameter)
         if parameter.shape != x.shape:
             raise ValueError(
                 f"outputs have shape {parameter.shape} and x has shape {x.shape}: they must agree"
             )
         self.check_data(x)
         return self.likelihood.log_prob(parameter, x)
+
+
+def check_latent_dims(encoder: nnx.Module, decoder: nnx.Module, latent_dim: int) -> None:
+    """Refuse networks that say they are of another latent size; maps have channels instead."""
+    for name, network in (("encoder", encoder), ("decoder", decoder)):
+        size = getattr(network, "latent_dim", None) or latent_dim
+        if size != latent_dim and not getattr(network, "spatial", False):
+            raise ValueError(f"{name}.latent_dim={size} and latent_dim={latent_dim} must agree")
+
+
+def read(outputs: dict[str, jax.Array], *names: str) -> jax.Array:
+    """Return an output of a forward pass under the first of its names that is there."""
+    for name in names:
+        if name in outputs:
+            return outputs[name]
+    raise ValueError(f"outputs have the keys {sorted(outputs)}: expected {' or '.join(names)}")

@@ -59,11 +59,22 @@ class BetaVAE(VAE):
         )
         self.beta_default = beta_default
         self.beta_warmup_steps = int(checks.at_least("beta_warmup_steps", beta_warmup_steps, 0))
+        if self.beta_warmup_steps and self.kl_schedule_steps:
+            raise ValueError("beta_warmup_steps is a linear kl_schedule: set one of the two")
         self.reconstruction_loss_type = reconstruction_loss_type
 
     def kl_coefficient(self, step: ArrayLike | None) -> ArrayLike:
         """Return β at a training step."""
-        return linear_ramp(self.beta_default, self.beta_warmup_steps, step)
+        if self.beta_warmup_steps:
+            return linear_ramp(self.beta_default, self.beta_warmup_steps, step)
+        return super().kl_coefficient(step)
+
+
+class _LeftOut(int):
+    """A zero that can be told from one that somebody gave."""
+
+
+FIRST_STEP = _LeftOut(0)
 
 
 class BetaVAEWithCapacity(BetaVAE):
@@ -118,8 +129,9 @@ class BetaVAEWithCapacity(BetaVAE):
             rngs=rngs,
             **options,
         )
-        if use_capacity_control and self.free_bits:
-            raise ValueError("free_bits has no meaning under use_capacity_control")
+        for name in ("free_bits", "kl_schedule_steps"):
+            if use_capacity_control and getattr(self, name):
+                raise ValueError(f"{name} has no meaning under use_capacity_control")
         self.use_capacity_control = use_capacity_control
         self.capacity_max = checks.at_least("capacity_max", capacity_max, 0.0)
         self.capacity_num_iter = checks.positive_int("capacity_num_iter", capacity_num_iter)
@@ -133,7 +145,7 @@ class BetaVAEWithCapacity(BetaVAE):
         x: ArrayLike | None = None,
         outputs: dict[str, jax.Array] | None = None,
         beta: ArrayLike | None = None,
-        step: ArrayLike | None = 0,
+        step: ArrayLike | None = FIRST_STEP,
         **kwargs: Any,
     ) -> dict[str, jax.Array]:
         """Return the losses of a batch; see `VAE.loss_fn`.
@@ -145,14 +157,17 @@ class BetaVAEWithCapacity(BetaVAE):
             x: data, if there is no batch.
             outputs: what `model(x)` returned.
             beta: weight of the KL in place of the model's own; not read under capacity control.
-            step: the training step, traced or not; the reference's default is the first one. None
-                is after every warm-up, as at evaluation.
+            step: the training step, traced or not. Left out, it is the first one under capacity
+                control, as the reference has it, and as in `BetaVAE` otherwise. None is after every
+                warm-up, as at evaluation.
             kwargs: `reconstruction_loss_fn` and the rest, as in `VAE.loss_fn`.
 
         Returns:
             The keys of `Losses`, and under capacity control current_capacity, capacity_loss
             (γ |KL - C|) and kl_capacity_diff (KL - C).
         """
+        if step is FIRST_STEP and not self.use_capacity_control:
+            step = None
         return super().loss_fn(params, batch, rng, x, outputs, beta, step=step, **kwargs)
 
     def objective(

@@ -18,8 +18,9 @@ def one_hot(condition: Any, num_classes: int, batch: int, name: str = "condition
     """Return labels as (batch, num_classes) one-hot rows.
 
     Args:
-        condition: integers (batch,), or rows (batch, num_classes) that are one-hot already, or a
-            mixture of classes; one of either for all. None is all zeros: no class is said.
+        condition: integers (batch,), or one for all; or rows (batch, num_classes) that are one-hot
+            already or mixtures of classes, or (1, num_classes) for all, or (num_classes,) where the
+            batch is one example. None is all zeros: no class is said.
         num_classes: number of classes.
         batch: number of rows expected.
         name: the argument's name, for errors.
@@ -40,11 +41,16 @@ def one_hot(condition: Any, num_classes: int, batch: int, name: str = "condition
                     f"0 <= label < {num_classes}"
                 )
         return jnp.broadcast_to(jax.nn.one_hot(labels, num_classes), (batch, num_classes))
-    if labels.shape in ((batch, num_classes), (1, num_classes), (num_classes,)):
+    one_row = ((num_classes,),) if batch == 1 else ()
+    if labels.shape in ((batch, num_classes), (1, num_classes), *one_row):
+        if is_concrete(labels):
+            rows = np.asarray(labels, np.float32)
+            if not (np.isfinite(rows).all() and (rows >= 0).all()):
+                raise ValueError(f"{name} holds rows with negative or non-finite values")
         return jnp.broadcast_to(labels.astype(jnp.float32), (batch, num_classes))
     raise ValueError(
         f"{name} has shape {labels.shape} and type {labels.dtype}: expected integer labels "
-        f"({batch},) or one-hot rows ({batch}, {num_classes})"
+        f"({batch},) or one for all, or one-hot rows ({batch}, {num_classes}) or (1, {num_classes})"
     )
 
 

@@ -144,6 +144,11 @@ class Encoder(nnx.Module):
                 f"{type(self).__name__}(input_dim=None) cannot be built inside a transformation "
                 "such as jit or grad: give it input_dim, or call it once outside"
             )
+        if x.ndim < 2:
+            raise ValueError(
+                f"{type(self).__name__}(input_dim=None) got x of shape {x.shape}: its first call "
+                "needs a batch (batch, ...), or give it input_dim"
+            )
         assert self.pending_rngs is not None
         self.build(x.shape[1:], self.pending_rngs)
 

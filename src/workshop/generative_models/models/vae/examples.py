@@ -38,13 +38,12 @@ class ExampleModel(GenerativeModel):
     ) -> tuple[Any, dict[str, Any]]:
         """Return the data of `loss_fn`'s arguments, and the condition that the networks read."""
         if isinstance(batch, dict):
-            if "x" not in batch:
+            if "x" not in batch and x is None:
                 raise ValueError(f"batch has the keys {sorted(batch)}: expected 'x'")
-            batch = batch["x"]
-        x = batch if x is None else x
-        if x is None:
+            batch = batch.get("x")
+        if batch is None and x is None:
             raise ValueError("loss_fn needs data: pass batch, or x")
-        return x, {}
+        return x if batch is None else batch, {}
 
     def forward(self, batch: Any, rng: jax.Array) -> dict[str, jax.Array]:
         """Return what the model puts out for a batch, as `loss_fn(batch=batch, rng=rng)` does."""

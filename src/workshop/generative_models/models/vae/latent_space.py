@@ -8,8 +8,14 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.base import sample_key
+from workshop.generative_models.core.base import is_concrete, sample_key
 from workshop.generative_models.models.vae.examples import ExampleModel
+
+
+def check_temperature(temperature: Any) -> None:
+    """Refuse a temperature that is negative or no number; a traced one is taken on trust."""
+    if is_concrete(temperature):
+        checks.at_least("temperature", temperature, 0.0)
 
 
 class LatentSpaceModel(ExampleModel):
@@ -55,6 +61,7 @@ class LatentSpaceModel(ExampleModel):
             condition: what a conditional model adds.
         """
         n_samples = checks.positive_int("n_samples", n_samples)
+        check_temperature(temperature)
         noise = jax.random.normal(sample_key(rngs, self.rngs), (n_samples, self.latent_dim))
         return self.decode(temperature * noise, rngs=rngs, **condition)
 

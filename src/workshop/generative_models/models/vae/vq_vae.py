@@ -21,9 +21,10 @@ from workshop.generative_models.core.quantizers import (
     straight_through,
 )
 from workshop.generative_models.core.typing import Losses
-from workshop.generative_models.models.vae.base import VAE, Options
+from workshop.generative_models.models.vae.base import VAE, Options, check_latent_dims, read
 from workshop.generative_models.models.vae.decoders import CNNDecoder
 from workshop.generative_models.models.vae.encoders import CNNEncoder
+from workshop.generative_models.models.vae.latent_space import check_temperature
 
 USAGE_DECAY = 0.99
 """How much of the usage of codes stays at each training step."""
@@ -39,9 +40,8 @@ class VQVAE(VAE):
         L = -log p(x|z_q) + ‖sg[z_e] - e‖² + commitment_cost ‖z_e - sg[e]‖²
 
     with squares summed over an example's codes. Convolutional encoders and decoders are copied
-    into ones that
-    give and read a map of codes (H', W', embedding_dim); dense ones split their latents into
-    latent_dim / embedding_dim codes.
+    into ones that give and read a map of codes (H', W', embedding_dim); dense ones split their
+    latents into latent_dim / embedding_dim codes.
 
     `kl_loss` is the KL to a uniform prior, log(num_embeddings) for each code: a constant, which is
     in `elbo` but not in `total_loss`.
@@ -81,16 +81,26 @@ class VQVAE(VAE):
         likelihood: str = "mse",
         **options: Unpack[Options],
     ):
-        if options.get("free_bits"):
-            raise ValueError("free_bits has no meaning for a VQ-VAE: its KL is constant")
+        for name in ("free_bits", "kl_weight", "kl_schedule_steps"):
+            if options.get(name):
+                raise ValueError(f"{name} has no meaning for a VQ-VAE: its KL is constant")
         self.num_embeddings = checks.positive_int("num_embeddings", num_embeddings)
         self.embedding_dim = checks.positive_int("embedding_dim", embedding_dim)
         self.commitment_cost = checks.at_least("commitment_cost", commitment_cost, 0.0)
+        check_latent_dims(encoder, decoder, latent_dim)
         if isinstance(encoder, CNNEncoder) and isinstance(decoder, CNNDecoder):
+            if encoder.pooling != "flatten":
+                raise ValueError("pooling='mean' has no meaning for a VQ-VAE: it keeps its map")
             encoder = encoder.as_map(embedding_dim, rngs)
             decoder = decoder.as_map(embedding_dim, rngs)
         self.spatial = getattr(encoder, "spatial", False)
         super().__init__(encoder, decoder, latent_dim, rngs=rngs, likelihood=likelihood, **options)
+        feature_shape = getattr(encoder, "feature_shape", None) if self.spatial else None
+        if feature_shape and feature_shape[:2] != self.latent_shape[:2]:
+            raise ValueError(
+                f"encoder gives a map {feature_shape[:2]} and decoder reads one "
+                f"{self.latent_shape[:2]}: give both the same image shape and number of hidden_dims"
+            )
         self.embeddings = nnx.Embed(
             num_embeddings, embedding_dim, rngs=rngs, embedding_init=_uniform_codes
         )
@@ -166,6 +176,12 @@ class VQVAE(VAE):
         rngs: nnx.Rngs | None = None,
     ) -> dict[str, jax.Array]:
         """Quantize the encoding."""
+        if mean.shape[1:] != self.latent_shape:
+            raise ValueError(
+                f"the encoding has shape {mean.shape}, expected (batch, "
+                f"{', '.join(map(str, self.latent_shape))}): for networks of your own give the "
+                "decoder an attribute latent_shape, the shape of one example's encoding"
+            )
         quantized, terms = self.quantize(mean, rngs=rngs)
         return {"z": quantized, "z_e": mean, "quantized": quantized, **terms}
 
@@ -185,7 +201,7 @@ class VQVAE(VAE):
     def loss_fn(
         self, params: Any = None, batch: Any = None, *args: Any, **kwargs: Any
     ) -> dict[str, jax.Array]:
-        """Return the losses of a batch; see `VAE.loss_fn`.
+        """Return the losses of a batch; see `VAE.loss_fn`. `beta` is not read: the KL is constant.
 
         The reference's `loss_fn(x, outputs)` and `loss_fn(params, batch, rng)` both work: an array
         in the first place is x.
@@ -206,21 +222,21 @@ class VQVAE(VAE):
         step: ArrayLike | None,  # noqa: ARG002 - nothing is scheduled
     ) -> Losses:
         """Add codebook and commitment losses to the reconstruction."""
-        commitment, codebook = outputs["commitment_loss"], outputs["codebook_loss"]
-        indices = outputs["encoding_indices"]
+        commitment, codebook = read(outputs, "commitment_loss"), read(outputs, "codebook_loss")
+        indices = read(outputs, "encoding_indices")
         return self.losses(
             reconstruction_loss,
             self.kl_per_dimension(outputs).sum(),
             reconstruction_loss + codebook + self.commitment_cost * commitment,
             commitment_loss=commitment,
             codebook_loss=codebook,
-            perplexity=outputs["perplexity"],
+            perplexity=read(outputs, "perplexity"),
             statistics=code_counts(indices.reshape(indices.shape[0], -1), self.num_embeddings),
         )
 
     def kl_per_dimension(self, outputs: dict[str, jax.Array]) -> jax.Array:
         """Return the KL to a uniform prior of each code, log(num_embeddings) nats."""
-        codes = prod(outputs["encoding_indices"].shape[1:])
+        codes = prod(read(outputs, "encoding_indices").shape[1:])
         return jnp.full((codes,), log(self.num_embeddings), jnp.float32)
 
     def update_statistics(self, statistics: jax.Array) -> None:
@@ -246,6 +262,7 @@ class VQVAE(VAE):
             rngs: source of the samples; the model's own if None.
             kwargs: not read.
         """
+        check_temperature(temperature)
         _say_no_prior()
         n_samples = checks.positive_int("n_samples", n_samples)
         usage = self.usage[...]
