@@ -128,12 +128,16 @@ BASE = {
     "encoder": EncoderConfig(hidden_dims=(4,), latent_dim=4, input_shape=(4, 4, 1)),
     "decoder": DecoderConfig(hidden_dims=(4,), latent_dim=4, output_shape=(4, 4, 1)),
 }
+RISING = {"kl_schedule": "linear", "kl_schedule_steps": 10}
+CONSTANT_KL = {"free_bits", "kl_weight", "kl_schedule", "kl_schedule_steps"}
 SHARED = {
     "encoder": ({}, BASE["encoder"].model_copy(update={"activation": "tanh"})),
     "decoder": ({}, BASE["decoder"].model_copy(update={"activation": "tanh"})),
     "encoder_type": ({}, "cnn"),
     "scale": ({"likelihood": "gaussian"}, 0.5),
     "free_bits": ({}, 50.0),
+    "kl_schedule": (RISING, "cyclical"),
+    "kl_schedule_steps": (RISING, 20),
     "likelihood": ({}, "bce"),
     "kl_weight": ({}, 3.0),
 }
@@ -160,7 +164,7 @@ CHANGES = {
     "vq-vae": {
         field: (CODES | base, value)
         for field, (base, value) in SHARED.items()
-        if field not in ("free_bits", "kl_weight")
+        if field not in CONSTANT_KL
     }
     | {
         "scale": (CODES | {"likelihood": "gaussian"}, 0.5),
@@ -208,9 +212,9 @@ def test_every_field_of_a_model_changes_its_losses(name, field):
 @pytest.mark.parametrize("name", MODEL_CONFIGS)
 def test_no_field_of_a_model_is_left_out_or_without_its_argument(name):
     kind = MODEL_CONFIGS[name]
-    # A VQ-VAE's KL is constant: its config refuses free bits.
-    refused = {"free_bits"} if name == "vq-vae" else set()
+    # A VQ-VAE's KL is constant: its config refuses what would change its weight.
+    refused = CONSTANT_KL - {"kl_weight"} if name == "vq-vae" else set()
     assert set(CHANGES[name]) == set(kind.model_fields) - NOTES - refused
     assert MODELS[name].config_class is kind
     taken = set(inspect.signature(MODELS[name].__init__).parameters)
-    assert set(kind.model_fields) - NOTES - {"encoder_type"} <= taken | {"scale", "free_bits"}
+    assert set(kind.model_fields) - NOTES - {"encoder_type"} <= (taken | {"scale"} | CONSTANT_KL)

@@ -76,6 +76,8 @@ def models(draw, name):
     squashed = likelihood in ("bce", "bernoulli", "continuous_bernoulli")
     ends = ("sigmoid",) if squashed else get_args(configuration.OutputActivation)
     shape = draw(st.sampled_from([None, event]))
+    constant_kl = name in ("vq-vae", "beta-vae-capacity")
+    schedule = draw(st.just("constant") if constant_kl else names(configuration.KLScheduleName))
     fields = {
         "name": notes,
         "description": notes,
@@ -89,14 +91,16 @@ def models(draw, name):
         ),
         "encoder_type": st.just(network),
         "scale": scales if likelihood in ("gaussian", "laplace") else st.just(1.0),
-        "free_bits": st.just(0.0) if name in ("vq-vae", "beta-vae-capacity") else weights,
+        "free_bits": st.just(0.0) if constant_kl else weights,
+        "kl_schedule": st.just(schedule),
+        "kl_schedule_steps": st.just(0) if schedule == "constant" else sizes,
     }
     own = {
         "kl_weight": weights,
         "likelihood": st.just(likelihood),
         "reconstruction_loss_type": st.just(likelihood),
         "beta_default": weights,
-        "beta_warmup_steps": st.integers(0, 10**9),
+        "beta_warmup_steps": st.integers(0, 10**9) if schedule == "constant" else st.just(0),
         "use_capacity_control": st.booleans(),
         "capacity_max": weights,
         "capacity_num_iter": sizes,

@@ -73,6 +73,9 @@ class GenerativeModel(nnx.Module):
         """Return the losses of a batch; `total_loss` is the one to minimise."""
         raise NotImplementedError
 
+    def build(self, batch: Any) -> None:
+        """Make the layers that waited for the shape of the data; default: none do."""
+
     def forward(self, batch: Any, rng: jax.Array) -> dict[str, jax.Array]:
         """Return what `loss_fn(batch=batch, rng=rng)` computes its losses from, by name."""
         raise NotImplementedError

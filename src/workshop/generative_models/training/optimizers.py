@@ -1,5 +1,6 @@
 """Optimizers and learning-rate schedules from optax, by name."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -57,6 +58,7 @@ def learning_rate_schedule(
                                 [warmup_steps])  # fmt: skip
 
 
+@functools.cache  # the same object is the same compiled program
 def create_optimizer(
     name: str = "adam",
     learning_rate: float = 1e-3,

@@ -99,29 +99,30 @@ def init_state(
     """Return a model's structure and a state of copies, which can be donated."""
     graphdef, params, rest = nnx.split(model, nnx.Param, ...)
 
-    def copy(tree: Any) -> Any:
-        return jax.tree.map(jnp.copy, tree)
-
-    zero = jnp.zeros((), jnp.int32)
-
     def metrics() -> dict[str, jax.Array]:
         key = jax.random.key(0)
         model = model_at(graphdef, params, rest, key, training=True)
-        return scalars(model.loss_fn(batch=example, rng=key, step=zero))
+        return scalars(model.loss_fn(batch=example, rng=key, step=jnp.zeros((), jnp.int32)))
 
-    losses = jax.eval_shape(metrics)
-    state = TrainState(
-        step=zero,
-        params=copy(params),
-        opt_state=plan.optimizer.init(params),
-        rest=copy(rest),
-        average=None if plan.average is None else copy(params),
-        best=copy((params, rest)) if keep_best else None,
-        sums={name: jnp.zeros(()) for name in [*losses, "count"]},
-        failed=zero - 1,
-        skipped=jnp.copy(zero),
-    )
-    return graphdef, state
+    names = [*jax.eval_shape(metrics), "count"]
+
+    @jax.jit  # one program, where a copy of every shape alone would be many
+    def start(params: nnx.State, rest: nnx.State) -> TrainState:
+        # The barriers make copies: jit would hand its own arguments back.
+        copies = jax.lax.optimization_barrier
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=copies(params),
+            opt_state=plan.optimizer.init(params),
+            rest=copies(rest),
+            average=None if plan.average is None else copies(params),
+            best=copies((params, rest)) if keep_best else None,
+            sums={name: jnp.zeros(()) for name in names},
+            failed=jnp.full((), -1, jnp.int32),  # not a weak type: that would be another program
+            skipped=jnp.zeros((), jnp.int32),
+        )
+
+    return graphdef, start(params, rest)
 
 
 def model_at(

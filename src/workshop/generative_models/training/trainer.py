@@ -26,10 +26,11 @@ from workshop.generative_models.training.feeds import (
     to_device,
 )
 from workshop.generative_models.training.loggers import ProgressBar
+from workshop.generative_models.training.optimizers import create_optimizer
 from workshop.generative_models.training.order import EpochOrder
 from workshop.generative_models.training.run import Run
 from workshop.generative_models.training.signals import StopSignals
-from workshop.generative_models.training.step import Data, Plan, init_state, metric_sums
+from workshop.generative_models.training.step import Plan, init_state, metric_sums
 
 
 class Trainer:
@@ -118,7 +119,7 @@ class Trainer:
         checks.one_of("devices", devices, ("one", "data", "full"))
         self.layout = layout.choose(devices, self.batch_size)
         self.plan = Plan(
-            optax.adam(1e-3) if optimizer is None else optimizer,
+            create_optimizer() if optimizer is None else optimizer,
             average,
             nonfinite == "skip",
             self.layout,
@@ -166,7 +167,7 @@ class Trainer:
         if held_out is None and (self.keep_best or self.patience):
             raise ValueError("keep_best and patience look at validation data: pass validation")
         example = {name: jnp.asarray(a[:1]) for name, a in data.items()}
-        self._build(example)
+        self.model.build(example)
         graphdef, state = init_state(self.model, self.plan, example, keep_best=self.keep_best)
         if self.layout is not None:
             state = self.layout.place(state)
@@ -222,12 +223,6 @@ class Trainer:
             for name, value in jax.device_get(found).items():
                 sums[name] = sums.get(name, 0.0) + float(value)
         return {name: total / examples for name, total in sums.items()}
-
-    def _build(self, example: Data) -> None:
-        """Let networks without a given input shape build their layers, and change nothing else."""
-        before = jax.tree.map(jnp.copy, nnx.state(self.model, nnx.BatchStat))
-        self.model.loss_fn(batch=example, rng=jax.random.key(0))
-        nnx.update(self.model, before)
 
     def _feed(self, data: Arrays, order: EpochOrder, steps: int) -> Resident | Streamed:
         stream = not fits(data) if self.stream is None else self.stream

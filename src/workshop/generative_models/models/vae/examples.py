@@ -45,6 +45,11 @@ class ExampleModel(GenerativeModel):
             raise ValueError("loss_fn needs data: pass batch, or x")
         return x if batch is None else batch, {}
 
+    def build(self, batch: Any) -> None:
+        """Make the layers of networks that were given no input shape, by one eager pass."""
+        if any(getattr(module, "pending_rngs", None) for _, module in nnx.iter_modules(self)):
+            self.forward(batch, jax.random.key(0))
+
     def forward(self, batch: Any, rng: jax.Array) -> dict[str, jax.Array]:
         """Return what the model puts out for a batch, as `loss_fn(batch=batch, rng=rng)` does."""
         x, condition = self.read_batch(batch, None, {})
