@@ -63,7 +63,7 @@ def main() -> None:
         "## Training",
         output("training.py", *training),
         "## Convolutions",
-        f"```\n{output('convolution.py')}\n```",
+        f"```\n{output('convolution.py', '--steps', '10')}\n```",
     ]
     text = "\n\n".join(sections) + "\n"
     args.out.write_text(text)

@@ -161,6 +161,8 @@ def train_step(
     graphdef: nnx.GraphDef, plan: Plan, state: TrainState, batch: Data, seed: jax.Array
 ) -> TrainState:
     """Take one step: gradient, update, statistics, average, metrics."""
+    # A barrier, so that the rest compiles to the same bits however the batch came to be here.
+    batch = jax.lax.optimization_barrier(batch)
     if plan.layout is not None:
         batch = plan.layout.split(batch)
     gradient, (losses, left) = gradients(graphdef, state, batch, seed)
