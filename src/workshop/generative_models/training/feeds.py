@@ -102,7 +102,8 @@ class _Chunks:
     def __init__(self, data: Arrays, order: EpochOrder, steps: int):
         self.data, self.order = data, order
         batch_bytes = order.batch_size * sum(_row_bytes(a) for a in data.values())
-        self.rows = max(1, min(MOST_STEPS, CHUNK_BYTES // batch_bytes))
+        # At least two: of a single row XLA makes a program that rounds otherwise.
+        self.rows = max(2, min(MOST_STEPS, CHUNK_BYTES // batch_bytes))
         self.length = -(-steps // self.rows)
         share = order.batch_size // jax.process_count()
         self.mine = slice(jax.process_index() * share, (jax.process_index() + 1) * share)
