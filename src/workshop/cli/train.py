@@ -159,6 +159,8 @@ def _check(options: TrainOptions) -> None:
         value = getattr(options, field)
         if value is not None:
             checks.positive_int(f"--{field.replace('_', '-')}", value)
+    if not 0 <= options.seed < 2**31:
+        raise ValueError(f"--seed={options.seed}: expected 0 <= seed < {2**31}")
     if not 0 < options.learning_rate < float("inf"):
         raise ValueError(f"--learning-rate={options.learning_rate}: expected a positive number")
 

@@ -169,6 +169,7 @@ class Trainer:
         example = {name: jnp.asarray(a[:1]) for name, a in data.items()}
         self.model.build(example)
         graphdef, state = init_state(self.model, self.plan, example, keep_best=self.keep_best)
+        checks.one_of("monitor", self.monitor, state.sums.keys() - {"count"})
         if self.layout is not None:
             state = self.layout.place(state)
         order = EpochOrder(len(data["x"]), self.batch_size, self.seed)
@@ -271,6 +272,8 @@ class Trainer:
                 )
         for _, part in parts(arrays, 1):
             self.model.check_data(part["x"], part.get("y"))
+            if not fits(arrays):
+                break  # the first stretch must do: reading all would take as long as an epoch
         return arrays
 
 
