@@ -215,3 +215,35 @@ def test_every_config_field_is_an_option(capsys):
             names = [f"{field}.{part}" for part in parts] if parts else [field]
             for option in names:
                 assert f"--{option.replace('_', '-')}" in printed, (name, option)
+
+
+def test_two_processes_make_one_run(tmp_path):
+    """They choose one folder, and leave one model, as good as that of one process."""
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    options = ["train", "--steps", "12", "--hidden-dims", "16", "--no-progress"]
+    shared = ["--devices", "full", "--coordinator", address, "--processes", "2"]
+    script = "import sys; from workshop.cli import main; main(sys.argv[1:])"
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, *options, *shared, "--process", str(process),
+             "--out", str(tmp_path / "two")],
+            stderr=subprocess.PIPE, text=True,
+        )
+        for process in range(2)
+    ]  # fmt: skip
+    for run in runs:
+        _, errors = run.communicate(timeout=300)
+        assert run.returncode == 0, errors
+    command(*options, "--out", tmp_path / "one")
+    rows = [
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    ]
+    for one, two in zip(*rows, strict=True):
+        assert one["step"] == two["step"]
+        np.testing.assert_allclose(one["loss"], two["loss"], rtol=1e-5)
+    assert workshop.load(tmp_path / "two").config == workshop.load(tmp_path / "one").config

@@ -39,7 +39,10 @@ _NOT_KEPT = ("model", "config", "latent_dim", "hidden_dims", "out", "resume", "p
 
 def train(options: TrainOptions) -> None:
     """Train a model, or go on with a run, and write its folder."""
-    resume = options.resume is not None
+    compile_once()
+    if options.join or options.coordinator is not None:
+        distributed.join(options.coordinator, options.processes, options.process)
+    first, resume = jax.process_index() == 0, options.resume is not None
     if options.resume is not None:
         folder = options.resume
         content, settings = read_options(folder)
@@ -47,16 +50,13 @@ def train(options: TrainOptions) -> None:
     else:
         _check(options)
         name, config, settings = options.model, options.config, _settings(options)
-        folder = _new_folder(options)
-    compile_once()
-    if options.join or options.coordinator is not None:
-        distributed.join(options.coordinator, options.processes, options.process)
+        folder = _new_folder(options) if first else _shared_folder(options)
+    distributed.wait("the run folder is chosen")
     settings = _defaults() | settings
     dataset = load_data(settings["data"], settings)
     model = build_model(name, config, rngs=nnx.Rngs(settings["seed"]))
     _check_classes(model, dataset)
     trainer = _trainer(model, settings, folder, dataset, options.progress)
-    first = jax.process_index() == 0
     if first and not resume:
         save_config(model, folder, training=settings)
     if first:
@@ -165,7 +165,15 @@ def _check(options: TrainOptions) -> None:
         raise ValueError(f"--learning-rate={options.learning_rate}: expected a positive number")
 
 
+def _shared_folder(options: TrainOptions) -> Path:
+    if options.out is None:
+        raise ValueError("--out is missing: several processes need a folder that all of them name")
+    return options.out
+
+
 def _new_folder(options: TrainOptions) -> Path:
+    if jax.process_count() > 1:
+        _shared_folder(options)
     if options.out is not None:
         if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
             raise ValueError(

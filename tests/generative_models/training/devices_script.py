@@ -64,6 +64,8 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     )
     held_out = {name: a[:21] for name, a in data.items()}  # 21 = 16 + 5: not even
     rows = trainer.fit(data, held_out, steps=job["steps"], resume=bool(job.get("resume")))
+    evaluated = trainer.evaluate(held_out)["loss"]
+    assert abs(evaluated - rows[-1]["loss"]) <= 1e-5 * abs(evaluated), (evaluated, rows[-1])
     usage = getattr(model, "usage", None)
     return {
         "losses": [row["loss"] for row in rows],

@@ -3,6 +3,7 @@
 import os
 
 import jax
+from jax.experimental import multihost_utils
 
 
 def join(
@@ -34,6 +35,12 @@ def join(
         jax.distributed.initialize(coordinator, processes, process)
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"joining the other processes failed: {error}") from error
+
+
+def wait(what: str) -> None:
+    """Wait until every process of the run has come here; alone, go on at once."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(what)
 
 
 def _number(value: int | None, variable: str) -> int | None:

@@ -201,6 +201,8 @@ class Trainer:
             data: an array of examples, a dict {"x": ..., "y": ...}, or a `Split`.
         """
         graphdef, params, rest = nnx.split(self.model, nnx.Param, ...)
+        if self.layout is not None:
+            params, rest = self.layout.place((params, rest))
         return self.metrics(graphdef, params, rest, self._arrays("data", data))
 
     def metrics(
