@@ -53,9 +53,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=2.5, help="of a round of training")
     parser.add_argument("--rounds", type=int, default=3, help="of training")
+    parser.add_argument("--torch", metavar="PYTHON", help="a Python that has torch, to compare")
     parser.add_argument("--out", type=Path, default=HERE / "RESULTS.md")
     args = parser.parse_args()
     training = ("--seconds", str(args.seconds), "--rounds", str(args.rounds))
+    training += ("--torch", args.torch) if args.torch else ()
     sections = [
         "# Results",
         "Written by `make bench`; README.md beside this file says what is measured.",

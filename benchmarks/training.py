@@ -1,20 +1,24 @@
-"""Training speed: the trainer against a bare scan and against Flax's jitted step, samples a second.
+"""Training speed, in samples a second: the trainer against loops by hand, in JAX and PyTorch.
 
-    python benchmarks/training.py [--seconds 2.5] [--rounds 3]
+    python benchmarks/training.py [--seconds 2.5] [--rounds 3] [--torch PYTHON]
 
-The same model, data and optimiser each time, in four loops: `Trainer.fit` as it is called from
+The same model, data and optimiser each time, in several loops: `Trainer.fit` as it is called from
 Python; the same writing metrics and checkpoints into a folder, as `workshop train` does; a
 `jax.lax.scan` by hand that carries the parameters and does nothing else; a Python loop around a
-step under `nnx.jit`. Each loop is run once before it is timed, so that compilation is left out, and
-then all take turns for several rounds. Tables show the median of the rounds. What a call of `fit`
-costs however few its steps is part of its figure, and is also told apart.
+step under `nnx.jit`; and with `--torch`, the name of a Python that has torch and perhaps pythae,
+those of torch_peer.py. Each loop is run once before it is timed, so that compilation is left out,
+and then all take turns for several rounds, a large matrix product among them. Tables show the
+median of the rounds. What a call of `fit` costs however few its steps is part of its figure, and is
+also told apart.
 """
 
 import argparse
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -59,6 +63,10 @@ CASES: dict[str, tuple[type[VAE], AutoencoderConfig]] = {
         VAE,
         VAEConfig(encoder_type="cnn", likelihood="bce", **_networks((32, 64, 128), IMAGE)),
     ),
+    "CNN 32-64-128, 64×64": (
+        VAE,
+        VAEConfig(encoder_type="cnn", likelihood="bce", **_networks((32, 64, 128), (64, 64, 1))),
+    ),
     "VQ-VAE 32-64, 7×7 codes of 512×64, 28×28": (
         VQVAE,
         VQVAEConfig(
@@ -70,6 +78,79 @@ CASES: dict[str, tuple[type[VAE], AutoencoderConfig]] = {
         ),
     ),
 }
+
+
+PEER_NAMES = dict(zip(CASES, ("mlp", "cnn28", "cnn64", "vq"), strict=True))
+PEERS = {
+    "eager": "PyTorch by hand",
+    "tuned": "PyTorch, fused Adam, channels-last, blocks kept",
+    "compile": "PyTorch, the same under `torch.compile`",
+    "pythae": "Pythae's trainer",
+}
+
+
+def peer_loops(python: str, case: str) -> dict[str, Loop]:
+    """Start the loops of torch_peer.py, each in a process that waits for its turn."""
+    loops: dict[str, Loop] = {}
+    for name, title in PEERS.items():
+        if (PEER_NAMES[case], name) == ("vq", "pythae"):
+            continue  # its quantizer is another
+        process = subprocess.Popen(
+            [python, Path(__file__).with_name("torch_peer.py"), PEER_NAMES[case], name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        if not process.stdout.readline().startswith("ready"):
+            continue  # such as torch.compile without a compiler, or no pythae
+
+        def run(steps: int, process: subprocess.Popen = process) -> None:
+            process.stdin.write(f"{steps}\n")
+            process.stdin.flush()
+            process.stdout.readline()
+
+        run.close = lambda process=process: (process.stdin.close(), process.wait())
+        loops[title] = run
+    return loops
+
+
+def macs(config: AutoencoderConfig) -> tuple[int, int]:
+    """Return the multiplications of a forward pass for one example, and of its first layer."""
+    hidden, shape = config.encoder.hidden_dims, config.encoder.input_shape
+    if config.encoder_type == "dense":
+        down = [a * b for a, b in zip((shape[0], *hidden[:-1]), hidden, strict=True)]
+        ends = hidden[-1] * LATENTS * 3
+        return 2 * sum(down) + ends, down[0]
+    sizes = [shape[0] >> i for i in range(len(hidden) + 1)]
+    down = [9 * s * s * a * b for s, a, b in zip(sizes[1:], (1, *hidden[:-1]), hidden, strict=True)]
+    back = hidden[::-1]
+    up = [
+        16 * s * s * a * b
+        for s, a, b in zip(sizes[:0:-1], (back[0], *back[:-1]), back, strict=True)
+    ]
+    places = sizes[-1] ** 2
+    if isinstance(config, VQVAEConfig):
+        code = config.embedding_dim
+        ends = places * code * (2 * hidden[-1] + config.num_embeddings / 3)  # no gradient there
+    else:
+        ends = 3 * places * hidden[-1] * LATENTS
+    return int(sum(down) + sum(up) + ends + 9 * shape[0] ** 2 * back[-1]), down[0]
+
+
+def ceiling() -> Loop:
+    """A product of large matrices, as many as steps: what the machine can do."""
+    a = jnp.ones((SIDE, SIDE))
+    product = jax.jit(lambda a: a @ a)
+
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            product(a).block_until_ready()
+
+    return run
+
+
+SIDE, PRODUCTS = 2048, 5
 
 
 def trainer_loop(model: VAE, x: np.ndarray, *, folder: bool) -> Loop:
@@ -165,9 +246,11 @@ class Measured(NamedTuple):
     """Samples a second of each loop in each round."""
     one_step: dict[str, list[float]]
     """Seconds of a call for a single step in each round, of the trainer's loops."""
+    flops: list[float]
+    """Operations a second of the large matrix product in each round."""
 
 
-def measure(name: str, *, seconds: float, rounds: int) -> Measured:
+def measure(name: str, *, seconds: float, rounds: int, torch: str | None) -> Measured:
     network, config = CASES[name]
     shape = config.encoder.input_shape or ()
     x = np.random.default_rng(0).random((EXAMPLES, *shape), np.float32)
@@ -181,12 +264,16 @@ def measure(name: str, *, seconds: float, rounds: int) -> Measured:
         BARE: scan_loop(model(), x),
         "`nnx.jit` step in a Python loop": nnx_loop(model(), x),
     }
+    peers = peer_loops(torch, name) if torch else {}
+    loops |= peers
     for loop in loops.values():
         loop(CALIBRATION_STEPS)
     rate = CALIBRATION_STEPS / _seconds(loops[BARE], CALIBRATION_STEPS)
     steps = max(round(seconds * rate), CALIBRATION_STEPS)
     loops[BARE](steps)  # a scan of another length is another program
-    measured = Measured(steps, {way: [] for way in loops}, {FIT: [], FIT_IN_FOLDER: []})
+    product = ceiling()
+    product(1)
+    measured = Measured(steps, {way: [] for way in loops}, {FIT: [], FIT_IN_FOLDER: []}, [])
     ways = list(loops)
     for turn in range(rounds):
         first = turn % len(ways)  # no loop always follows the same one
@@ -194,38 +281,50 @@ def measure(name: str, *, seconds: float, rounds: int) -> Measured:
             measured.rates[way].append(steps * BATCH / _seconds(loops[way], steps))
         for way, times in measured.one_step.items():
             times.append(_seconds(loops[way], 1))
+        measured.flops.append(PRODUCTS * 2 * SIDE**3 / _seconds(product, PRODUCTS))
+    for peer in peers.values():
+        peer.close()
     return measured
 
 
 def section(name: str, measured: Measured) -> str:
     """Return a case's heading, table and fixed costs in Markdown."""
+    forward, first = macs(CASES[name][1])
+    work = 2 * (3 * forward - first)  # the data needs no gradient
+    peak = statistics.median(measured.flops)
     rows = []
     for way, values in measured.rates.items():
         ratios = [a / b for a, b in zip(values, measured.rates[BARE], strict=True)]
+        rate = statistics.median(values)
         rows.append(
-            f"| {way} | {statistics.median(values):,.0f} ({min(values):,.0f} to "
-            f"{max(values):,.0f}) | {statistics.median(ratios):.0%} |"
+            f"| {way} | {rate:,.0f} ({min(values):,.0f} to {max(values):,.0f}) | "
+            f"{statistics.median(ratios):.0%} | {rate * work / peak:.0%} |"
         )
     fixed = {way: statistics.median(times) for way, times in measured.one_step.items()}
     return "\n".join(
         [
             f"### {name}\n",
-            "| loop | samples/s | of the bare scan |\n|---|---:|---:|",
+            "| loop | samples/s | of the bare scan | of the matrix ceiling |\n|---|---:|---:|---:|",
             *rows,
-            f"\n{measured.steps:,} steps a round. A call of `fit` for one step takes "
-            f"{fixed[FIT]:.2f} s, and {fixed[FIT_IN_FOLDER]:.2f} s with a folder.",
+            f"\n{measured.steps:,} steps a round; {work / 1e6:.1f} MFLOP a sample; a product of "
+            f"{SIDE} × {SIDE} matrices ran at {peak / 1e9:.0f} GFLOP/s. A call of `fit` for one "
+            f"step takes {fixed[FIT]:.2f} s, and {fixed[FIT_IN_FOLDER]:.2f} s with a folder.",
         ]
     )
 
 
-def report(*, seconds: float, rounds: int) -> str:
+def report(*, seconds: float, rounds: int, torch: str | None, only: str = "") -> str:
     """Measure every case; return Markdown."""
     head = (
         f"Batches of {BATCH} from {EXAMPLES:,} random examples, Adam, {rounds} rounds; compilation "
         "left out. Median samples a second (slowest to fastest round), and the median over the "
         "rounds of the ratio to the bare scan."
     )
-    cases = (section(name, measure(name, seconds=seconds, rounds=rounds)) for name in CASES)
+    cases = (
+        section(name, measure(name, seconds=seconds, rounds=rounds, torch=torch))
+        for name in CASES
+        if only in name
+    )
     return "\n\n".join([head, *cases])
 
 
@@ -235,8 +334,10 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=2.5, help="of the bare scan in a round")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--torch", metavar="PYTHON", help="a Python that has torch")
+    parser.add_argument("--only", default="", help="part of the names of the cases to run")
     args = parser.parse_args()
-    print(report(seconds=args.seconds, rounds=args.rounds))
+    print(report(seconds=args.seconds, rounds=args.rounds, torch=args.torch, only=args.only))
 
 
 if __name__ == "__main__":

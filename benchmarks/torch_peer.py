@@ -1,0 +1,226 @@
+"""The models of training.py in PyTorch, trained by a loop by hand or by Pythae's trainer.
+
+Started by training.py in an environment that has torch (and pythae); not a part of the library.
+
+    python torch_peer.py CASE LOOP
+
+LOOP is "eager", "tuned" (fused Adam, channels-last, large blocks kept by glibc), "compile"
+(torch.compile over the tuned step) or "pythae". Warms up, prints "ready", and then for each line
+with a number of steps on its input trains for so many and prints the seconds that it took.
+"""
+
+import ctypes
+import itertools
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+BATCH, EXAMPLES, LATENTS, CODES = 128, 5000, 20, 512
+
+
+def keep_large_blocks() -> None:
+    """Make glibc keep freed memory: page faults take up to half of the time otherwise."""
+    trim, mmap, most = -1, -3, 1 << 30
+    libc = ctypes.CDLL("libc.so.6")
+    libc.mallopt(trim, most)
+    libc.mallopt(mmap, most)
+
+
+def dense(sizes: list[int]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for a, b in itertools.pairwise(sizes):
+        layers += [nn.Linear(a, b), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+def doubling(channels: list[int], sizes: list[int]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for a, b, low, high in zip(channels[:-1], channels[1:], sizes[:-1], sizes[1:], strict=True):
+        layers += [nn.ConvTranspose2d(a, b, 4, 2, 1, output_padding=high - 2 * low), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+def floors(size: int, stages: int) -> list[int]:
+    return [size >> stage for stage in range(stages + 1)]
+
+
+class MLP(nn.Module):
+    shape = (784,)
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = dense([784, 512, 256])
+        self.mean, self.log_var = nn.Linear(256, LATENTS), nn.Linear(256, LATENTS)
+        self.decoder = nn.Sequential(dense([LATENTS, 256, 512]), nn.Linear(512, 784))
+
+    def encode(self, x):
+        h = self.encoder(x)
+        return self.mean(h), self.log_var(h)
+
+    def decode(self, z):
+        return self.decoder(z)
+
+    def forward(self, x):
+        """Return the loss: binary cross-entropy and KL, in nats per example."""
+        mean, log_var = self.encode(x)
+        z = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)
+        kl = -0.5 * torch.sum(1 + log_var - mean**2 - log_var.exp())
+        bce = functional.binary_cross_entropy_with_logits(self.decode(z), x, reduction="sum")
+        return (bce + kl) / len(x)
+
+
+class CNN(MLP):
+    def __init__(self, size: int, hidden: list[int]):
+        nn.Module.__init__(self)
+        self.shape = (1, size, size)
+        sizes = floors(size, len(hidden))
+        # Sizes halve by floor: an odd one without padding.
+        self.stages = nn.ModuleList(
+            nn.Conv2d(a, b, 3, 2, 1 if s % 2 == 0 else 0)
+            for a, b, s in zip([1, *hidden[:-1]], hidden, sizes[:-1], strict=True)
+        )
+        self.first = (hidden[-1], sizes[-1], sizes[-1])
+        features = int(np.prod(self.first))
+        self.mean, self.log_var = nn.Linear(features, LATENTS), nn.Linear(features, LATENTS)
+        self.project = nn.Linear(LATENTS, features)
+        back = hidden[::-1]
+        self.up = doubling([back[0], *back], sizes[::-1])
+        self.last = nn.Conv2d(back[-1], 1, 3, 1, 1)
+
+    def features(self, x):
+        for stage in self.stages:
+            x = functional.relu(stage(x))
+        return x
+
+    def encode(self, x):
+        h = self.features(x).flatten(1)
+        return self.mean(h), self.log_var(h)
+
+    def decode(self, z):
+        return self.last(self.up(self.project(z).view(-1, *self.first)))
+
+
+class VQ(CNN):
+    """Maps of codes: 7 × 7 of 512 with 64 numbers, straight through, codebook by loss."""
+
+    def __init__(self):
+        super().__init__(28, [32, 64])
+        self.mean, self.log_var = nn.Conv2d(64, 64, 1), None
+        self.project = nn.Conv2d(64, 64, 1)
+        self.codes = nn.Parameter(torch.rand(CODES, 64) * 2 / CODES - 1 / CODES)
+
+    def forward(self, x):
+        z_e = self.mean(self.features(x)).permute(0, 2, 3, 1)
+        flat = z_e.reshape(-1, 64)
+        with torch.no_grad():
+            distance = (self.codes**2).sum(1) - 2 * flat @ self.codes.T
+            nearest = distance.argmin(1)
+        codes = self.codes[nearest].view(z_e.shape)
+        z = (z_e + (codes - z_e).detach()).permute(0, 3, 1, 2)
+        logits = self.last(self.up(self.project(z)))
+        bce = functional.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+        terms = ((z_e.detach() - codes) ** 2).sum() + 0.25 * ((z_e - codes.detach()) ** 2).sum()
+        return (bce + terms) / len(x)
+
+
+CASES: dict[str, Callable[[], nn.Module]] = {
+    "mlp": MLP,
+    "cnn28": lambda: CNN(28, [32, 64, 128]),
+    "cnn64": lambda: CNN(64, [32, 64, 128]),
+    "vq": VQ,
+}
+
+
+def by_hand(model: nn.Module, x: torch.Tensor, loop: str) -> Callable[[int], None]:
+    tuned = loop != "eager"
+    if tuned and x.ndim == 4:
+        model = model.to(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=tuned)
+    loss = torch.compile(model) if loop == "compile" else model
+
+    def run(steps: int) -> None:
+        order = torch.empty(0, dtype=torch.long)
+        for _ in range(steps):
+            if len(order) < BATCH:
+                order = torch.cat([order, torch.randperm(len(x))])
+            batch, order = x[order[:BATCH]], order[BATCH:]
+            optimizer.zero_grad()
+            loss(batch).backward()
+            optimizer.step()
+
+    return run
+
+
+def by_pythae(model: nn.Module, x: torch.Tensor) -> Callable[[int], None]:
+    """Pythae's trainer on its own VAE with these networks."""
+    from pythae.data.datasets import BaseDataset
+    from pythae.models import VAE, VAEConfig
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+    from pythae.trainers import BaseTrainer, BaseTrainerConfig
+
+    logging.disable(logging.WARNING)
+
+    class Encoder(BaseEncoder):
+        def __init__(self):
+            super().__init__()
+            self.inner = model
+
+        def forward(self, x):
+            mean, log_var = self.inner.encode(x)
+            return ModelOutput(embedding=mean, log_covariance=log_var)
+
+    class Decoder(BaseDecoder):
+        def __init__(self):
+            super().__init__()
+            self.inner = model
+
+        def forward(self, z):
+            return ModelOutput(reconstruction=torch.sigmoid(self.inner.decode(z)))
+
+    config = VAEConfig(input_dim=model.shape, latent_dim=LATENTS, reconstruction_loss="bce")
+    vae = VAE(config, encoder=Encoder(), decoder=Decoder())
+
+    def run(steps: int) -> None:
+        examples = torch.cat([x] * (steps * BATCH // len(x) + 1))[: steps * BATCH]
+        data = BaseDataset(examples, torch.zeros(len(examples)))
+        with tempfile.TemporaryDirectory() as folder:
+            options = BaseTrainerConfig(
+                output_dir=folder,
+                num_epochs=1,
+                per_device_train_batch_size=BATCH,
+                learning_rate=1e-3,
+                no_cuda=True,
+            )
+            BaseTrainer(vae, train_dataset=data, training_config=options).train()
+
+    return run
+
+
+def main() -> None:
+    case, loop = sys.argv[1:]
+    talk, sys.stdout = sys.stdout, sys.stderr  # what libraries print is not our answer
+    if loop in ("tuned", "compile"):
+        keep_large_blocks()
+    torch.manual_seed(0)
+    model = CASES[case]()
+    x = torch.rand(EXAMPLES, *model.shape)
+    run = by_pythae(model, x) if loop == "pythae" else by_hand(model, x, loop)
+    run(3)
+    print("ready", sum(p.numel() for p in model.parameters()), file=talk, flush=True)
+    for line in sys.stdin:
+        started = time.perf_counter()
+        run(int(line))
+        print(time.perf_counter() - started, file=talk, flush=True)
+
+
+if __name__ == "__main__":
+    main()
