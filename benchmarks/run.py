@@ -23,13 +23,13 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def environment() -> str:
+def environment(options: list[str]) -> str:
     """Return a Markdown table of what the figures depend on."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     device = jax.devices()[0]
     rows = {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-        "command": f"`python {shlex.join([f'{HERE.name}/run.py', *sys.argv[1:]])}`",
+        "command": f"`python {shlex.join([f'{HERE.name}/run.py', *options])}`",
         "processor": f"{processor()}, {os.cpu_count()} cores",
         "memory": f"{memory:.1f} GiB",
         "load before the start": f"{os.getloadavg()[0]:.1f} (1 minute; 0 is an idle machine)",
@@ -61,15 +61,17 @@ def main() -> None:
     sections = [
         "# Results",
         "Written by `make bench`; README.md beside this file says what is measured.",
-        environment(),
+        # Where an interpreter lies is nobody's business.
+        environment(["PYTHON" if a == args.torch else a for a in sys.argv[1:]]),
         "## Training",
-        output("training.py", *training),
-        "## Convolutions",
-        f"```\n{output('convolution.py', '--steps', '10')}\n```",
     ]
-    text = "\n\n".join(sections) + "\n"
-    args.out.write_text(text)
-    print(text)
+    for case in ("MLP", "CNN 32-64-128, 28×28", "64×64", "VQ-VAE"):
+        head, table = output("training.py", *training, "--only", case).split("\n\n", 1)
+        sections += [table] if head in sections else [head, table]
+        args.out.write_text("\n\n".join(sections) + "\n")  # what is cut short keeps what it has
+    sections += ["## Convolutions", f"```\n{output('convolution.py', '--steps', '10')}\n```"]
+    args.out.write_text("\n\n".join(sections) + "\n")
+    print(args.out.read_text())
 
 
 if __name__ == "__main__":
