@@ -60,7 +60,8 @@ def main() -> None:
     training += ("--torch", args.torch) if args.torch else ()
     sections = [
         "# Results",
-        "Written by `make bench`; README.md beside this file says what is measured.",
+        "Written by run.py; README.md beside this file says what is measured. Without a section "
+        "on convolutions at its end it was cut short.",
         # Where an interpreter lies is nobody's business.
         environment(["PYTHON" if a == args.torch else a for a in sys.argv[1:]]),
         "## Training",

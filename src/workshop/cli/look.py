@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 import workshop
-from workshop.cli.runs import open_run
-from workshop.cli.train import metrics_table
+from workshop.cli.runs import compile_once, open_run
+from workshop.cli.train import metrics_table, say
 from workshop.generative_models.core import checks
 from workshop.generative_models.data import Split
 from workshop.generative_models.models.saving import read_config
@@ -23,6 +23,7 @@ def sample(
     run: Path, count: int, temperature: float, label: int | None, seed: int, out: Path | None
 ) -> None:
     """Draw samples."""
+    compile_once()
     model = workshop.load(run)
     if label is not None and not isinstance(model, ConditionalVAE):
         raise ValueError(f"--label {label}: a {read_config(run)['model']} has no classes")
@@ -95,4 +96,4 @@ def _write(figure: Figure, arrays: np.ndarray | None, path: Path) -> None:
             np.save(path, arrays)
         else:
             np.savez_compressed(path, x=arrays)
-    console.print(str(path), highlight=False, markup=False)
+    say(str(path))

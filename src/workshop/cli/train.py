@@ -149,7 +149,7 @@ def _defaults() -> dict[str, Any]:
 
 def _settings(options: TrainOptions) -> dict[str, Any]:
     """Return the options that a resumed run needs, as JSON holds them."""
-    kept = {key: value for key, value in asdict(options).items() if key in _defaults()}
+    kept = {key: value for key, value in asdict(options).items() if key not in _NOT_KEPT}
     return json.loads(json.dumps(kept))
 
 
