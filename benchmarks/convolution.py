@@ -19,7 +19,8 @@ from jax import lax
 from rich.console import Console
 from rich.table import Table
 
-from workshop.generative_models.core import convolution as c
+from workshop.generative_models.core import convolution_forms as forms
+from workshop.generative_models.core.convolution import downsample_padding
 
 # name: (height and width, channels in, channels out, kernel, height and width out)
 DOWN = {
@@ -36,16 +37,16 @@ UP = {
 }
 
 
-def forms(name):
+def both_forms(name):
     """The layer's plan, its lax form and its other form."""
     if name in DOWN:
         size, _, _, kernel, out = DOWN[name]
         stride = size // out
-        low, _ = c.downsample_padding(size, kernel, stride)
-        return c._Plan(stride, (low, low), (out, out), None), c._conv_lax, c._conv
+        low, _ = downsample_padding(size, kernel, stride)
+        return forms.Plan(stride, (low, low), (out, out), None), forms.conv_lax, forms.conv_cpu
     size, _, _, kernel, out = UP[name]
     low = ((size - 1) * 2 + kernel - out) // 2
-    return c._Plan(2, (low, low), (out, out), None), c._conv_transpose_lax, c._conv_transpose
+    return forms.Plan(2, (low, low), (out, out), None), forms.transpose_lax, forms.transpose_cpu
 
 
 def training(function, steps):
@@ -72,14 +73,14 @@ def main(batch: int = 128, steps: int = 50, repeats: int = 3, only: str = "") ->
     """
     device = jax.devices()[0]
     table = Table(title=f"ms per step (value and gradients), batch {batch}, scan of {steps}")
-    for column in ("layer", "lax", "phases and rows", "lax / other", "GFLOP/s"):
+    for column in ("layer", "lax", "products", "lax / products", "GFLOP/s"):
         table.add_column(column, justify="left" if column == "layer" else "right", no_wrap=True)
     for name in (n for n in DOWN | UP if only in n):
         size, inputs, outputs, taps, out = (DOWN | UP)[name]
         random = np.random.default_rng(0)
         x = jnp.asarray(random.normal(size=(batch, size, size, inputs)), jnp.float32)
         kernel = jnp.asarray(random.normal(size=(taps, taps, inputs, outputs)), jnp.float32)
-        plan, *functions = forms(name)
+        plan, *functions = both_forms(name)
         runs = [training(partial(f, plan), steps).lower((x, kernel)).compile() for f in functions]
         best = [float("inf")] * len(runs)
         for _ in range(repeats):
