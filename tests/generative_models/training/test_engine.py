@@ -9,10 +9,9 @@ import optax
 import pytest
 from flax import nnx
 
+from workshop.generative_models.data.order import EpochOrder
 from workshop.generative_models.training import Callback, Trainer, create_optimizer
 from workshop.generative_models.training.failures import first_not_finite
-from workshop.generative_models.training.feeds import gather
-from workshop.generative_models.training.order import EpochOrder
 from workshop.generative_models.training.step import Plan, init_state
 
 ADAM = optax.adam(1e-2)
@@ -56,9 +55,9 @@ class TestStreams:
     def test_streamed_and_resident_data_give_the_same_bits(
         self, make_vqvae, x, weights, tmp_path, kind, monkeypatch
     ):
-        from workshop.generative_models.training import feeds
+        from workshop.generative_models.data import reading
 
-        monkeypatch.setattr(feeds, "CHUNK_BYTES", 8 * 6 * 3 + 1)  # chunks of a few batches
+        monkeypatch.setattr(reading, "CHUNK_BYTES", 8 * 6 * 3 + 1)  # chunks of a few batches
         x = (x * 255).astype(np.uint8)
         models = make_vqvae(), make_vqvae()
         histories = [trainer(models[0], stream=False).fit(x, x[:9], steps=33)]
@@ -88,18 +87,6 @@ class TestStreams:
         trainer(models[0]).fit(x, steps=12)
         trainer(models[1], stream=True).fit(Rows(), steps=12)
         assert_equal(weights(models[0]), weights(models[1]))
-
-    def test_rows_are_read_in_the_order_in_which_they_lie(self):
-        asked = []
-
-        class Rows:
-            def __getitem__(self, indices):
-                asked.append(indices.tolist())
-                return indices * 10
-
-        found = gather(Rows(), np.array([[5, 1], [3, 1]]))
-        assert found.tolist() == [[50, 10], [30, 10]]
-        assert asked == [[1, 1, 3, 5]]
 
 
 class TestAverage:

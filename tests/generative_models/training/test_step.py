@@ -5,7 +5,7 @@ import optax
 import pytest
 from flax import nnx
 
-from workshop.generative_models.training.order import EpochOrder
+from workshop.generative_models.data.order import EpochOrder
 from workshop.generative_models.training.step import (
     EVALUATE,
     TRAIN,

@@ -13,9 +13,9 @@ from workshop.generative_models.core.configuration import (
 )
 from workshop.generative_models.data import from_arrays
 from workshop.generative_models.models.vae import VAE, MLPDecoder, MLPEncoder
+from workshop.generative_models.tracking.loggers import read_rows
 from workshop.generative_models.training import Trainer
 from workshop.generative_models.training import run as run_module
-from workshop.generative_models.training.loggers import read_rows
 
 
 def fit(model, x, **options):

@@ -10,11 +10,12 @@ import numpy as np
 from flax import nnx
 from jax.experimental import multihost_utils
 
-from workshop.generative_models.training.callbacks import Row
+from workshop.generative_models.data.reading import Arrays, gather
+from workshop.generative_models.tracking.callbacks import Row
+from workshop.generative_models.tracking.loggers import MetricsFile, ProgressBar
 from workshop.generative_models.training.checkpoint import Checkpoints
 from workshop.generative_models.training.failures import first_not_finite
-from workshop.generative_models.training.feeds import Arrays, Resident, Streamed, gather, to_device
-from workshop.generative_models.training.loggers import MetricsFile, ProgressBar
+from workshop.generative_models.training.feeds import Resident, Streamed, to_device
 from workshop.generative_models.training.signals import Stopped, StopSignals
 from workshop.generative_models.training.step import TrainState, train_steps
 

@@ -15,7 +15,7 @@ from jaxtyping import Array, Int
 
 from workshop.generative_models.core.base import GenerativeModel
 from workshop.generative_models.core.typing import LOSS_ALIASES
-from workshop.generative_models.training.layout import Layout
+from workshop.generative_models.devices.layout import Layout
 
 TRAIN, EVALUATE = 1, 2
 """The purposes that keys are drawn for."""

@@ -13,21 +13,15 @@ from flax import nnx
 
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.base import GenerativeModel
+from workshop.generative_models.core.optimizers import create_optimizer
 from workshop.generative_models.data import Dataset, Split
-from workshop.generative_models.training import layout
-from workshop.generative_models.training.callbacks import Callback, Row
+from workshop.generative_models.data.order import EpochOrder
+from workshop.generative_models.data.reading import Arrays, parts
+from workshop.generative_models.devices import layout
+from workshop.generative_models.tracking.callbacks import Callback, Row
+from workshop.generative_models.tracking.loggers import ProgressBar
 from workshop.generative_models.training.checkpoint import Checkpoints
-from workshop.generative_models.training.feeds import (
-    Arrays,
-    Resident,
-    Streamed,
-    fits,
-    parts,
-    to_device,
-)
-from workshop.generative_models.training.loggers import ProgressBar
-from workshop.generative_models.training.optimizers import create_optimizer
-from workshop.generative_models.training.order import EpochOrder
+from workshop.generative_models.training.feeds import Resident, Streamed, fits, to_device
 from workshop.generative_models.training.run import Run
 from workshop.generative_models.training.signals import StopSignals
 from workshop.generative_models.training.step import Plan, init_state, metric_sums

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from workshop.generative_models.training.callbacks import Callback, Row
+from workshop.generative_models.tracking.callbacks import Callback, Row
 
 Pictures = Callable[[Any], dict[str, np.ndarray]]
 """From a model to pictures by name, uint8 (height, width, 3)."""

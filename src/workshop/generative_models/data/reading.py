@@ -1,0 +1,68 @@
+"""Reading examples by rows, from whatever can be indexed like an array."""
+
+import operator
+from collections.abc import Iterator
+from typing import Any, SupportsIndex
+
+import numpy as np
+
+from workshop.generative_models.data.order import EpochOrder
+
+MOST_STEPS = 1000
+"""Steps that one call of the compiled loop may take."""
+CHUNK_BYTES = 1 << 25
+"""About how much is read, moved and waited for at a time when data streams."""
+
+Arrays = dict[str, Any]
+"""Arrays, or what can be indexed like one by an array of integers: has shape and dtype."""
+
+
+class Chunks:
+    """All batches of a run in chunks of several, as a source that Grain can read.
+
+    Args:
+        data: what to read.
+        order: which examples each step sees.
+        steps: the last step.
+        mine: the part of each batch to read, where several processes share it.
+    """
+
+    def __init__(self, data: Arrays, order: EpochOrder, steps: int, mine: slice):
+        self.data, self.order = data, order
+        batch_bytes = order.batch_size * sum(row_bytes(a) for a in data.values())
+        # At least two: of a single row XLA makes a program that rounds otherwise.
+        self.rows = max(2, min(MOST_STEPS, CHUNK_BYTES // batch_bytes))
+        self.length = -(-steps // self.rows)
+        self.mine = mine
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: SupportsIndex) -> dict[str, np.ndarray]:
+        indices = self.order.batches(operator.index(index) * self.rows, self.rows)[:, self.mine]
+        return {name: gather(a, indices) for name, a in self.data.items()}
+
+
+def gather(array: Any, indices: np.ndarray) -> np.ndarray:
+    """Return `array[indices]`, read in the order in which it lies on disk."""
+    flat = indices.ravel()
+    places = np.argsort(flat, kind="stable")
+    rows = np.asarray(array[flat[places]])
+    found = np.empty_like(rows)
+    found[places] = rows
+    return found.reshape(*indices.shape, *rows.shape[1:])
+
+
+def parts(data: Arrays, batch_size: int) -> Iterator[tuple[int, Arrays]]:
+    """Cut data into stretches of whole batches; yield each and the number of its first batch."""
+    examples = len(data["x"])
+    batch_bytes = batch_size * sum(row_bytes(a) for a in data.values())
+    batches = max(1, CHUNK_BYTES // batch_bytes)
+    for start in range(0, examples, batches * batch_size):
+        stretch = slice(start, min(start + batches * batch_size, examples))
+        yield start // batch_size, {name: np.asarray(a[stretch]) for name, a in data.items()}
+
+
+def row_bytes(array: Any) -> int:
+    """Return the bytes of one example."""
+    return int(np.prod(array.shape[1:], dtype=np.int64)) * np.dtype(array.dtype).itemsize

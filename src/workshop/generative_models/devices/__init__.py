@@ -1,0 +1,1 @@
+"""Several devices and several processes as one: how arrays lie, and how processes meet."""
