@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from workshop.generative_models.data.dataset import Dataset, Split
+from workshop.generative_models.data.rows import Rows, changed
 
 SPLITS = ("train", "validation", "test")
 HELD_OUT = 0.1  # the share of the examples that validation and test get each
@@ -19,7 +21,7 @@ HELD_OUT = 0.1  # the share of the examples that validation and test get each
 class Part:
     """Examples as a source has them, before any check: see `Split` for the fields."""
 
-    x: np.ndarray
+    x: np.ndarray | Rows
     y: np.ndarray | None = None
     factors: np.ndarray | None = None
     names: tuple[str, ...] | None = None
@@ -118,14 +120,24 @@ def stratified_permutation(y: np.ndarray | None, n: int, seed: int) -> Int[np.nd
     return order[np.argsort(place, kind="stable")]
 
 
-def check_examples(xs: Mapping[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
-    """Every part's examples as uint8 or float32 with a channel axis."""
+def check_examples(xs: Mapping[str, np.ndarray | Rows], where: str) -> dict[str, np.ndarray | Rows]:
+    """Every part's examples as uint8 or float32 with a channel axis.
+
+    Of what stays on disk, only the shape and the dtype are checked now, the values when they are
+    read.
+    """
     result = {
-        key: _as_examples(np.asarray(x), f"{where}: {_named('x', key, xs)}")
+        key: changed(
+            x if isinstance(x, Rows) else np.asarray(x),
+            functools.partial(_as_examples, what=f"{where}: {_named('x', key, xs)}"),
+        )
         for key, x in xs.items()
     }
-    whole = [np.asarray(x).dtype.kind in "iu" for x in xs.values()]
-    if all(whole) and max(int(x.max()) for x in result.values()) == 1:
+    bits = [
+        isinstance(x, np.ndarray) and np.asarray(xs[key]).dtype.kind in "iu" and int(x.max()) <= 1
+        for key, x in result.items()
+    ]
+    if all(bits) and any(np.any(x) for x in result.values()):
         raise ValueError(
             f"{where}: x holds only the integers 0 and 1, but integers are images from 0 to 255 "
             "and are divided by 255; for binary images give x.astype(bool)"
@@ -187,7 +199,7 @@ def _as_float32(x: np.ndarray, what: str) -> np.ndarray:
 
 def check_labels(
     ys: Mapping[str, np.ndarray | None],
-    xs: Mapping[str, np.ndarray],
+    xs: Mapping[str, np.ndarray | Rows],
     class_names: tuple[str, ...] | None,
     where: str,
 ) -> tuple[dict[str, np.ndarray | None], tuple[str, ...] | None]:

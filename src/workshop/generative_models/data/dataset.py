@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workshop.generative_models.data.rows import Rows, select
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Split:
@@ -13,7 +15,8 @@ class Split:
 
     Args:
         x: Examples, (n, *shape). uint8 images stand for x / 255 (the train step divides, so that
-            they stay small in memory); float32 is used as it is.
+            they stay small in memory); float32 is used as it is. What is too large for memory is
+            `Rows`, read from disk when it is indexed.
         y: Class labels 0..num_classes-1, (n,) int32, or None.
         factors: Ground-truth factors, (n, k) int32, or None.
         names: The file each example came from, relative to its folder, or None.
@@ -30,7 +33,7 @@ class Split:
         [2, 0]
     """
 
-    x: np.ndarray
+    x: np.ndarray | Rows
     y: np.ndarray | None = None
     factors: np.ndarray | None = None
     names: tuple[str, ...] | None = None
@@ -70,7 +73,7 @@ class Split:
         """The examples at `indices` (integers, a boolean mask or a slice), in that order."""
         rows = np.arange(len(self))[indices]
         return Split(
-            self.x[indices],
+            select(self.x, indices),
             None if self.y is None else self.y[indices],
             None if self.factors is None else self.factors[indices],
             None if self.names is None else tuple(self.names[row] for row in rows),

@@ -11,13 +11,18 @@ from typing import Literal
 import numpy as np
 
 from workshop.generative_models.data.arrays import SPLITS, Part, Source
+from workshop.generative_models.data.rows import Rows, too_large
 
 _EXPECTED = "x and perhaps y, or x_train and perhaps x_validation, x_test and the same with y"
 
 
 def read_npy(path: Path, where: str) -> Source:
-    """One array of examples: (n, d), (n, h, w) or (n, h, w, c)."""
-    return Source({"train": Part(_load(path, where, None))})
+    """One array of examples: (n, d), (n, h, w) or (n, h, w, c); a large one stays on disk."""
+    array = _load(path, where, "r")
+    if array.ndim < 2 or not too_large(array.nbytes):
+        return Source({"train": Part(_load(path, where, None))})
+    rows = Rows(lambda i: np.asarray(array[i]), np.arange(len(array)), array.shape[1:], array.dtype)
+    return Source({"train": Part(rows)})
 
 
 def read_npz(path: Path, where: str) -> Source:

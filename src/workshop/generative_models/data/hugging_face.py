@@ -15,7 +15,14 @@ import numpy as np
 
 from workshop.generative_models.data.arrays import Part, Source
 from workshop.generative_models.data.builtin import optional
-from workshop.generative_models.data.images import SPLIT_NAMES, count_frames, pixels, stack
+from workshop.generative_models.data.images import (
+    SPLIT_NAMES,
+    count_frames,
+    in_memory_or_on_disk,
+    pixels,
+    stack,
+)
+from workshop.generative_models.data.rows import Rows
 
 FORM = "hf:NAME_OR_PATH?image=COLUMN&label=COLUMN&config=NAME"
 
@@ -122,20 +129,27 @@ def _is_array(feature: Any) -> bool:
     return depth > 0 and _kind(feature) == "Value" and feature.dtype.startswith(numeric)
 
 
-def _examples(rows: Any, column: str, image_size: tuple[int, int] | None, what: str) -> np.ndarray:
+def _examples(
+    rows: Any, column: str, image_size: tuple[int, int] | None, what: str
+) -> np.ndarray | Rows:
     rows = rows.select_columns([column])
-    if _kind(rows.features[column]) != "Image":
-        return np.asarray(rows.with_format("numpy")[:][column])
-    names = (f"image {i}" for i in range(len(rows)))
-    return stack(names, _decoded(rows, column, image_size, what), what)
+
+    def read(indices: np.ndarray) -> np.ndarray:
+        chosen = rows.select(indices)
+        if _kind(rows.features[column]) != "Image":
+            return np.asarray(chosen.with_format("numpy")[:][column])
+        names = (f"image {i}" for i in indices)
+        return stack(names, _decoded(chosen, indices, column, image_size, what), what)
+
+    return in_memory_or_on_disk(read, len(rows), what)
 
 
 def _decoded(
-    rows: Any, column: str, image_size: tuple[int, int] | None, what: str
+    rows: Any, numbers: np.ndarray, column: str, image_size: tuple[int, int] | None, what: str
 ) -> Iterator[np.ndarray]:
-    for i in range(len(rows)):
+    for place, i in enumerate(numbers):
         try:
-            image = rows[i][column]  # decoded and turned upright
+            image = rows[place][column]  # decoded and turned upright
         except Exception as error:  # decoders raise all sorts of things on a broken image
             raise ValueError(
                 f"{what}: image {i} cannot be read ({type(error).__name__}: {error})"

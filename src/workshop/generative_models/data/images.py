@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from workshop.generative_models.data.arrays import Part, Source
+from workshop.generative_models.data.rows import Read, Rows, select, too_large
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 # Named, so that a file that only calls itself .png is never handed to a PostScript interpreter.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+LOOKED_AT = 64
+"""So many files, evenly spaced, tell how large a folder's images are and if any is coloured."""
 SPLIT_NAMES = {
     "train": "train",
     "validation": "validation",
@@ -37,18 +40,41 @@ def read_folder(folder: Path, image_size: tuple[int, int] | None, where: str) ->
     classes = sorted({label for files in parts.values() for label in files.values() if label})
     indices = {label: i for i, label in enumerate(classes)}
     every = [file for files in parts.values() for file in files]
-    x = stack(
-        (os.fspath(file.relative_to(folder)) for file in every),
-        _parallel(lambda file: read_image(file, image_size), every),
-        where,
-    )
+
+    def read(indices: np.ndarray) -> np.ndarray:
+        files = [every[i] for i in indices]
+        names = (os.fspath(file.relative_to(folder)) for file in files)
+        return stack(names, _parallel(lambda file: read_image(file, image_size), files), where)
+
+    x = in_memory_or_on_disk(read, len(every), where)
     result, start = {}, 0
     for key, files in parts.items():
         names = tuple(file.relative_to(folder).as_posix() for file in files)
         y = np.array([indices[label] for label in files.values()]) if classes else None
-        result[key] = Part(x[start : start + len(files)], y, names=names)
+        result[key] = Part(select(x, slice(start, start + len(files))), y, names=names)
         start += len(files)
     return Source(result, tuple(classes) or None)
+
+
+def in_memory_or_on_disk(read: Read, count: int, what: str) -> np.ndarray | Rows:
+    """All examples, or where they are too many for the memory, `Rows` that read them."""
+    every = np.arange(count)
+    if not too_large(count * read(every[:1]).nbytes):
+        return read(every)
+    like = read(every[:: max(1, count // LOOKED_AT)])[0]
+
+    def some(indices: np.ndarray) -> np.ndarray:
+        x = read(indices)
+        same = x.shape[1:-1] == like.shape[:-1] and x.dtype == like.dtype
+        if not same or x.shape[-1] not in (1, like.shape[-1]):
+            raise ValueError(
+                f"{what}: the examples {indices[0]} to {indices[-1]} have shape {x.shape[1:]} "
+                f"{x.dtype}, but those looked at first {like.shape} {like.dtype}; expected one "
+                "kind, and one size of images: image_size=(HEIGHT, WIDTH) resizes all"
+            )
+        return np.broadcast_to(x, (len(x), *like.shape))
+
+    return Rows(some, every, like.shape, like.dtype)
 
 
 def first_image(folder: Path, image_size: tuple[int, int] | None, where: str) -> np.ndarray:

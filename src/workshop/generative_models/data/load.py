@@ -12,6 +12,7 @@ import numpy as np
 from workshop.generative_models.data import builtin, files, hugging_face, images
 from workshop.generative_models.data.arrays import Source, build
 from workshop.generative_models.data.dataset import Dataset, DatasetInfo, Split
+from workshop.generative_models.data.rows import changed
 
 
 def list_datasets() -> dict[str, DatasetInfo]:
@@ -52,6 +53,10 @@ def load_dataset(
 
     What a source doesn't split is split 80 / 10 / 10; a single missing validation or test is a
     tenth of train. Splits keep the shares of the classes.
+
+    A .npy file, a folder or a Hugging Face data set whose examples would take more than a quarter
+    of the memory stays on disk: `x` is then `Rows`, which are read, and checked, when they are
+    indexed. `Trainer` streams them.
 
     Args:
         name: A name, a path or hf:...
@@ -152,7 +157,7 @@ def _unknown(name: str, where: str) -> ValueError:
 
 def _map(dataset: Dataset, change) -> Dataset:
     splits: dict[str, Split] = {
-        key: replace(split, x=change(split.x)) for key, split in dataset.splits.items()
+        key: replace(split, x=changed(split.x, change)) for key, split in dataset.splits.items()
     }
     return replace(dataset, **splits)
 

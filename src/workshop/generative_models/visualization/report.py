@@ -49,7 +49,9 @@ def draw_reconstructions(
     """Draw examples above what the model makes of their means, with its reconstruction loss."""
     part = split.take(slice(count))
     made = run_over(model, reconstruct_means, part)
-    return reconstructions(pixels(part.x), made["x"], part.y, made["loss"], class_names=class_names)
+    return reconstructions(
+        pixels(np.asarray(part.x)), made["x"], part.y, made["loss"], class_names=class_names
+    )
 
 
 def draw_samples(

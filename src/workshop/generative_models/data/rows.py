@@ -1,0 +1,90 @@
+"""Examples that stay where they are, on disk, and are read when they are asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int, Shaped
+
+Read = Callable[[Int[np.ndarray, " n"]], Shaped[np.ndarray, "n ..."]]
+"""From numbers of examples to the examples."""
+
+
+class Rows:
+    """What looks like an array of examples, and reads those that it is indexed with.
+
+    Args:
+        read: reads the examples of given numbers.
+        indices: which examples these are, in this order.
+        shape: of one example.
+        dtype: of the examples.
+
+    Examples:
+        >>> squares = Rows(lambda i: i[:, None] ** 2, np.arange(10), (1,), np.dtype(int))
+        >>> squares.shape, squares[[2, 3]].tolist(), squares.take(slice(5, None))[0].tolist()
+        ((10, 1), [[4], [9]], [25])
+    """
+
+    def __init__(
+        self,
+        read: Read,
+        indices: Int[np.ndarray, " n"],
+        shape: tuple[int, ...],
+        dtype: np.dtype,
+    ):
+        self.read, self.indices = read, indices
+        self.shape, self.dtype = (len(indices), *shape), np.dtype(dtype)
+        self.ndim = len(self.shape)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, where: Any) -> np.ndarray:
+        found = self.indices[where]
+        return self.read(np.atleast_1d(found)) if np.ndim(found) else self.read(found[None])[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+    def take(self, where: Any) -> Rows:
+        """Return some of the examples, not yet read."""
+        return Rows(self.read, self.indices[where], self.shape[1:], self.dtype)
+
+    def map(self, change: Callable[[np.ndarray], np.ndarray]) -> Rows:
+        """Return the examples as they are after a change of each, made when they are read."""
+        like = change(np.zeros((1, *self.shape[1:]), self.dtype))
+
+        def read(indices: np.ndarray) -> np.ndarray:
+            try:
+                return change(self.read(indices))
+            except ValueError as error:
+                if len(indices) > 1:
+                    for i in indices:
+                        read(i[None])  # which says which one it is
+                    raise
+                raise ValueError(f"example {indices[0]}: {error}") from error
+
+        return Rows(read, self.indices, like.shape[1:], like.dtype)
+
+
+def select(x: Any, where: Any) -> Any:
+    """Return some examples of an array, or of rows without reading them."""
+    return x.take(where) if isinstance(x, Rows) else x[where]
+
+
+def changed(x: Any, change: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """Return examples after a change, made now, or when they are read."""
+    return x.map(change) if isinstance(x, Rows) else change(x)
+
+
+def host_memory() -> int:
+    """Return the bytes of memory that this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def too_large(nbytes: int) -> bool:
+    """Say whether examples stay on disk: they would take more than a quarter of the memory."""
+    return nbytes > host_memory() / 4
