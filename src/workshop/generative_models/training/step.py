@@ -98,31 +98,38 @@ def init_state(
 ) -> tuple[nnx.GraphDef, TrainState]:
     """Return a model's structure and a state of copies, which can be donated."""
     graphdef, params, rest = nnx.split(model, nnx.Param, ...)
+    return graphdef, _start(graphdef, plan, params, rest, example, keep_best=keep_best)
 
+
+# One program, where a copy of every shape alone would be many; and one for all equal models.
+@functools.partial(jax.jit, static_argnames=("graphdef", "plan", "keep_best"))
+def _start(
+    graphdef: nnx.GraphDef,
+    plan: Plan,
+    params: nnx.State,
+    rest: nnx.State,
+    example: Data,
+    *,
+    keep_best: bool,
+) -> TrainState:
     def metrics() -> dict[str, jax.Array]:
         key = jax.random.key(0)
         model = model_at(graphdef, params, rest, key, training=True)
         return scalars(model.loss_fn(batch=example, rng=key, step=jnp.zeros((), jnp.int32)))
 
-    names = [*jax.eval_shape(metrics), "count"]
-
-    @jax.jit  # one program, where a copy of every shape alone would be many
-    def start(params: nnx.State, rest: nnx.State) -> TrainState:
-        # The barriers make copies: jit would hand its own arguments back.
-        copies = jax.lax.optimization_barrier
-        return TrainState(
-            step=jnp.zeros((), jnp.int32),
-            params=copies(params),
-            opt_state=plan.optimizer.init(params),
-            rest=copies(rest),
-            average=None if plan.average is None else copies(params),
-            best=copies((params, rest)) if keep_best else None,
-            sums={name: jnp.zeros(()) for name in names},
-            failed=jnp.full((), -1, jnp.int32),  # not a weak type: that would be another program
-            skipped=jnp.zeros((), jnp.int32),
-        )
-
-    return graphdef, start(params, rest)
+    # The barriers make copies: jit would hand its own arguments back.
+    copies = jax.lax.optimization_barrier
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=copies(params),
+        opt_state=plan.optimizer.init(params),
+        rest=copies(rest),
+        average=None if plan.average is None else copies(params),
+        best=copies((params, rest)) if keep_best else None,
+        sums={name: jnp.zeros(()) for name in [*jax.eval_shape(metrics), "count"]},
+        failed=jnp.full((), -1, jnp.int32),  # not a weak type: that would be another program
+        skipped=jnp.zeros((), jnp.int32),
+    )
 
 
 def model_at(
