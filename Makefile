@@ -49,8 +49,26 @@ test: lint
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict
 
-bench: $(VENV)/.base
-	$(BIN)/python benchmarks/run.py
+# Peers of the benchmark, in environments of their own. artifex has requirements that exclude others,
+# one of them a newer Python; where it can't be installed the results say so.
+PEERS := .venv-peers
+ARTIFEX := .venv-artifex
+ARTIFEX_PYTHON ?= $(firstword $(shell for p in python3.13 python3.12; do \
+	$$p -c '' 2>/dev/null && echo $$p; done) $(PYTHON))
+
+$(PEERS)/.installed:
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+		torch==2.13.0 pythae==0.1.2
+	@touch $@
+
+$(ARTIFEX)/.tried:
+	-$(ARTIFEX_PYTHON) -m venv $(ARTIFEX) && $(ARTIFEX)/bin/python -m pip install --quiet \
+		--disable-pip-version-check avitai-artifex==0.1.15
+	@mkdir -p $(ARTIFEX) && touch $@
+
+bench: $(VENV)/.base $(PEERS)/.installed $(ARTIFEX)/.tried
+	$(BIN)/python benchmarks/run.py --torch $(PEERS)/bin/python --artifex $(ARTIFEX)/bin/python
 
 clean:
-	rm -rf $(VENV) site build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) $(ARTIFEX) site build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

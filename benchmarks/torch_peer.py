@@ -1,26 +1,36 @@
-"""The models of training.py in PyTorch, trained by a loop by hand or by Pythae's trainer.
+"""The models of cases.py in PyTorch, trained by a loop by hand or by Pythae's trainer, and used.
 
-Started by training.py in an environment that has torch (and pythae); not a part of the library.
+Started by peers.py in an environment that has torch (and pythae); not a part of the library.
 
     python torch_peer.py CASE LOOP
 
 LOOP is "eager", "tuned" (fused Adam, channels-last, large blocks kept by glibc), "compile"
-(torch.compile over the tuned step) or "pythae". Warms up, prints "ready", and then for each line
-with a number of steps on its input trains for so many and prints the seconds that it took.
+(torch.compile over the tuned step), "pythae", or for samples and codes, without gradients, "infer"
+(tuned) or "infer-compile". Warms up, prints "ready" and what it says of itself in JSON, and then
+reads lines:
+
+    STEPS                   train for so many
+    sample SIZE BATCHES     draw so many batches of samples, or "encode" as many of examples
+
+and answers each with the seconds that it took, or "peak" with the most bytes it has held.
 """
 
 import ctypes
 import itertools
+import json
 import logging
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+
+from memory import peak_bytes
 
 BATCH, EXAMPLES, LATENTS, CODES = 128, 5000, 20, 512
 
@@ -31,6 +41,24 @@ def keep_large_blocks() -> None:
     libc = ctypes.CDLL("libc.so.6")
     libc.mallopt(trim, most)
     libc.mallopt(mmap, most)
+
+
+def mkl_processor() -> str:
+    """Return which processors MKL chose its code for, in its own words."""
+
+    class Version(ctypes.Structure):
+        _fields_ = (
+            [(name, ctypes.c_int) for name in ("major", "minor", "update")]
+            + [(name, ctypes.c_char_p) for name in ("status", "build", "processor", "platform")]
+        )  # fmt: skip
+
+    version = Version()
+    try:
+        library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
+        library.mkl_serv_get_version(ctypes.byref(version))
+    except (OSError, AttributeError):
+        return ""  # a PyTorch without MKL, or with one in files of its own
+    return version.processor.decode()
 
 
 def dense(sizes: list[int]) -> nn.Sequential:
@@ -138,7 +166,7 @@ CASES: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def by_hand(model: nn.Module, x: torch.Tensor, loop: str) -> Callable[[int], None]:
+def by_hand(model: nn.Module, x: torch.Tensor, loop: str) -> Callable[[str], None]:
     tuned = loop != "eager"
     if tuned and x.ndim == 4:
         model = model.to(memory_format=torch.channels_last)
@@ -146,9 +174,9 @@ def by_hand(model: nn.Module, x: torch.Tensor, loop: str) -> Callable[[int], Non
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=tuned)
     loss = torch.compile(model) if loop == "compile" else model
 
-    def run(steps: int) -> None:
+    def run(steps: str) -> None:
         order = torch.empty(0, dtype=torch.long)
-        for _ in range(steps):
+        for _ in range(int(steps)):
             if len(order) < BATCH:
                 order = torch.cat([order, torch.randperm(len(x))])
             batch, order = x[order[:BATCH]], order[BATCH:]
@@ -159,10 +187,34 @@ def by_hand(model: nn.Module, x: torch.Tensor, loop: str) -> Callable[[int], Non
     return run
 
 
-def by_pythae(model: nn.Module, x: torch.Tensor) -> Callable[[int], None]:
-    """Pythae's trainer on its own VAE with these networks."""
+def without_gradients(
+    model: nn.Module, x: torch.Tensor, loop: str
+) -> Callable[[str, str, str], None]:
+    """Samples from the prior, and means and variances of examples, in batches."""
+    decode, encode = model.decode, model.encode
+    if x.ndim == 4:
+        model.to(memory_format=torch.channels_last)
+    if loop == "infer-compile":
+        decode, encode = torch.compile(decode), torch.compile(encode)
+
+    @torch.inference_mode()
+    def run(what: str, size: str, batches: str) -> None:
+        batch = x[: int(size)]
+        if x.ndim == 4:
+            batch = batch.contiguous(memory_format=torch.channels_last)
+        for _ in range(int(batches)):
+            if what == "sample":
+                torch.sigmoid(decode(torch.randn(int(size), LATENTS)))
+            else:
+                encode(batch)
+
+    return run
+
+
+def by_pythae(model: nn.Module, x: torch.Tensor) -> Callable[[str], None]:
+    """Pythae's trainer on its own VAE or VQ-VAE with these networks."""
     from pythae.data.datasets import BaseDataset
-    from pythae.models import VAE, VAEConfig
+    from pythae.models import VAE, VQVAE, VAEConfig, VQVAEConfig
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn import BaseDecoder, BaseEncoder
     from pythae.trainers import BaseTrainer, BaseTrainerConfig
@@ -175,6 +227,8 @@ def by_pythae(model: nn.Module, x: torch.Tensor) -> Callable[[int], None]:
             self.inner = model
 
         def forward(self, x):
+            if isinstance(self.inner, VQ):
+                return ModelOutput(embedding=self.inner.mean(self.inner.features(x)))
             mean, log_var = self.inner.encode(x)
             return ModelOutput(embedding=mean, log_covariance=log_var)
 
@@ -186,10 +240,15 @@ def by_pythae(model: nn.Module, x: torch.Tensor) -> Callable[[int], None]:
         def forward(self, z):
             return ModelOutput(reconstruction=torch.sigmoid(self.inner.decode(z)))
 
-    config = VAEConfig(input_dim=model.shape, latent_dim=LATENTS, reconstruction_loss="bce")
-    vae = VAE(config, encoder=Encoder(), decoder=Decoder())
+    if isinstance(model, VQ):
+        config = VQVAEConfig(input_dim=model.shape, latent_dim=64, num_embeddings=CODES)
+        vae = VQVAE(config, encoder=Encoder(), decoder=Decoder())
+    else:
+        config = VAEConfig(input_dim=model.shape, latent_dim=LATENTS, reconstruction_loss="bce")
+        vae = VAE(config, encoder=Encoder(), decoder=Decoder())
 
-    def run(steps: int) -> None:
+    def run(words: str) -> None:
+        steps = int(words)
         examples = torch.cat([x] * (steps * BATCH // len(x) + 1))[: steps * BATCH]
         data = BaseDataset(examples, torch.zeros(len(examples)))
         with tempfile.TemporaryDirectory() as folder:
@@ -208,17 +267,26 @@ def by_pythae(model: nn.Module, x: torch.Tensor) -> Callable[[int], None]:
 def main() -> None:
     case, loop = sys.argv[1:]
     talk, sys.stdout = sys.stdout, sys.stderr  # what libraries print is not our answer
-    if loop in ("tuned", "compile"):
+    infer = loop.startswith("infer")
+    if infer or loop in ("tuned", "compile"):
         keep_large_blocks()
     torch.manual_seed(0)
     model = CASES[case]()
     x = torch.rand(EXAMPLES, *model.shape)
-    run = by_pythae(model, x) if loop == "pythae" else by_hand(model, x, loop)
-    run(3)
-    print("ready", sum(p.numel() for p in model.parameters()), file=talk, flush=True)
+    if loop == "pythae":
+        run = by_pythae(model, x)
+    else:
+        run = (without_gradients if infer else by_hand)(model, x, loop)
+    run(*(("sample", "2", "1") if infer else "3"))
+    count = sum(p.numel() for p in model.parameters())
+    about = {"parameters": count, "mkl": mkl_processor(), "torch": torch.__version__}
+    print("ready", json.dumps(about), file=talk, flush=True)
     for line in sys.stdin:
         started = time.perf_counter()
-        run(int(line))
+        if line.strip() == "peak":
+            print(peak_bytes(), file=talk, flush=True)
+            continue
+        run(*line.split())
         print(time.perf_counter() - started, file=talk, flush=True)
 
 
