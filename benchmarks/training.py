@@ -44,6 +44,7 @@ PEERS = {
     "pythae": PYTHAE,
 }
 TUNED = ("tuned", "compile")
+LEAST_STEPS = 20
 SAME_STEPS = (FIT, FIT_IN_FOLDER, BARE, PYTHAE)
 """Loops whose calls cost something however few the steps, and the scan that they are held to."""
 
@@ -122,7 +123,7 @@ def measure(
     }
     peers, notes = peer_loops(case, torch, artifex)
     loops |= peers
-    most = steps_in(loops[BARE], seconds)
+    most = max(steps_in(loops[BARE], seconds), LEAST_STEPS)
     measured = Measured(case, training_flops(case), notes=notes)
     for way, loop in loops.items():
         measured.steps[way] = most if way in SAME_STEPS else steps_in(loop, seconds, most)
