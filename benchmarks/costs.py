@@ -110,7 +110,7 @@ def memory(torch: str | None) -> list[str]:
                 theirs = _mib(peer("peak"))
                 peer.close()
         except Unavailable as error:
-            notes.append(f"PyTorch did not start: {error}.")
+            notes.append(f"PyTorch, {case}: {error}.")
         lines.append(f"| {case} | {_mib(ours)} | {theirs} |")
     return [*lines, "", f"Peak of the process, {STEPS} steps from {EXAMPLES:,} examples.", *notes]
 

@@ -1,5 +1,6 @@
 """Starts the scripts of the peers, torch_peer.py and artifex_peer.py, in environments of theirs."""
 
+import contextlib
 import functools
 import json
 import os
@@ -17,7 +18,7 @@ int mkl_serv_intel_cpu(void) { return 1; }
 
 
 class Unavailable(Exception):
-    """A peer did not start; the message is the last thing that it said."""
+    """A peer did not start, or ended; the message is the last thing that it said."""
 
 
 class Peer:
@@ -51,15 +52,19 @@ class Peer:
         """What it says of itself."""
 
     def __call__(self, *words: object) -> float:
-        self._process.stdin.write(" ".join(map(str, words)) + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
+        answer = ""
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(" ".join(map(str, words)) + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
         if not answer:
-            raise RuntimeError(f"{self._process.args[1:]} ended: {self._last_words()}")
+            status = self._process.wait()  # minus a signal's number, if one ended it
+            raise Unavailable(f"ended with status {status}: {self._last_words()}")
         return float(answer)
 
     def close(self) -> None:
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.wait()
 
     def _last_words(self) -> str:

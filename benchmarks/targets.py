@@ -55,11 +55,12 @@ def table(cases: list[dict], using: list[dict], first: dict[str, float]) -> str:
         f"| `Trainer.fit` against | {' | '.join(AGAINST)} |",
         "|---|" + "---|" * len(AGAINST),
     ]
-    steady = []
+    steady, missing = [], []
     for case in (Measured(**numbers) for numbers in cases):
         values = zip(ratios(case), TARGETS[case.case], strict=True)
         lines.append(f"| {case.case} | {' | '.join(cell(*pair) for pair in values)} |")
         after = ratio(case.steady(FIT_IN_FOLDER), case.rates[BARE])
+        missing += [f"{way} ({case.case})" for way in BY_HAND if way not in case.rates]
         steady.append(f"{case.case} {after:.2f} (calls of {case.steps[BARE]:,} steps)")
     for run in using:
         if (run["what"], run["case"]) == ("sample", CNN):
@@ -70,6 +71,8 @@ def table(cases: list[dict], using: list[dict], first: dict[str, float]) -> str:
         "and last checkpoint included. Without its first step it does, to the bare scan: "
         f"{'; '.join(steady)}. The best tuned PyTorch is the fastest of the loops by hand."
     ]
+    if missing:
+        notes.append(f"The best is without {'; '.join(missing)}, which did not run.")
     if "second start" in first:
         seconds = first["second start"]
         verdict = "met" if seconds < SECOND_START else "**missed**"

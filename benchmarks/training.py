@@ -17,7 +17,9 @@ import json
 import os
 import statistics
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from cases import BATCH, CASES, CNN, EXAMPLES, MLP, PEER_NAMES, build, examples, training_flops
@@ -44,7 +46,7 @@ PEERS = {
     "pythae": PYTHAE,
 }
 TUNED = ("tuned", "compile")
-LEAST_STEPS = 20
+LEAST_STEPS = 8
 SAME_STEPS = (FIT, FIT_IN_FOLDER, BARE, PYTHAE)
 """Loops whose calls cost something however few the steps, and the scan that they are held to."""
 
@@ -125,21 +127,37 @@ def measure(
     loops |= peers
     most = max(steps_in(loops[BARE], seconds), LEAST_STEPS)
     measured = Measured(case, training_flops(case), notes=notes)
-    for way, loop in loops.items():
+    ways = list(loops)
+
+    def attempt(way: str, run: Callable[[Loop], object]) -> None:
+        """Run a way's loop; a peer that ends leaves the table, and is said to."""
+        try:
+            run(loops[way])
+        except Unavailable as error:
+            measured.notes.append(f"{way} is left out, it {error}.")
+            measured.rates.pop(way, None)
+            ways.remove(way)
+
+    def prepare(way: str, loop: Loop) -> None:
         measured.steps[way] = most if way in SAME_STEPS else steps_in(loop, seconds, most)
         measured.rates[way] = []
         loop(measured.steps[way] if way not in peers or way == ARTIFEX else 2)
+
+    def take_turn(way: str, loop: Loop) -> None:
+        steps = measured.steps[way]
+        measured.rates[way].append(steps * BATCH / timed(loop, steps))
+
+    for way in loops:
+        attempt(way, partial(prepare, way))
     measured.one_step = {FIT: [], FIT_IN_FOLDER: []}
     for way in measured.one_step:
         loops[way](1)
     product = ceiling()
     product(1)
-    ways = list(loops)
     for turn in range(rounds):
         first = turn % len(ways)  # no loop always follows the same one
         for way in ways[first:] + ways[:first]:
-            steps = measured.steps[way]
-            measured.rates[way].append(steps * BATCH / timed(loops[way], steps))
+            attempt(way, partial(take_turn, way))
         for way, times in measured.one_step.items():
             times.append(timed(loops[way], 1))
         measured.flops.append(PRODUCTS * 2 * SIDE**3 / timed(product, PRODUCTS))

@@ -70,13 +70,14 @@ def _train_command(arguments: list[str]) -> Callable[..., None]:
         from workshop.cli.train import train as run
 
         given = {a.split("=")[0] for a in arguments if a.startswith("--")}
-        extra = given - {"--resume", "--progress", "--no-progress", "--join", "--coordinator",
-                         "--processes", "--process"}  # fmt: skip
+        extra = given - {"--resume", "--data", "--progress", "--no-progress", "--join",
+                         "--coordinator", "--processes", "--process"}  # fmt: skip
         if options.resume is not None and extra:
             raise ValueError(
                 f"--resume takes the options that the run was started with: drop {min(extra)}"
             )
-        run(options)
+        moved = options.resume is not None and "--data" in given
+        run(options, moved_to=options.data if moved else None)
 
     command.__doc__ = train.__doc__
     return command

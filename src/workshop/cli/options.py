@@ -99,7 +99,8 @@ class TrainOptions(Common):
     checkpoint_every: int | None = None
     """Steps between checkpoints; None writes one every 20 seconds."""
     resume: Path | None = None
-    """Go on with this run from its newest checkpoint, with the options it was started with."""
+    """Go on with this run from its newest checkpoint, with the options it was started with; with
+    --data, if the same data lies elsewhere now."""
     join: bool = False
     """Join the other processes of this run, found by SLURM, MPI or the environment of a pod."""
     coordinator: str | None = None

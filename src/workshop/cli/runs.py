@@ -1,15 +1,21 @@
 """A run folder, read back: its model, the data it was trained on, and its options."""
 
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import jax
+from pydantic import TypeAdapter, ValidationError
 
-from workshop.generative_models.data import Dataset, load_dataset
+from workshop.cli.options import Common, TrainOptions
+from workshop.generative_models.data import Dataset, list_datasets, load_dataset
 from workshop.generative_models.models.saving import load_model, read_config
 from workshop.generative_models.models.vae import VAE
 
+NOT_KEPT = ("model", "config", "latent_dim", "hidden_dims", "out", "resume", "progress", "join",
+            "coordinator", "processes", "process")  # fmt: skip
+"""Options that a run's config holds already, or that only say where and how to start."""
 DATA_OPTIONS = ("seed", "binarize", "limit", "image_size")
 
 
@@ -39,7 +45,29 @@ def read_options(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     content = read_config(run)
     if "training" not in content:
         raise ValueError(f"{run}/config.json names no training: `workshop train` did not make it")
-    return content, content["training"]
+    found = content["training"]
+    known = {f.name: f for f in (*fields(Common), *fields(TrainOptions)) if f.name not in NOT_KEPT}
+    # A run may lack options, because it was started before there were any.
+    options = {name: f.default for name, f in known.items()} | found
+    try:
+        for name, field in known.items():
+            kind: Any = field.type
+            TypeAdapter(kind).validate_python(options[name])
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise ValueError(
+            f"{run}/config.json is damaged: {name}={wrong['input']!r}: {wrong['msg']}"
+        ) from None
+    return content, options
+
+
+def whole_name(data: str) -> str:
+    """Return the name of data from anywhere: of a path, the whole one."""
+    prefix = "hf:" if data.startswith("hf:") else ""
+    path, mark, query = data.removeprefix("hf:").partition("?" if prefix else "\0")
+    if data in list_datasets() or not Path(path).expanduser().exists():
+        return data
+    return f"{prefix}{Path(path).expanduser().resolve()}{mark}{query}"
 
 
 def open_run(run: Path, data: str | None = None) -> tuple[VAE, Dataset, dict[str, Any]]:

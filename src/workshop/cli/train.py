@@ -1,7 +1,8 @@
 """`workshop train`: data and a model by name in, a run folder out."""
 
+import contextlib
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,19 @@ from flax import nnx
 from rich.console import Console
 from rich.table import Table
 
-from workshop.cli.options import Common, TrainOptions
-from workshop.cli.runs import compile_once, load_data, read_options
+from workshop.cli.options import TrainOptions
+from workshop.cli.runs import NOT_KEPT, compile_once, load_data, read_options, whole_name
 from workshop.generative_models.core import checks
 from workshop.generative_models.data import Dataset
-from workshop.generative_models.models.saving import build_model, save_config, save_weights
+from workshop.generative_models.models.saving import (
+    WEIGHTS_FILE,
+    build_model,
+    save_config,
+    save_weights,
+)
 from workshop.generative_models.models.vae import VAE
 from workshop.generative_models.training import (
+    Callback,
     Stopped,
     TensorBoard,
     Trainer,
@@ -32,40 +39,45 @@ from workshop.generative_models.visualization.report import (
 
 console = Console()
 
-_NOT_KEPT = ("model", "config", "latent_dim", "hidden_dims", "out", "resume", "progress", "join",
-             "coordinator", "processes", "process")  # fmt: skip
-"""Options that a run's config holds already, or that only say where and how to start."""
 
+def train(options: TrainOptions, *, moved_to: str | None = None) -> None:
+    """Train a model, or go on with a run, and write its folder.
 
-def train(options: TrainOptions) -> None:
-    """Train a model, or go on with a run, and write its folder."""
+    Args:
+        options: of the command line.
+        moved_to: where the data of a run that goes on lies now.
+    """
     compile_once()
-    if options.join or options.coordinator is not None:
-        distributed.join(options.coordinator, options.processes, options.process)
+    _join(options)
     first, resume = jax.process_index() == 0, options.resume is not None
     if options.resume is not None:
         folder = options.resume
         content, settings = read_options(folder)
         name, config = content["model"], content["config"]
+        if moved_to is not None:
+            settings["data"] = whole_name(moved_to)
+        if (folder / WEIGHTS_FILE).exists() and not any(folder.glob("checkpoints/[0-9]*")):
+            raise ValueError(f"{folder} holds a trained model, but no checkpoint to go on from")
     else:
         _check(options)
         name, config, settings = options.model, options.config, _settings(options)
         folder = _new_folder(options) if first else _shared_folder(options)
     distributed.wait("the run folder is chosen")
-    settings = _defaults() | settings
-    dataset = load_data(settings["data"], settings)
-    model = build_model(name, config, rngs=nnx.Rngs(settings["seed"]))
-    _check_classes(model, dataset)
-    trainer = _trainer(model, settings, folder, dataset, options.progress)
-    if first and not resume:
-        save_config(model, folder, training=settings)
-    if first:
-        say(f"{name} on {dataset}\nrun folder: {folder}")
     try:
+        dataset = load_data(settings["data"], settings)
+        model = build_model(name, config, rngs=nnx.Rngs(settings["seed"]))
+        _check_classes(model, dataset)
+        trainer = _trainer(model, settings, folder, dataset, options.progress)
+        if first:
+            say(f"{name} on {dataset}\nrun folder: {folder}")
         rows = trainer.fit(dataset, steps=settings["steps"], resume=resume)
     except Stopped as stop:
         say(f"{stop}\ngo on with: workshop train --resume {folder}")
         raise SystemExit(128 + stop.signal) from None
+    except Exception:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # if nothing is in it, nothing began
+        raise
     metrics = trainer.evaluate(dataset.test)
     if not first:
         return
@@ -115,7 +127,7 @@ def _trainer(
         clip_norm=settings["clip_norm"],
         accumulate=settings["accumulate"],
     )
-    callbacks = []
+    callbacks: list[Callback] = [_Begin(model, folder, settings)]
     if settings["tensorboard"] and jax.process_index() == 0:
         callbacks.append(TensorBoard(folder / "tensorboard", lambda m: _pictures(m, dataset)))
     same = ("batch_size", "seed", "checkpoint_every", "evaluate_every", "average", "nonfinite",
@@ -130,6 +142,27 @@ def _trainer(
     )
 
 
+class _Begin(Callback):
+    """Write the run's config once nothing was refused; say where a run goes on."""
+
+    def __init__(self, model: VAE, folder: Path, settings: dict[str, Any]):
+        self.model, self.folder, self.settings = model, folder, settings
+
+    def on_start(self, step: int) -> None:
+        if jax.process_index() > 0:
+            return
+        save_config(self.model, self.folder, training=self.settings)
+        if step:
+            say(f"goes on from step {step:,}")
+
+
+def _join(options: TrainOptions) -> None:
+    if options.join or options.coordinator is not None:
+        distributed.join(options.coordinator, options.processes, options.process)
+    elif (options.processes, options.process) != (None, None):
+        raise ValueError("--processes and --process need --coordinator HOST:PORT, or --join")
+
+
 def _pictures(model: VAE, dataset: Dataset) -> dict[str, np.ndarray]:
     """Return what a tracker shows of a model."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -141,16 +174,10 @@ def _pictures(model: VAE, dataset: Dataset) -> dict[str, np.ndarray]:
     return {"reconstructions": np.asarray(canvas.buffer_rgba())[..., :3]}
 
 
-def _defaults() -> dict[str, Any]:
-    """Return the options that a run may lack, because it was started before there were any."""
-    known = (*fields(Common), *fields(TrainOptions))
-    return {f.name: f.default for f in known if f.name not in _NOT_KEPT}
-
-
 def _settings(options: TrainOptions) -> dict[str, Any]:
     """Return the options that a resumed run needs, as JSON holds them."""
-    kept = {key: value for key, value in asdict(options).items() if key not in _NOT_KEPT}
-    return json.loads(json.dumps(kept))
+    kept = {key: value for key, value in asdict(options).items() if key not in NOT_KEPT}
+    return json.loads(json.dumps(kept | {"data": whole_name(options.data)}))
 
 
 def _check(options: TrainOptions) -> None:
@@ -180,11 +207,16 @@ def _new_folder(options: TrainOptions) -> Path:
                 f"--out {options.out} is not empty: choose another folder, or go on with that run "
                 f"by workshop train --resume {options.out}"
             )
+        options.out.mkdir(parents=True, exist_ok=True)
         return options.out
     data = Path(options.data.removeprefix("hf:").split("?")[0]).stem
     first = Path("runs") / f"{data}-{options.model}"
     numbered = (first.with_name(f"{first.name}-{i}") for i in range(2, 10_000))
-    return next(folder for folder in (first, *numbered) if not folder.exists())
+    for folder in (first, *numbered):
+        with contextlib.suppress(FileExistsError):  # also when two start together
+            folder.mkdir(parents=True)
+            return folder
+    raise ValueError("there are 10,000 runs of that name in runs: pass --out")
 
 
 def _check_classes(model: VAE, dataset: Dataset) -> None:

@@ -100,6 +100,10 @@ def create_optimizer(
             f"weight_decay={weight_decay} with optimizer={name!r}: choose one of "
             f"{', '.join(_DECAYS_WEIGHTS)}"
         )
+    if schedule == "constant" and final:
+        raise ValueError(f"final={final} with schedule='constant': choose a schedule that decays")
+    if steps is not None and not 0 <= warmup_steps < steps:
+        raise ValueError(f"warmup_steps={warmup_steps}: expected 0 <= warmup_steps < {steps}")
     if not 0 < learning_rate < float("inf"):
         raise ValueError(f"learning_rate={learning_rate}: expected a positive number")
     rate: Any = learning_rate
@@ -108,8 +112,9 @@ def create_optimizer(
             raise ValueError(f"schedule={schedule!r}: pass steps, which it spans")
         # The schedule counts updates, of which accumulation makes fewer.
         updates = max(steps // accumulate, 1)
+        warmup = min(-(-warmup_steps // accumulate), updates - 1)
         rate = learning_rate_schedule(
-            schedule, learning_rate, updates, warmup_steps=warmup_steps // accumulate, final=final
+            schedule, learning_rate, updates, warmup_steps=warmup, final=final
         )
     decay = {"weight_decay": weight_decay} if name in _DECAYS_WEIGHTS else {}
     optimizer = _OPTIMIZERS[name](rate, **decay)

@@ -1,1 +1,1 @@
-"""Several devices and several processes as one: how arrays lie, and how processes meet."""
+"""Devices and processes: how arrays lie on several, how processes meet, how one is stopped."""

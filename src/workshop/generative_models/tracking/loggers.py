@@ -82,7 +82,8 @@ def read_rows(path: Path) -> list[Row]:
     if not path.exists():
         return []
     lines = path.read_text().splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    rows = [json.loads(line) for line in lines if line.endswith("\n")]
+    return [{k: math.nan if v is None else v for k, v in row.items()} for row in rows]
 
 
 def _line(row: Row) -> str:

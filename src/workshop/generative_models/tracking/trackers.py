@@ -62,7 +62,7 @@ class TensorBoard(Tracker):
         """Open a file; what an interrupted run wrote beyond `step` is not shown any more."""
         from tensorboardX import SummaryWriter
 
-        self._writer = SummaryWriter(str(self.folder), purge_step=step + 1 if step else None)
+        self._writer = SummaryWriter(str(self.folder), purge_step=step + 1)
 
     def numbers(self, step: int, values: dict[str, float]) -> None:
         """Record numbers."""

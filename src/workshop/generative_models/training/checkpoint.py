@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
+from workshop.generative_models.core.bits import checksum, like_key, raw
+from workshop.generative_models.devices.distributed import wait
 from workshop.generative_models.training.step import TrainState
 
 _log = logging.getLogger("workshop")
@@ -29,7 +29,7 @@ class Checkpoints:
         OSError: if nothing can be written there.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, int], keep: int = 2):
+    def __init__(self, folder: Path, settings: dict[str, Any], keep: int = 2):
         # Orbax takes two seconds to import: only runs that save pay for it.
         import orbax.checkpoint as ocp
 
@@ -88,8 +88,8 @@ class Checkpoints:
     def restore(self, like: TrainState) -> TrainState:
         """Return the newest state that is whole, in the structure and layout of `like`.
 
-        One that is damaged is named in the log and left out, and removed once an older one was
-        read in its place.
+        One that is damaged is named in the log and left out, and put aside as STEP.damaged once an
+        older one was read in its place.
 
         Raises:
             ValueError: if none can be read, or the run was started with other settings.
@@ -109,12 +109,18 @@ class Checkpoints:
                 damaged.append(step)
                 continue
             for other in damaged:
-                self._manager.delete(other)
+                self._put_aside(other)
             return state
         raise ValueError(
             f"none of the checkpoints in {self.folder} can be read (steps {sorted(steps)}): they "
             "are damaged, or of another model or optimizer; start the run anew in another folder"
         )
+
+    def _put_aside(self, step: int) -> None:
+        if jax.process_index() == 0:
+            (self.folder / str(step)).rename(self.folder / f"{step}.damaged")
+        wait(f"checkpoint {step} is put aside")
+        self._manager.reload()
 
     def last_good(self) -> str:
         """Return words that name the newest checkpoint."""
@@ -130,16 +136,18 @@ class Checkpoints:
         args = self._orbax.args
         found = self._manager.restore(step, args=args.Composite(settings=args.JsonRestore()))
         for name, value in self.settings.items():
-            if found["settings"][name] != value:
+            if found["settings"].get(name) != value:
                 raise _OtherSettings(
-                    f"{self.folder} is of a run with {name}={found['settings'][name]}, not "
+                    f"{self.folder} is of a run with {name}={found['settings'].get(name)}, not "
                     f"{value}: resume it with that, or use another folder"
                 )
-        target = args.Composite(state=args.StandardRestore(_saved(like)))
+        whole = _saved(like)
+        target = args.Composite(state=args.StandardRestore(whole))
         parts: Any = dict(self._manager.restore(step, args=target)["state"])
-        if int(parts["checksum"]) != int(_checksum({**parts, "checksum": None})):
+        if int(parts["checksum"]) != int(checksum({**parts, "checksum": None})):
             raise ValueError("its checksum is wrong")
         del parts["checksum"]
+        parts["opt_state"] = jax.tree.map(like_key, parts["opt_state"], like.opt_state)
         rest = nnx.merge_state(like.rest, parts.pop("rest"))
         best = parts.pop("best")
         if best is not None and like.best is not None:
@@ -157,22 +165,8 @@ def _saved(state: TrainState) -> dict[str, Any]:
     parts["rest"] = nnx.filter_state(state.rest, nnx.Not(nnx.RngState))
     if state.best is not None:
         parts["best"] = (state.best[0], nnx.filter_state(state.best[1], nnx.Not(nnx.RngState)))
-    return {**parts, "checksum": _checksum(parts)}
-
-
-@jax.jit
-def _checksum(tree: Any) -> jax.Array:
-    """Return a sum over all bits that any single changed one changes, however arrays are split.
-
-    Orbax's files tell a missing piece, but not a flipped bit inside an array.
-    """
-    total = jnp.zeros((), jnp.uint32)
-    for array in jax.tree.leaves(tree):
-        bits = jax.lax.bitcast_convert_type(array, f"uint{8 * array.dtype.itemsize}")
-        places = jnp.arange(np.prod(array.shape, dtype=int), dtype=jnp.uint32)
-        weights = (2 * places + 1).reshape(array.shape)
-        total = total * jnp.uint32(31) + jnp.sum(bits.astype(jnp.uint32) * weights)
-    return total
+    parts["opt_state"] = jax.tree.map(raw, state.opt_state)  # some optimizers draw noise
+    return {**parts, "checksum": checksum(parts)}
 
 
 def _first_line(error: BaseException) -> str:

@@ -29,6 +29,18 @@ def first_not_finite(
     return None
 
 
+def not_finite_parameter(params: nnx.State) -> str | None:
+    """Return the name of the first parameter with NaN or infinity: an update may be too large."""
+    named = _named(params)
+    flags = jax.device_get(_all_finite(named))
+    return next((name for name in named if not flags[name]), None)
+
+
+@jax.jit
+def _all_finite(named: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    return {name: jnp.all(jnp.isfinite(array)) for name, array in named.items()}
+
+
 def _finite(
     graphdef: nnx.GraphDef, state: TrainState, batch: Data, seed: jax.Array
 ) -> list[tuple[str, bool]]:

@@ -14,7 +14,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from workshop.generative_models.data.order import EpochOrder
 from workshop.generative_models.data.reading import MOST_STEPS, Arrays, Chunks, row_bytes
-from workshop.generative_models.data.rows import host_memory
+from workshop.generative_models.data.rows import too_large
 from workshop.generative_models.devices.layout import AXIS, Layout
 from workshop.generative_models.training.step import Data, Feed
 
@@ -100,6 +100,6 @@ def to_device(data: Arrays, layout: Layout | None) -> Data:
 
 def fits(data: Arrays) -> bool:
     """Say whether data may stay on the device: it takes at most a quarter of the memory."""
-    stats = jax.local_devices()[0].memory_stats() or {}
-    memory = stats.get("bytes_limit") or host_memory()
-    return sum(len(a) * row_bytes(a) for a in data.values()) <= memory / 4
+    total = sum(len(a) * row_bytes(a) for a in data.values())
+    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    return not too_large(total) if limit is None else total <= limit / 4

@@ -11,12 +11,12 @@ from flax import nnx
 from jax.experimental import multihost_utils
 
 from workshop.generative_models.data.reading import Arrays, gather
+from workshop.generative_models.devices.signals import Stopped, StopSignals
 from workshop.generative_models.tracking.callbacks import Row
 from workshop.generative_models.tracking.loggers import MetricsFile, ProgressBar
 from workshop.generative_models.training.checkpoint import Checkpoints
-from workshop.generative_models.training.failures import first_not_finite
+from workshop.generative_models.training.failures import first_not_finite, not_finite_parameter
 from workshop.generative_models.training.feeds import Resident, Streamed, to_device
-from workshop.generative_models.training.signals import Stopped, StopSignals
 from workshop.generative_models.training.step import TrainState, train_steps
 
 if TYPE_CHECKING:
@@ -84,12 +84,23 @@ class Run:
             late = time.monotonic() - self.saved_at > SECONDS_A_CHECKPOINT
             late, stop = self._agree(late and "save" not in self.every, signals.received or 0)
             ended = stop or self.done == self.steps or self.out_of_patience
-            if self.checkpoints and (ended or late or ("save" in self.every and self._due("save"))):
-                self.checkpoints.save(self.state)
-                self.saved_at = time.monotonic()
-            if stop and self.done < self.steps:
+            if ended or late or ("save" in self.every and self._due("save")):
+                self._save()
+            if stop:
                 raise Stopped(stop, self.done, self._farewell())
         return self.rows.all
+
+    def _save(self) -> None:
+        """Write a checkpoint, if there is a folder; never one that could not go on."""
+        culprit = not_finite_parameter(self.state.params)
+        if culprit is not None:
+            raise FloatingPointError(
+                f"step {self.done}: the update made the parameter {culprit} not finite"
+                f"{self._advice()}"
+            )
+        if self.checkpoints is not None:
+            self.checkpoints.save(self.state)
+            self.saved_at = time.monotonic()
 
     def _due(self, event: str) -> bool:
         return self.done % self.every[event] == 0 or self.done == self.steps
@@ -109,7 +120,7 @@ class Run:
         if skipped > self.skipped and not self.trainer.plan.skip:
             raise FloatingPointError(self._failure(int(failed)))
         self.done, self.skipped = int(step), int(skipped)
-        taken = max(float(sums.pop("count")), 1.0)
+        taken = float(sums.pop("count")) or math.nan  # of steps that were all left out, no mean
         self.means = {name: float(total) / taken for name, total in sums.items()}
         if self.trainer.plan.skip:
             self.means["skipped"] = float(skipped)
@@ -117,30 +128,43 @@ class Run:
         self.per_call = _next_count(self.per_call, count, time.perf_counter() - started)
 
     def _log(self) -> None:
-        self.rows.add(self.done, "train", self.means)
+        self._record("train", self.means)
         self.state = self.state._replace(sums=jax.tree.map(jnp.zeros_like, self.state.sums))
 
     def _evaluate(self) -> None:
         assert self.held_out is not None
         trainer, state = self.trainer, self.state
         metrics = trainer.metrics(self.graphdef, state.weights, state.rest, self.held_out)
-        self.rows.add(self.done, "validation", metrics)
+        self._record("validation", metrics)
         if state.best is not None and self._stale() == 0:
             best = jax.tree.map(jnp.copy, (state.weights, state.rest))
             self.state = state._replace(best=best)
         self.out_of_patience = self._patience_is_over()
         if trainer.callbacks:
-            weights, rest = trainer.at_hand((self.state.weights, self.state.rest))
+            # Copies of their own: the next call of the loop takes the state's arrays.
+            weights, rest = jax.tree.map(
+                jnp.copy, trainer.at_hand((self.state.weights, self.state.rest))
+            )
             model = nnx.merge(self.graphdef, weights, rest, copy=True)
             for callback in trainer.callbacks:
                 callback.on_evaluation(self.done, model)
+
+    def _record(self, split: str, metrics: dict[str, float]) -> None:
+        try:
+            self.rows.add(self.done, split, metrics)
+        except OSError as error:
+            saved = "" if self.checkpoints is None else f"; {self.checkpoints.last_good()}"
+            raise OSError(
+                f"the metrics of step {self.done} could not be written to {self.trainer.folder} "
+                f"({error}){saved}; make room there and resume"
+            ) from error
 
     def _stale(self) -> int:
         """Return how many evaluations ago the best one was, a function of the rows alone."""
         monitor = self.trainer.monitor
         values = [r[monitor] for r in self.rows.all if r["split"] == "validation"]
         sign = -1.0 if monitor in LARGER_IS_BETTER else 1.0
-        scores = [math.inf if v is None or math.isnan(v) else sign * v for v in values]
+        scores = [math.inf if math.isnan(v) else sign * v for v in values]
         return len(scores) - 1 - scores.index(min(scores)) if scores else 0
 
     def _patience_is_over(self) -> bool:
@@ -163,12 +187,15 @@ class Run:
         batch = {name: gather(a, indices) for name, a in self.data.items()}
         batch = to_device(batch, self.trainer.layout)
         culprit = first_not_finite(self.graphdef, self.state, batch, self.seed)
-        saved = "" if self.checkpoints is None else f"; {self.checkpoints.last_good()}"
         return (
             f"step {step}: {culprit or 'the norm of the gradient'} is not finite, for the training "
-            f"examples {' '.join(map(str, indices))}{saved}. Lower the learning rate, clip "
-            "gradients (clip_norm), or leave such updates out (nonfinite='skip')"
+            f"examples {' '.join(map(str, indices))}{self._advice()}, or leave such updates out "
+            "(nonfinite='skip')"
         )
+
+    def _advice(self) -> str:
+        saved = "" if self.checkpoints is None else f"; {self.checkpoints.last_good()}"
+        return f"{saved}. Lower the learning rate, clip gradients (clip_norm)"
 
 
 LARGER_IS_BETTER = frozenset({"elbo", "perplexity"})
@@ -188,12 +215,14 @@ class _Rows:
         self.all: list[Row] = [] if self._file is None else self._file.rows
 
     def add(self, step: int, split: str, metrics: dict[str, float]) -> None:
-        row = {"step": step, "split": split, **metrics}
+        # What is not finite is null in the file, and NaN when it is read back.
+        known = {k: v if math.isfinite(v) else math.nan for k, v in metrics.items()}
+        row = {"step": step, "split": split, **known}
         self.all.append(row)
         if self._file is not None:
             self._file.write(row)
         for callback in self.callbacks:
-            callback.on_row(row)
+            callback.on_row(dict(row))
 
 
 def _next_count(per_call: int, count: int, seconds: float) -> int:

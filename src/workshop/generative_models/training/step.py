@@ -244,6 +244,8 @@ def train_steps(
         i, state = carry
         return i + 1, train_step(graphdef, plan, state, feed.batch(i), seed)
 
+    # A failure that an earlier call left out is not this one's.
+    state = state._replace(failed=jnp.full((), -1, jnp.int32))
     return jax.lax.while_loop(go_on, body, (jnp.zeros((), jnp.int32), state))[1]
 
 

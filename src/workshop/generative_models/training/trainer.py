@@ -16,14 +16,14 @@ from workshop.generative_models.core.base import GenerativeModel
 from workshop.generative_models.core.optimizers import create_optimizer
 from workshop.generative_models.data import Dataset, Split
 from workshop.generative_models.data.order import EpochOrder
-from workshop.generative_models.data.reading import Arrays, parts
+from workshop.generative_models.data.reading import Arrays, fingerprint, parts
 from workshop.generative_models.devices import layout
+from workshop.generative_models.devices.signals import StopSignals
 from workshop.generative_models.tracking.callbacks import Callback, Row
 from workshop.generative_models.tracking.loggers import ProgressBar
 from workshop.generative_models.training.checkpoint import Checkpoints
 from workshop.generative_models.training.feeds import Resident, Streamed, fits, to_device
 from workshop.generative_models.training.run import Run
-from workshop.generative_models.training.signals import StopSignals
 from workshop.generative_models.training.step import Plan, init_state, metric_sums
 
 
@@ -92,9 +92,9 @@ class Trainer:
     ):
         self.model = model
         self.batch_size = checks.positive_int("batch_size", batch_size)
+        if isinstance(seed, float) or not 0 <= int(seed) < 2**31:
+            raise ValueError(f"seed={seed}: expected an integer, 0 <= seed < {2**31}")
         self.seed = int(seed)
-        if not 0 <= self.seed < 2**31:
-            raise ValueError(f"seed={seed}: expected 0 <= seed < {2**31}")
         if optimizer is not None and not hasattr(optimizer, "update"):
             raise ValueError(
                 f"optimizer={optimizer!r}: expected an optax transformation, such as "
@@ -154,6 +154,8 @@ class Trainer:
             FileExistsError: if `folder` holds a run already and this one is not to resume it.
         """
         steps = checks.positive_int("steps", steps)
+        if resume and self.folder is None:
+            raise ValueError("resume=True needs the folder of the run: Trainer(folder=...)")
         if isinstance(train, Dataset):
             train, validation = train.train, train.validation if validation is None else validation
         data = self._arrays("train", train)
@@ -169,7 +171,7 @@ class Trainer:
         order = EpochOrder(len(data["x"]), self.batch_size, self.seed)
         feed = self._feed(data, order, steps)
         with contextlib.ExitStack() as stack:
-            checkpoints = self._checkpoints(order)
+            checkpoints = self._checkpoints(order, data)
             if checkpoints is not None:
                 stack.callback(checkpoints.close)
                 state = checkpoints.begin(state, resume=resume, steps=steps)
@@ -227,21 +229,31 @@ class Trainer:
             return Streamed(data, order, self.layout, steps)
         return Resident({k: np.asarray(v) for k, v in data.items()}, order, self.layout)
 
-    def _checkpoints(self, order: EpochOrder) -> Checkpoints | None:
+    def _checkpoints(self, order: EpochOrder, data: Arrays) -> Checkpoints | None:
         if self.folder is None:
             return None
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(
+                f"folder={str(self.folder)!r} cannot be made ({error}): choose another"
+            ) from error
         settings = {
             "seed": self.seed,
             "batch_size": self.batch_size,
             "examples": order.examples,
+            "average": self.plan.average,
+            "keep_best": self.keep_best,
+            "data": fingerprint(data),
         }
         return Checkpoints(self.folder / "checkpoints", settings)
 
     def _keep(self, run: Run) -> None:
         """Put what was learned into the model, unless a call of the loop still holds it."""
         state = run.state
-        weights, rest = (state.weights, state.rest) if state.best is None else state.best
+        weights, rest = state.weights, state.rest
+        if state.best is not None and any(row["split"] == "validation" for row in run.rows.all):
+            weights, rest = state.best
         if any(leaf.is_deleted() for leaf in jax.tree.leaves((weights, rest))):
             return
         nnx.update(self.model, *self.at_hand((weights, rest)))
@@ -258,8 +270,11 @@ class Trainer:
         if not isinstance(data, dict):
             data = {"x": data}
         arrays = {k: _rows(v) for k, v in data.items() if v is not None}
-        if "x" not in arrays or not len(arrays["x"]):
+        if "x" not in arrays or 0 in (arrays["x"].shape or (0,)):
             raise ValueError(f"{name} holds no examples: expected an array, or a dict with key 'x'")
+        lengths = {k: a.shape[0] if a.shape else 0 for k, a in arrays.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"{name} has arrays of lengths {lengths}: expected one")
         for key, array in arrays.items():
             if not np.issubdtype(array.dtype, np.number) and array.dtype != np.bool_:
                 raise ValueError(

@@ -1,0 +1,134 @@
+"""What a trainer refuses, names or survives, each once a defect."""
+
+import os
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from workshop.generative_models.training import Callback, Stopped, Trainer, create_optimizer
+
+ADAM = optax.adam(1e-2)
+
+
+def trainer(model, **options):
+    return Trainer(
+        model, **{"optimizer": ADAM, "batch_size": 8, "log_every": 5, "progress": False, **options}
+    )
+
+
+def arrays(model):
+    return [np.asarray(a) for a in jax.tree.leaves(nnx.state(model, nnx.Param))]
+
+
+def test_a_run_goes_on_with_its_own_data_only(make_vae, x, tmp_path):
+    trainer(make_vae(), folder=tmp_path).fit(x, steps=5)
+    with pytest.raises(ValueError, match=r"is of a run with data="):
+        trainer(make_vae(), folder=tmp_path).fit(1 - x, steps=9, resume=True)
+    with pytest.raises(ValueError, match=r"is of a run with average=None, not 0.9"):
+        trainer(make_vae(), folder=tmp_path, average=0.9).fit(x, steps=9, resume=True)
+
+
+def test_a_failure_that_was_left_out_does_not_stop_who_goes_on(make_vae, x, tmp_path):
+    huge = x.copy()
+    huge[7] = 1e30
+    trainer(make_vae(), folder=tmp_path, nonfinite="skip", batch_size=50).fit(huge, steps=3)
+    with pytest.raises(FloatingPointError, match=r"step 3"):
+        trainer(make_vae(), folder=tmp_path, batch_size=50).fit(huge, steps=6, resume=True)
+
+
+def test_an_update_that_is_not_finite_is_never_saved(make_vae, x, tmp_path):
+    run = trainer(
+        make_vae(), optimizer=optax.sgd(float("nan")), folder=tmp_path, checkpoint_every=1
+    )
+    with pytest.raises(FloatingPointError, match=r"step 1: the update made the parameter "):
+        run.fit(x, steps=1)
+    assert not [path for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit()]
+
+
+def test_a_row_of_steps_that_were_all_left_out_has_no_mean(make_vae, x):
+    rows = trainer(make_vae(), nonfinite="skip").fit(np.full_like(x, 1e30), steps=5)
+    assert np.isnan(rows[-1]["loss"])
+    assert rows[-1]["skipped"] == 5
+
+
+def test_a_callback_gets_copies(make_vae, x):
+    kept = []
+
+    class Keeps(Callback):
+        def on_row(self, row):
+            row["loss"] = 0.0
+
+        def on_evaluation(self, step, model):
+            kept.append(model)
+
+    alone, heard = make_vae(), make_vae()
+    options = {"evaluate_every": 5, "keep_best": True}
+    expected = trainer(alone, **options).fit(x, x[:9], steps=20)
+    assert trainer(heard, callbacks=[Keeps()], **options).fit(x, x[:9], steps=20) == expected
+    for a, b in zip(arrays(alone), arrays(heard), strict=True):
+        np.testing.assert_array_equal(a, b)
+    first, last = arrays(kept[0]), arrays(kept[-1])
+    assert any((a != b).any() for a, b in zip(first, last, strict=True))
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [optax.apply_if_finite(optax.adam(1e-2), 3), optax.noisy_sgd(1e-3, key=7)],
+    ids=["a flag in its state", "a random key in its state"],
+)
+def test_any_optimizer_can_be_resumed(make_vae, x, tmp_path, optimizer):
+    whole, parts = make_vae(), make_vae()
+    trainer(whole, optimizer=optimizer).fit(x, steps=10)
+    trainer(parts, optimizer=optimizer, folder=tmp_path).fit(x, steps=5)
+    again = make_vae()
+    trainer(again, optimizer=optimizer, folder=tmp_path).fit(x, steps=10, resume=True)
+    for a, b in zip(arrays(whole), arrays(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_stopped_before_the_first_evaluation_what_was_learned_is_kept(make_vae, x):
+    class Stop(Callback):
+        def on_row(self, row):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    model = make_vae()
+    before = arrays(model)
+    run = trainer(model, keep_best=True, evaluate_every=1000, callbacks=[Stop()])
+    with pytest.raises(Stopped):
+        run.fit(x, x[:9], steps=2000)
+    assert any((a != b).any() for a, b in zip(before, arrays(model), strict=True))
+
+
+def test_bad_input_is_named(make_vae, x, tmp_path):
+    run = trainer(make_vae())
+    with pytest.raises(ValueError, match=r"lengths \{'x': 50, 'y': 49\}"):
+        run.fit({"x": x, "y": np.zeros(49, np.int32)}, steps=1)
+    with pytest.raises(ValueError, match=r"holds no examples"):
+        run.fit(x[:, :0], steps=1)
+    with pytest.raises(ValueError, match=r"holds no examples"):
+        run.fit(np.float32(1), steps=1)
+    with pytest.raises(ValueError, match=r"resume=True needs the folder"):
+        run.fit(x, steps=1, resume=True)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"cannot be made .*choose another"):
+        trainer(make_vae(), folder=tmp_path / "file").fit(x, steps=1)
+    with pytest.raises(ValueError, match=r"final=0.5 with schedule='constant'"):
+        create_optimizer(final=0.5)
+    with pytest.raises(ValueError, match=r"warmup_steps=100: expected 0 <= warmup_steps < 100"):
+        create_optimizer(warmup_steps=100, accumulate=10, steps=100)
+
+
+def test_a_short_warmup_survives_accumulation():
+    """Three steps of warm-up by fours are one update from zero."""
+    optimizer = create_optimizer("sgd", 1.0, warmup_steps=3, accumulate=4, steps=40)
+    params, gradient = jnp.zeros(()), jnp.ones(())
+    state, moves = optimizer.init(params), []
+    for _ in range(8):
+        update, state = optimizer.update(gradient, state, params)
+        moves.append(float(update))
+    assert moves == [0, 0, 0, 0, 0, 0, 0, pytest.approx(-1.9)]  # momentum 0.9 of two gradients
