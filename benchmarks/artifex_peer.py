@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 
+import artifex  # noqa: F401 - first, so that its absence is what is said
 import jax
 import numpy as np
 import optax

@@ -125,7 +125,7 @@ class Results:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of a round of training")
+    parser.add_argument("--seconds", type=float, default=2.5, help="of a round of training")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--torch", metavar="PYTHON", help="a Python that has torch, to compare")
     parser.add_argument("--artifex", metavar="PYTHON", help="one that has avitai-artifex")
@@ -143,11 +143,11 @@ def main() -> None:
         head, section = printed.split("\n\n", 1)
         results.cases += measured
         results.add(*([] if head in results.sections else [head]), section)
-    shorter = ("--seconds", str(args.seconds / 6), *rounds, *torch)
+    shorter = ("--seconds", str(args.seconds / 5), *rounds, *torch)
     printed, measured = numbers("throughput.py", *shorter)
     results.using = measured["using"]
     results.add("## Use and growth", printed)
-    printed, measured = numbers("costs.py", *torch)
+    printed, measured = numbers("costs.py", "--repeats", "3", *torch)
     results.first = measured["first step"]
     results.add("## Costs", printed)
     # Some of the plain forms take seconds for a step.

@@ -1,6 +1,6 @@
 """Training speed, in samples a second: the trainer against loops by hand, in JAX and PyTorch.
 
-    python benchmarks/training.py [--seconds 3] [--rounds 3] [--torch PYTHON] [--artifex PYTHON]
+    python benchmarks/training.py [--seconds 2.5] [--rounds 3] [--torch PYTHON] [--artifex PYTHON]
 
 The same model, data and optimiser each time, in several loops: `Trainer.fit` as it is called from
 Python; the same as `workshop train` calls it, with a progress bar and with metrics and checkpoints
@@ -206,7 +206,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=3.0, help="of the bare scan in a round")
+    parser.add_argument("--seconds", type=float, default=2.5, help="of the bare scan in a round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--torch", metavar="PYTHON", help="a Python that has torch")
     parser.add_argument("--artifex", metavar="PYTHON", help="a Python that has avitai-artifex")
