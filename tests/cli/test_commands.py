@@ -124,12 +124,12 @@ def test_resume_ends_where_the_whole_run_ends(tmp_path):
     script = (
         "import os\n"
         "from workshop.cli import main\n"
-        "from workshop.generative_models.training import run\n"
-        "add = run._Rows.add\n"
+        "from workshop.generative_models.tracking.loggers import History\n"
+        "add = History.add\n"
         "def kill(self, step, *rest):\n"
         "    if step >= 48: os.kill(os.getpid(), 9)\n"
         "    add(self, step, *rest)\n"
-        "run._Rows.add = kill\n"
+        "History.add = kill\n"
         f"main(['train', *{options}, '--out', r'{tmp_path / 'cut'}'])\n"
     )
     killed = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)

@@ -31,11 +31,6 @@ from workshop.generative_models.training import (
     create_optimizer,
     distributed,
 )
-from workshop.generative_models.visualization.report import (
-    draw_reconstructions,
-    run_figures,
-    save_figures,
-)
 
 console = Console()
 
@@ -75,13 +70,18 @@ def train(options: TrainOptions, *, moved_to: str | None = None) -> None:
         say(f"{stop}\ngo on with: workshop train --resume {folder}")
         raise SystemExit(128 + stop.signal) from None
     except Exception:
-        with contextlib.suppress(OSError):
-            folder.rmdir()  # if nothing is in it, nothing began
+        with contextlib.suppress(OSError):  # if nothing is in it, nothing began
+            folder.rmdir()
+            if options.out is None:
+                folder.parent.rmdir()
         raise
     metrics = trainer.evaluate(dataset.test)
     if not first:
         return
     save_weights(model, folder)
+    # Matplotlib takes most of a second to import, which the first step need not wait for.
+    from workshop.generative_models.visualization.report import run_figures, save_figures
+
     with console.status("drawing figures"):
         figures = run_figures(model, dataset.test, rows, dataset.class_names, settings["seed"])
         save_figures(figures, folder / "figures")
@@ -166,6 +166,8 @@ def _join(options: TrainOptions) -> None:
 def _pictures(model: VAE, dataset: Dataset) -> dict[str, np.ndarray]:
     """Return what a tracker shows of a model."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from workshop.generative_models.visualization.report import draw_reconstructions
 
     split = dataset.validation.take(slice(24))
     figure = draw_reconstructions(model, split, 24, dataset.class_names)

@@ -18,7 +18,7 @@ def pictures(model):
 def fit(make_vae, x, callback, steps=10, **options):
     settings = {"batch_size": 8, "log_every": 5, "evaluate_every": 5, "progress": False, **options}
     trainer = Trainer(make_vae(), callbacks=[callback], **settings)
-    return trainer.fit(x, x[:9], steps=steps, resume=True)
+    return trainer.fit(x, x[:9], steps=steps, resume="folder" in options)
 
 
 def events(folder):

@@ -42,14 +42,14 @@ def test_a_run_killed_and_resumed_ends_as_if_never_stopped(
     """The codebook's usage, optimizer, metrics file and all weights, bit for bit."""
     whole, resumed = make_vqvae(), make_vqvae()
     history = fit(whole, x, steps=40, folder=tmp_path / "whole")
-    write = run_module._Rows.add
+    write = run_module.History.add
 
     def killed_at_27(self, step, split, metrics):
         if step > 27:
             raise Killed
         write(self, step, split, metrics)
 
-    monkeypatch.setattr(run_module._Rows, "add", killed_at_27)
+    monkeypatch.setattr(run_module.History, "add", killed_at_27)
     options = {"steps": 40, "folder": tmp_path / "cut", "checkpoint_every": 6}
     with pytest.raises(Killed):
         fit(make_vqvae(), x, **options)

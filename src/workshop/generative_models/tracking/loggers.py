@@ -3,13 +3,14 @@
 import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from workshop.generative_models.tracking.callbacks import Row
+from workshop.generative_models.tracking.callbacks import Callback, Row
 
 _SHOWN = {"elbo": "ELBO", "reconstruction_loss": "reconstruction", "kl_loss": "KL"}
 
@@ -75,6 +76,35 @@ class MetricsFile:
             file.write(_line(row))
             file.flush()
             os.fsync(file.fileno())
+
+
+class History:
+    """The rows of a run: kept, written to its folder, and told to the callbacks.
+
+    Args:
+        path: the metrics file, if there is a folder.
+        done: steps of the run so far.
+        callbacks: who hears of each row.
+        write: see `MetricsFile`.
+    """
+
+    def __init__(
+        self, path: Path | None, done: int, callbacks: Sequence[Callback], *, write: bool = True
+    ):
+        self.callbacks = callbacks
+        self._file = None if path is None else MetricsFile(path, done or None, write=write)
+        self.all: list[Row] = [] if self._file is None else self._file.rows
+
+    def add(self, step: int, split: str, metrics: dict[str, float]) -> None:
+        """Add a row of means over the steps since the last one, or over the validation data."""
+        # What is not finite is null in the file, and NaN when it is read back.
+        known = {k: v if math.isfinite(v) else math.nan for k, v in metrics.items()}
+        row = {"step": step, "split": split, **known}
+        self.all.append(row)
+        if self._file is not None:
+            self._file.write(row)
+        for callback in self.callbacks:
+            callback.on_row(dict(row))
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -1,5 +1,6 @@
 """Checkpoints of a training state, written by Orbax: atomic, checked, and never pickled."""
 
+import functools
 import logging
 from pathlib import Path
 from typing import Any
@@ -30,16 +31,26 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any], keep: int = 2):
-        # Orbax takes two seconds to import: only runs that save pay for it.
-        import orbax.checkpoint as ocp
+        self.folder, self.settings, self.keep = folder, settings, keep
+        folder.mkdir(parents=True, exist_ok=True)
 
-        self.folder, self.settings, self._orbax = folder, settings, ocp
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
-        self._manager = ocp.CheckpointManager(folder.resolve(), options=options)
+    @functools.cached_property
+    def _orbax(self) -> Any:
+        # It takes two seconds to import, which a run can do after its first steps.
+        import orbax.checkpoint
+
+        return orbax.checkpoint
+
+    @functools.cached_property
+    def _manager(self) -> Any:
+        options = self._orbax.CheckpointManagerOptions(max_to_keep=self.keep)
+        return self._orbax.CheckpointManager(self.folder.resolve(), options=options)
 
     @property
     def newest(self) -> int | None:
         """Step of the newest checkpoint, or None."""
+        if "_manager" not in vars(self) and not any(self.folder.glob("[0-9]*")):
+            return None
         return self._manager.latest_step()
 
     def save(self, state: TrainState) -> None:
@@ -130,7 +141,8 @@ class Checkpoints:
 
     def close(self) -> None:
         """Release the folder."""
-        self._manager.close()
+        if "_manager" in vars(self):
+            self._manager.close()
 
     def _read(self, step: int, like: TrainState) -> TrainState:
         args = self._orbax.args

@@ -13,7 +13,7 @@ from jax.experimental import multihost_utils
 from workshop.generative_models.data.reading import Arrays, gather
 from workshop.generative_models.devices.signals import Stopped, StopSignals
 from workshop.generative_models.tracking.callbacks import Row
-from workshop.generative_models.tracking.loggers import MetricsFile, ProgressBar
+from workshop.generative_models.tracking.loggers import History, ProgressBar
 from workshop.generative_models.training.checkpoint import Checkpoints
 from workshop.generative_models.training.failures import first_not_finite, not_finite_parameter
 from workshop.generative_models.training.feeds import Resident, Streamed, to_device
@@ -57,7 +57,9 @@ class Run:
         self.data, self.feed, self.held_out = data, feed, held_out
         self.steps, self.checkpoints = steps, checkpoints
         self.done, self.skipped = int(state.step), int(state.skipped)
-        self.rows = _Rows(trainer, self.done)
+        # Of several processes only the first one writes.
+        path = None if trainer.folder is None else trainer.folder / "metrics.jsonl"
+        self.rows = History(path, self.done, trainer.callbacks, write=jax.process_index() == 0)
         self.seed = jnp.asarray(trainer.seed)
         evaluate_every = trainer.evaluate_every or max(steps // 10, 1)
         self.every = {"log": trainer.log_every, "evaluate": evaluate_every}
@@ -200,29 +202,6 @@ class Run:
 
 LARGER_IS_BETTER = frozenset({"elbo", "perplexity"})
 """Metrics of which a validation wants the largest; of all others, the smallest."""
-
-
-class _Rows:
-    """The history of metrics, also written to the run's folder, and told to the callbacks."""
-
-    def __init__(self, trainer: "Trainer", done: int):
-        self.callbacks = trainer.callbacks
-        self._file = None
-        if trainer.folder is not None:
-            # Of several processes only the first one writes.
-            path = trainer.folder / "metrics.jsonl"
-            self._file = MetricsFile(path, done or None, write=jax.process_index() == 0)
-        self.all: list[Row] = [] if self._file is None else self._file.rows
-
-    def add(self, step: int, split: str, metrics: dict[str, float]) -> None:
-        # What is not finite is null in the file, and NaN when it is read back.
-        known = {k: v if math.isfinite(v) else math.nan for k, v in metrics.items()}
-        row = {"step": step, "split": split, **known}
-        self.all.append(row)
-        if self._file is not None:
-            self._file.write(row)
-        for callback in self.callbacks:
-            callback.on_row(dict(row))
 
 
 def _next_count(per_call: int, count: int, seconds: float) -> int:
