@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from workshop.generative_models.tracking.callbacks import Callback, Row
 
+SECONDS_A_DRAWING = 0.4
 _SHOWN = {"elbo": "ELBO", "reconstruction_loss": "reconstruction", "kl_loss": "KL"}
 
 
@@ -27,11 +29,15 @@ class ProgressBar:
             TextColumn("{task.fields[metrics]}"),
             console=Console(stderr=True),
             disable=not enabled,
+            # Drawing takes milliseconds of a core that the loop could use: not ten times a second.
+            auto_refresh=False,
         )
+        self._drawn = 0.0
         self._task = self._progress.add_task("", total=total, completed=start, metrics="compiling")
 
     def __enter__(self) -> "ProgressBar":
         self._progress.start()
+        self._progress.refresh()
         return self
 
     def __exit__(
@@ -46,6 +52,9 @@ class ProgressBar:
         """Move the bar to `step` and show the metrics."""
         shown = "  ".join(f"{_SHOWN[k]} {metrics[k]:.2f}" for k in _SHOWN if k in metrics)
         self._progress.update(self._task, completed=step, metrics=shown)
+        if time.monotonic() - self._drawn > SECONDS_A_DRAWING or self._progress.finished:
+            self._progress.refresh()
+            self._drawn = time.monotonic()
 
 
 class MetricsFile:
