@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -18,7 +19,7 @@ from workshop.generative_models.core.configuration import (
     DecoderConfig,
     EncoderConfig,
 )
-from workshop.generative_models.models.vae import MODELS
+from workshop.generative_models.models.vae import MODELS, VAE, MLPDecoder
 from workshop.generative_models.training import Callback, Trainer, create_optimizer, distributed
 
 FIELDS: dict[str, dict[str, Any]] = {
@@ -35,7 +36,21 @@ class Beat(Callback):
         print("row", row["step"], file=sys.stderr, flush=True)
 
 
+class Normalising(nnx.Module):
+    """An encoder of one's own with batch statistics."""
+
+    def __init__(self, rngs):
+        self.norm = nnx.BatchNorm(16, momentum=0.9, rngs=rngs)
+        self.linear = nnx.Linear(16, 4, rngs=rngs)
+
+    def __call__(self, x):
+        return tuple(jnp.split(self.linear(self.norm(x.reshape(len(x), -1))), 2, axis=-1))
+
+
 def model_of(name: str):
+    if name == "batch statistics":
+        rngs = nnx.Rngs(0)
+        return VAE(Normalising(rngs), MLPDecoder([16], (4, 4, 1), 2, rngs=rngs), 2, rngs=rngs)
     config = MODEL_CONFIGS[name](
         encoder=EncoderConfig(hidden_dims=(16,), latent_dim=2, input_shape=(4, 4, 1)),
         decoder=DecoderConfig(hidden_dims=(16,), latent_dim=2, output_shape=(4, 4, 1)),

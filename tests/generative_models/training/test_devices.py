@@ -21,7 +21,7 @@ from workshop.generative_models.training import Trainer
 
 SCRIPT = Path(__file__).with_name("devices_script.py")
 ENVIRONMENT = os.environ | {"JAX_PLATFORMS": "cpu"}
-MODELS = list(MODEL_CONFIGS)
+MODELS = [*MODEL_CONFIGS, "batch statistics"]
 
 
 def start(devices, jobs, *process):

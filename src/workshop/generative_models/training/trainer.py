@@ -93,7 +93,7 @@ class Trainer:
         self.model = model
         self.batch_size = checks.positive_int("batch_size", batch_size)
         if isinstance(seed, float) or not 0 <= int(seed) < 2**31:
-            raise ValueError(f"seed={seed}: expected an integer, 0 <= seed < {2**31}")
+            raise ValueError(f"seed={seed}: expected 0 <= seed < {2**31}, an integer")
         self.seed = int(seed)
         if optimizer is not None and not hasattr(optimizer, "update"):
             raise ValueError(
