@@ -22,8 +22,8 @@ from workshop.generative_models.training.step import TrainState, train_steps
 if TYPE_CHECKING:
     from workshop.generative_models.training.trainer import Trainer
 
-SECONDS_A_CALL = 0.25
-"""How long a call should take: the host looks, and draws its bar, a few times a second."""
+SECONDS_A_CALL = 1.0
+"""How long a call should take: a call's memory is new to it, which costs a slow step half of it."""
 SECONDS_A_CHECKPOINT = 20.0
 """How much work may be lost, where no interval in steps is given."""
 
