@@ -125,7 +125,7 @@ class Results:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=2.5, help="of a round of training")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of a round of training")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--torch", metavar="PYTHON", help="a Python that has torch, to compare")
     parser.add_argument("--artifex", metavar="PYTHON", help="one that has avitai-artifex")

@@ -33,10 +33,19 @@ def rows(folder: Path) -> int:
     return path.read_text().count("\n") if path.exists() else 0
 
 
+def file_number(folder: Path) -> int | None:
+    path = folder / "metrics.jsonl"
+    return path.stat().st_ino if path.exists() else None
+
+
 def strike(folder: Path, how: str, number: int, moment: int, delay: float) -> tuple[int, str]:
-    """Send a signal once the metrics file has `moment` rows; return the exit code and stderr."""
+    """Send a signal once the metrics file has `moment` rows; return the exit code and stderr.
+
+    A run that goes on writes the file anew: until then its rows are those of the run before.
+    """
+    before = file_number(folder)
     run = start(folder, how)
-    while rows(folder) < moment and run.poll() is None:
+    while (file_number(folder) == before or rows(folder) < moment) and run.poll() is None:
         time.sleep(0.002)
     time.sleep(delay)
     run.send_signal(number)

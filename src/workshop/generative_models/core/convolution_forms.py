@@ -4,8 +4,9 @@ Accelerators run the plain forms. On the CPU, XLA is fast at matrix products and
 that a model writes, but not at their derivatives, and inside ``lax.scan`` up to a hundred times
 slower than it need be. So the forms for the CPU are made of products. A transposed convolution is
 one product to all of its taps, which are laid over each other and summed (overlap-add), in blocks
-of stride × stride pixels (depth to space). Its gradients are products with the patches that each
-block of taps meets. The gradient of a convolution's kernel is one product for each row of it.
+of stride × stride pixels (depth to space), a part of a large batch at a time. Its gradients are
+products with the patches that each block of taps meets. The gradient of a convolution's kernel is
+one product for each row of it.
 """
 
 from functools import partial, reduce
@@ -17,6 +18,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 Pair = tuple[int, int]
+
+PART = 6 << 20
+"""Bytes of taps that are made at a time: so many stay in the processor's cache."""
 
 
 class Plan(NamedTuple):
@@ -106,11 +110,26 @@ def _blocked(kernel: Array, stride: int) -> Array:
     return k.swapaxes(1, 2)
 
 
-def _overlap_add(plan: Plan, x: Array, kernel: Array) -> Array:
-    """A transposed convolution as one product to all taps, each laid over the result and summed.
+def _parts(examples: int, size: int) -> int:
+    """In how many equal parts to take a batch, of which `size` bytes are made on the way."""
+    wanted = -(-size // PART)
+    return next((k for k in range(wanted, 4 * wanted) if k and examples % k == 0), 1)
 
-    The result is summed in blocks of stride × stride pixels, because to these a tap belongs whole.
-    """
+
+def _overlap_add(plan: Plan, x: Array, kernel: Array) -> Array:
+    """A transposed convolution as one product to all taps, each laid over the result and summed."""
+    n = len(x)
+    count = _parts(n, x.nbytes // x.shape[-1] * kernel[:, :, 0].size)
+    if count == 1:
+        return _overlap_add_part(plan, x, kernel)
+    # Each part has examples of the whole batch: of one on several devices, each does its own.
+    parts = x.reshape(n // count, count, *x.shape[1:]).swapaxes(0, 1)
+    y = lax.map(lambda part: _overlap_add_part(plan, part, kernel), parts)
+    return y.swapaxes(0, 1).reshape(n, *y.shape[2:])
+
+
+def _overlap_add_part(plan: Plan, x: Array, kernel: Array) -> Array:
+    """The result is summed in blocks of stride × stride pixels: to these a tap belongs whole."""
     stride, lows, size, precision = plan
     n, height, width, channels = x.shape
     k = _blocked(kernel, stride)

@@ -22,8 +22,9 @@ from workshop.generative_models.training.step import TrainState, train_steps
 if TYPE_CHECKING:
     from workshop.generative_models.training.trainer import Trainer
 
-SECONDS_A_CALL = 1.0
-"""How long a call should take: a call's memory is new to it, which costs a slow step half of it."""
+SECONDS_A_CALL, STEPS_A_CALL, MOST_SECONDS_A_CALL = 0.25, 16, 5.0
+"""How long a call should take, and how many slow steps: to each call all its memory is new, which
+on the CPU costs a third of a step."""
 SECONDS_A_CHECKPOINT = 20.0
 """How much work may be lost, where no interval in steps is given."""
 
@@ -155,10 +156,9 @@ class Run:
         try:
             self.rows.add(self.done, split, metrics)
         except OSError as error:
-            saved = "" if self.checkpoints is None else f"; {self.checkpoints.last_good()}"
             raise OSError(
                 f"the metrics of step {self.done} could not be written to {self.trainer.folder} "
-                f"({error}){saved}; make room there and resume"
+                f"({error}){self._last_good()}; make room there and resume"
             ) from error
 
     def _stale(self) -> int:
@@ -196,8 +196,10 @@ class Run:
         )
 
     def _advice(self) -> str:
-        saved = "" if self.checkpoints is None else f"; {self.checkpoints.last_good()}"
-        return f"{saved}. Lower the learning rate, clip gradients (clip_norm)"
+        return f"{self._last_good()}. Lower the learning rate, clip gradients (clip_norm)"
+
+    def _last_good(self) -> str:
+        return "" if self.checkpoints is None else f"; {self.checkpoints.last_good()}"
 
 
 LARGER_IS_BETTER = frozenset({"elbo", "perplexity"})
@@ -209,5 +211,6 @@ def _next_count(per_call: int, count: int, seconds: float) -> int:
 
     A first call is mostly compilation, so it says little about speed.
     """
-    wanted = int(SECONDS_A_CALL * count / max(seconds, 1e-6))
-    return max(1, min(wanted, 10 * per_call))
+    speed = count / max(seconds, 1e-6)
+    wanted = max(SECONDS_A_CALL * speed, min(STEPS_A_CALL, MOST_SECONDS_A_CALL * speed))
+    return max(1, min(int(wanted), 10 * per_call))

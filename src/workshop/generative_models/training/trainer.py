@@ -171,6 +171,7 @@ class Trainer:
         order = EpochOrder(len(data["x"]), self.batch_size, self.seed)
         feed = self._feed(data, order, steps)
         with contextlib.ExitStack() as stack:
+            signals = stack.enter_context(StopSignals())
             checkpoints = self._checkpoints(order, data)
             if checkpoints is not None:
                 stack.callback(checkpoints.close)
@@ -180,7 +181,6 @@ class Trainer:
                 callback.on_start(run.done)
                 stack.callback(callback.on_end)
             bar = stack.enter_context(ProgressBar(steps, start=run.done, enabled=self.progress))
-            signals = stack.enter_context(StopSignals())
             try:
                 rows = run.go(bar, signals)
             except KeyboardInterrupt:
