@@ -45,8 +45,10 @@ def optional(module: str, extra: str, call: str) -> ModuleType:
 def _digits() -> Source:
     # The file in scikit-learn's wheel: importing its data sets to read it takes two seconds.
     spec = importlib.util.find_spec("sklearn")
-    folder = Path(spec.submodule_search_locations[0]) if spec else Path()  # type: ignore[index]
-    table = np.loadtxt(folder / "datasets" / "data" / "digits.csv.gz", delimiter=",")
+    assert spec is not None, "this package requires it"
+    table = np.loadtxt(
+        Path(str(spec.origin)).parent / "datasets" / "data" / "digits.csv.gz", delimiter=","
+    )
     x = table[:, :-1].reshape(-1, 8, 8, 1).astype(np.float32) / 16  # 4-bit ink counts, 0..16
     return Source({"train": Part(x, table[:, -1].astype(int))}, _numerals())
 

@@ -6,7 +6,6 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -18,9 +17,9 @@ _EXPECTED = "x and perhaps y, or x_train and perhaps x_validation, x_test and th
 
 def read_npy(path: Path, where: str) -> Source:
     """One array of examples: (n, d), (n, h, w) or (n, h, w, c); a large one stays on disk."""
-    array = _load(path, where, "r")
+    array = _load(path, where)
     if array.ndim < 2 or not too_large(array.nbytes):
-        return Source({"train": Part(_load(path, where, None))})
+        return Source({"train": Part(np.array(array))})
     rows = Rows(lambda i: np.asarray(array[i]), np.arange(len(array)), array.shape[1:], array.dtype)
     return Source({"train": Part(rows)})
 
@@ -37,7 +36,7 @@ def read_npz(path: Path, where: str) -> Source:
 
 def npy_shape(path: Path, where: str) -> tuple[int, ...]:
     """The shape of the array in the file, from its header."""
-    return _load(path, where, "r").shape
+    return _load(path, where).shape
 
 
 def npz_shape(path: Path, where: str) -> tuple[int, ...]:
@@ -72,9 +71,10 @@ def _part_keys(keys: list[str], where: str) -> dict[str, str]:
     return {part: f"_{part}" for part in parts}
 
 
-def _load(path: Path, where: str, mmap_mode: Literal["r"] | None) -> np.ndarray:
+def _load(path: Path, where: str) -> np.ndarray:
+    """The array in the file, not yet read."""
     with _reading(f"{where}: {path}"):
-        array = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
     if not isinstance(array, np.ndarray):
         array.close()
         raise ValueError(f"{where}: {path} is a .npz file; expected that ending")

@@ -5,8 +5,10 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, SupportsIndex
 
+import jax
 import numpy as np
 
+from workshop.generative_models.data.dataset import Dataset, Split
 from workshop.generative_models.data.order import EpochOrder
 
 MOST_STEPS = 1000
@@ -42,6 +44,52 @@ class Chunks:
     def __getitem__(self, index: SupportsIndex) -> dict[str, np.ndarray]:
         indices = self.order.batches(operator.index(index) * self.rows, self.rows)[:, self.mine]
         return {name: gather(a, indices) for name, a in self.data.items()}
+
+
+def as_arrays(name: str, data: Any) -> Arrays:
+    """Return examples by the names of a batch, and refuse what cannot be trained on.
+
+    Args:
+        name: what an error calls the data.
+        data: an array of examples, a dict {"x": ..., "y": ...}, or a `Split`. What has a shape, a
+            dtype and rows stays as it is, not yet read.
+
+    Raises:
+        ValueError: if there are no examples, or other things than numbers, or arrays of several
+            lengths.
+
+    Examples:
+        >>> as_arrays("train", [[1.0, 2.0], [3.0, 4.0]])["x"].shape
+        (2, 2)
+    """
+    if isinstance(data, Dataset):
+        raise ValueError(f"{name} is a whole Dataset: pass one part, such as {name}.test")
+    if isinstance(data, Split):
+        data = {"x": data.x, "y": data.y}
+    if not isinstance(data, dict):
+        data = {"x": data}
+    arrays = {key: _rows(value) for key, value in data.items() if value is not None}
+    if "x" not in arrays or 0 in (arrays["x"].shape or (0,)):
+        raise ValueError(f"{name} holds no examples: expected an array, or a dict with key 'x'")
+    lengths = {key: a.shape[0] if a.shape else 0 for key, a in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"{name} has arrays of lengths {lengths}: expected one")
+    for key, array in arrays.items():
+        if not np.issubdtype(array.dtype, np.number) and array.dtype != np.bool_:
+            raise ValueError(
+                f"{name}[{key!r}] is of type {array.dtype}: expected numbers; labels are "
+                "integers from 0 (from_arrays turns names into them)"
+            )
+    return arrays
+
+
+def _rows(data: Any) -> Any:
+    """Return data that can be read by rows as it is, and anything else as an array."""
+    if isinstance(data, jax.Array) or not all(
+        hasattr(data, name) for name in ("shape", "dtype", "__getitem__")
+    ):
+        return np.asarray(data)
+    return data
 
 
 def gather(array: Any, indices: np.ndarray) -> np.ndarray:

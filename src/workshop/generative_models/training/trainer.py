@@ -14,9 +14,9 @@ from flax import nnx
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.base import GenerativeModel
 from workshop.generative_models.core.optimizers import create_optimizer
-from workshop.generative_models.data import Dataset, Split
+from workshop.generative_models.data import Dataset
 from workshop.generative_models.data.order import EpochOrder
-from workshop.generative_models.data.reading import Arrays, fingerprint, parts
+from workshop.generative_models.data.reading import Arrays, as_arrays, fingerprint, parts
 from workshop.generative_models.devices import layout
 from workshop.generative_models.devices.signals import StopSignals
 from workshop.generative_models.tracking.callbacks import Callback, Row
@@ -263,38 +263,12 @@ class Trainer:
         return state if self.layout is None else self.layout.gather(state)
 
     def _arrays(self, name: str, data: Any) -> Arrays:
-        if isinstance(data, Dataset):
-            raise ValueError(f"{name} is a whole Dataset: pass one part, such as {name}.test")
-        if isinstance(data, Split):
-            data = {"x": data.x, "y": data.y}
-        if not isinstance(data, dict):
-            data = {"x": data}
-        arrays = {k: _rows(v) for k, v in data.items() if v is not None}
-        if "x" not in arrays or 0 in (arrays["x"].shape or (0,)):
-            raise ValueError(f"{name} holds no examples: expected an array, or a dict with key 'x'")
-        lengths = {k: a.shape[0] if a.shape else 0 for k, a in arrays.items()}
-        if len(set(lengths.values())) > 1:
-            raise ValueError(f"{name} has arrays of lengths {lengths}: expected one")
-        for key, array in arrays.items():
-            if not np.issubdtype(array.dtype, np.number) and array.dtype != np.bool_:
-                raise ValueError(
-                    f"{name}[{key!r}] is of type {array.dtype}: expected numbers; labels are "
-                    "integers from 0 (from_arrays turns names into them)"
-                )
+        arrays = as_arrays(name, data)
         for _, part in parts(arrays, 1):
             self.model.check_data(part["x"], part.get("y"))
             if not fits(arrays):
                 break  # the first stretch must do: reading all would take as long as an epoch
         return arrays
-
-
-def _rows(data: Any) -> Any:
-    """Return data that can be read by rows as it is, and anything else as an array."""
-    if isinstance(data, jax.Array) or not all(
-        hasattr(data, name) for name in ("shape", "dtype", "__getitem__")
-    ):
-        return np.asarray(data)
-    return data
 
 
 def _positive_or_none(name: str, value: Any) -> int | None:
