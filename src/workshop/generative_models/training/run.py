@@ -62,8 +62,9 @@ class Run:
         path = None if trainer.folder is None else trainer.folder / "metrics.jsonl"
         self.rows = History(path, self.done, trainer.callbacks, write=jax.process_index() == 0)
         self.seed = jnp.asarray(trainer.seed)
-        evaluate_every = trainer.evaluate_every or max(steps // 10, 1)
-        self.every = {"log": trainer.log_every, "evaluate": evaluate_every}
+        self.every = {"log": trainer.log_every}
+        if held_out is not None:
+            self.every["evaluate"] = trainer.evaluate_every or max(steps // 10, 1)
         if trainer.checkpoint_every is not None:
             self.every["save"] = trainer.checkpoint_every
         self.per_call, self.saved_at, self.out_of_patience = 1, time.monotonic(), False
@@ -86,8 +87,7 @@ class Run:
                 self._evaluate()
             late = time.monotonic() - self.saved_at > SECONDS_A_CHECKPOINT
             late, stop = self._agree(late and "save" not in self.every, signals.received or 0)
-            ended = stop or self.done == self.steps or self.out_of_patience
-            if ended or late or ("save" in self.every and self._due("save")):
+            if stop or late or self.out_of_patience or self._due("save"):
                 self._save()
             if stop:
                 raise Stopped(stop, self.done, self._farewell())
@@ -103,10 +103,11 @@ class Run:
             )
         if self.checkpoints is not None:
             self.checkpoints.save(self.state)
-            self.saved_at = time.monotonic()
+        self.saved_at = time.monotonic()
 
     def _due(self, event: str) -> bool:
-        return self.done % self.every[event] == 0 or self.done == self.steps
+        last = self.done == self.steps
+        return last or (event in self.every and self.done % self.every[event] == 0)
 
     def _advance(self, bar: ProgressBar) -> None:
         """Call the compiled loop once, up to the next event at the most."""
