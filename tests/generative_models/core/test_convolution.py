@@ -252,6 +252,13 @@ def test_a_batch_in_parts_keeps_its_order():
 
 
 @BOTH
+def test_outside_of_jit_only_a_first_call_compiles(function, x, kernel):
+    y = function(x, kernel)
+    with jax.no_tracing():
+        np.testing.assert_array_equal(function(x, kernel), y)
+
+
+@BOTH
 def test_bfloat16(function, x, kernel):
     x, kernel = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
     exact = function(x.astype(jnp.float32), kernel.astype(jnp.float32))

@@ -6,6 +6,7 @@ The encoder halves sizes by floor, ``downsampled(size)``, because the decoder's 
 
 from functools import partial
 
+import jax
 from jax import Array, lax
 from jaxtyping import Float
 
@@ -48,6 +49,11 @@ def downsample_padding(size: int, kernel: int, stride: int = 2) -> Pair:
     return max(total, 0) // 2, (max(total, 0) + 1) // 2
 
 
+# Compiled once for each shape also where a model is called outside of jit.
+_compiled = partial(jax.jit, inline=True)
+
+
+@partial(_compiled, static_argnames=("stride", "padding", "precision"))
 def conv(
     x: Float[Array, "batch height width in_channels"],
     kernel: Float[Array, "kh kw in_channels out_channels"],
@@ -90,6 +96,7 @@ def conv(
     )
 
 
+@partial(_compiled, static_argnames=("output_size", "stride", "precision"))
 def conv_transpose(
     x: Float[Array, "batch height width in_channels"],
     kernel: Float[Array, "kh kw in_channels out_channels"],
