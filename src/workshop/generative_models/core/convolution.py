@@ -49,11 +49,8 @@ def downsample_padding(size: int, kernel: int, stride: int = 2) -> Pair:
     return max(total, 0) // 2, (max(total, 0) + 1) // 2
 
 
-# Compiled once for each shape also where a model is called outside of jit.
-_compiled = partial(jax.jit, inline=True)
-
-
-@partial(_compiled, static_argnames=("stride", "padding", "precision"))
+# Under jit, so that a model called outside of it compiles a convolution once for each shape.
+@partial(jax.jit, static_argnames=("stride", "padding", "precision"), inline=True)
 def conv(
     x: Float[Array, "batch height width in_channels"],
     kernel: Float[Array, "kh kw in_channels out_channels"],
@@ -96,7 +93,7 @@ def conv(
     )
 
 
-@partial(_compiled, static_argnames=("output_size", "stride", "precision"))
+@partial(jax.jit, static_argnames=("output_size", "stride", "precision"), inline=True)
 def conv_transpose(
     x: Float[Array, "batch height width in_channels"],
     kernel: Float[Array, "kh kw in_channels out_channels"],
