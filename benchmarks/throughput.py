@@ -130,7 +130,7 @@ def steps_beyond_first(loop: Loop, seconds: float) -> int:
     one, steps = timed(loop, 1), 16
     while (taken := timed(loop, steps) - one) < seconds / 4:
         steps *= 4
-    return round(seconds * steps / taken)
+    return max(round(seconds * steps / taken), 2)
 
 
 def growth(seconds: float, rounds: int) -> list[str]:
