@@ -1,0 +1,356 @@
+"""A prior over maps of codes: a causal transformer over the codes of an example."""
+
+import functools
+from math import log, prod
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, Key
+
+from workshop.generative_models.core import checks
+from workshop.generative_models.core.base import GenerativeModel, is_concrete, sample_key
+from workshop.generative_models.core.configuration import PriorConfig
+from workshop.generative_models.models.vae.latent_space import check_temperature
+
+UNLABELLED = 0.1
+"""Share of a batch that training shows to a conditional prior without its class, so that the prior
+also learns the codes of no class in particular (as Ho & Salimans do, arXiv 2207.12598)."""
+
+_small = nnx.initializers.normal(0.02)  # the first predictions are nearly even
+
+
+class Block(nnx.Module):
+    """A transformer block that normalises first: x ← x + A(N₁(x)), x ← x + M(N₂(x)).
+
+    A attends to this place and those before it, M is a layer of four times the width. Dropout is on
+    what is added, not inside the attention, whose fast forms have none.
+    """
+
+    def __init__(self, config: PriorConfig, *, rngs: nnx.Rngs):
+        width = config.width
+        self.norm1 = nnx.LayerNorm(width, rngs=rngs)
+        self.attention = nnx.MultiHeadAttention(config.heads, width, decode=False, rngs=rngs)
+        self.norm2 = nnx.LayerNorm(width, rngs=rngs)
+        self.up = nnx.Linear(width, 4 * width, rngs=rngs)
+        self.down = nnx.Linear(4 * width, width, rngs=rngs)
+        self.dropout = nnx.Dropout(config.dropout)
+
+    def __call__(
+        self,
+        x: Float[Array, "batch length width"],
+        *,
+        rngs: nnx.Rngs | None = None,
+        decode: bool = False,
+    ) -> Float[Array, "batch length width"]:
+        """Map all places at once, or with `decode` the next one, after those in the cache."""
+        drop = functools.partial(self.dropout, deterministic=rngs is None, rngs=rngs)
+        x = x + drop(self.attention(self.norm1(x), is_causal=not decode, decode=decode))
+        return x + drop(self.down(jax.nn.gelu(self.up(self.norm2(x)))))
+
+
+class CodePrior(GenerativeModel):
+    """An autoregressive prior over the codes of a VQ-VAE.
+
+        p(s | y) = Π_i p(s_i | s_<i, y)
+
+    with the codes of an example in raster order, those of one position (residual stages, heads or
+    groups) one after another. A learned start token stands for the class y, or for "no class". Each
+    stage has token embeddings and an output layer of its own.
+
+    In training mode, which is a new module's (`eval()` ends it, and the trainer sets it), `loss_fn`
+    drops out, and shows a tenth of the examples without their class.
+
+    Args:
+        config: sizes of the transformer; `PriorConfig()` if None.
+        code_shape: shape of one example's codes, such as `VQVAE.code_shape`: (height, width), or
+            (height, width, codes).
+        codebook_size: number of values of a code.
+        num_classes: number of classes; None is a prior without classes.
+        codes: how many codes a position has; more than one are the last axis of code_shape.
+        rngs: for the initial weights, and for sampling and dropout when a method is given none.
+
+    Raises:
+        ValueError: if codes and code_shape do not agree, or a size is no positive integer.
+
+    References:
+        van den Oord, Vinyals & Kavukcuoglu, Neural Discrete Representation Learning, NeurIPS 2017;
+        Vaswani et al., Attention Is All You Need, NeurIPS 2017.
+
+    Examples:
+        >>> config = PriorConfig(layers=1, width=8, heads=2)
+        >>> prior = CodePrior(config, code_shape=(2, 2), codebook_size=5, rngs=nnx.Rngs(0))
+        >>> codes = prior.sample(3, temperature=0.9)
+        >>> codes.shape, prior.log_prob(codes).shape
+        ((3, 2, 2), (3,))
+        >>> from workshop.generative_models.training import Trainer
+        >>> history = Trainer(prior, batch_size=3, progress=False).fit(codes, steps=100)
+        >>> sorted(history[-1].keys() - {"step", "split"})
+        ['bits_per_code', 'elbo', 'loss', 'nats_per_code']
+    """
+
+    def __init__(
+        self,
+        config: PriorConfig | None = None,
+        code_shape: Any = (7, 7),
+        codebook_size: int = 512,
+        num_classes: int | None = None,
+        codes: int = 1,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        self.config = config = PriorConfig() if config is None else config
+        self.code_shape = checks.shape("code_shape", code_shape)
+        self.codebook_size = checks.positive_int("codebook_size", codebook_size)
+        self.codes = checks.positive_int("codes", codes)
+        if codes > 1 and self.code_shape[-1] != codes:
+            raise ValueError(
+                f"codes={codes} and code_shape={self.code_shape}: several codes of a position are "
+                f"the last axis, such as {(*self.code_shape, codes)}"
+            )
+        if num_classes is not None:
+            checks.positive_int("num_classes", num_classes)
+        self.num_classes, self.no_class = num_classes, num_classes or 0
+        width = config.width
+        self.tokens = nnx.Embed(codes * self.codebook_size, width, rngs=rngs)
+        self.positions = nnx.Embed(prod(self.code_shape), width, rngs=rngs)
+        self.classes = nnx.Embed(self.no_class + 1, width, rngs=rngs)
+        self.dropout = nnx.Dropout(config.dropout)
+        self.blocks = nnx.List(Block(config, rngs=rngs) for _ in range(config.layers))
+        self.norm = nnx.LayerNorm(width, rngs=rngs)
+        self.readout = nnx.Einsum(
+            "bpsw,swk->bpsk",
+            (codes, width, self.codebook_size),
+            kernel_init=_small,
+            rngs=rngs,
+        )
+        self.deterministic = False  # `train()` and `eval()` set this, as they do in dropout
+        self.rngs = nnx.data(rngs)
+
+    # Probabilities.
+
+    def __call__(  # type: ignore[override]
+        self, x: ArrayLike, y: Any = None, *, rngs: nnx.Rngs | None = None
+    ) -> dict[str, jax.Array]:
+        """Return {"logits": (batch, *code_shape, codebook_size)} of every code given those before.
+
+        Args:
+            x: codes (batch, *code_shape).
+            y: labels (batch,), one label for all, or None for no class.
+            rngs: what training mode draws from; the model's own if None.
+        """
+        codes, labels = self._read(x, y)
+        if self.deterministic:
+            logits = self._logits(codes, labels)
+        else:
+            rngs = nnx.Rngs(sample_key(rngs, self.rngs))
+            hidden = jax.random.bernoulli(rngs(), UNLABELLED, labels.shape)
+            logits = self._logits(codes, jnp.where(hidden, self.no_class, labels), rngs)
+        return {"logits": logits.reshape(len(codes), *self.code_shape, self.codebook_size)}
+
+    def log_prob(self, indices: ArrayLike, y: Any = None) -> Float[Array, " batch"]:
+        """Return log p(s | y) of each example, in nats, with nothing dropped out.
+
+        Args:
+            indices: codes (batch, *code_shape).
+            y: labels (batch,), one label for all, or None for no class.
+
+        Raises:
+            ValueError: if codes or labels have another shape or type, or are out of range.
+        """
+        return _log_prob(*nnx.split(self), *self._read(indices, y))
+
+    def loss_fn(
+        self, params: Any = None, batch: Any = None, rng: jax.Array | None = None, **kwargs: Any
+    ) -> dict[str, jax.Array]:
+        """Return the losses of a batch: L = -log p(s | y) in nats per example, mean over the batch.
+
+        Args:
+            params: parameters to use in place of the model's own; see `with_params`.
+            batch: codes (batch, *code_shape), or {"x": codes, "y": labels}. Labels are read by a
+                prior with classes only, to which none are "no class".
+            rng: random key of training mode; the model's own streams if None.
+            kwargs: `step`, which changes nothing here: no weight is scheduled.
+
+        Returns:
+            total_loss (loss), elbo = -loss, and nats_per_code and bits_per_code, the loss over the
+            number of codes of an example.
+        """
+        if params is not None:
+            return self.with_params(params).loss_fn(batch=batch, rng=rng, **kwargs)
+        for name in kwargs:
+            checks.one_of("loss_fn argument", name, ("step",))
+        x, y = self._batch(batch)
+        logits = self(x, y, rngs=None if rng is None else nnx.Rngs(rng))["logits"]
+        nats = _nats(logits, jnp.asarray(x).astype(jnp.int32)).mean()
+        each = nats / prod(self.code_shape)
+        losses = {"total_loss": nats, "loss": nats, "elbo": -nats}
+        return losses | {"nats_per_code": each, "bits_per_code": each / log(2)}
+
+    def forward(self, batch: Any, rng: jax.Array) -> dict[str, jax.Array]:
+        """Return the logits that `loss_fn(batch=batch, rng=rng)` computes its losses from."""
+        return self(*self._batch(batch), rngs=nnx.Rngs(rng))
+
+    def _logits(
+        self,
+        codes: Int[Array, "batch length"],
+        labels: Int[Array, " batch"],
+        rngs: nnx.Rngs | None = None,
+    ) -> Float[Array, "batch length values"]:
+        """Return the logits of all places in one pass; without rngs nothing is dropped out."""
+        places = jnp.arange(codes.shape[1])
+        seen = self._embed(codes[:, :-1], places[:-1])
+        x = jnp.concatenate([self.classes(labels)[:, None], seen], axis=1)
+        x = x + self.positions.embedding[...]
+        x = self.dropout(x, deterministic=rngs is None, rngs=rngs)
+        for block in self.blocks:
+            x = block(x, rngs=rngs)
+        x = self.norm(x).reshape(len(codes), -1, self.codes, x.shape[-1])
+        return self.readout(x).reshape(*codes.shape, self.codebook_size)
+
+    def _next_logits(
+        self, x: Float[Array, "batch width"], place: Int[Array, ""]
+    ) -> Float[Array, "batch values"]:
+        """Return the logits of one place: x embeds its predecessor, caches hold all before."""
+        x = (x + self.positions(place))[:, None]
+        for block in self.blocks:
+            x = block(x, decode=True)
+        return self.norm(x)[:, 0] @ self.readout.kernel[...][place % self.codes]
+
+    def _embed(self, codes: Int[Array, "..."], places: Int[Array, "..."]) -> Float[Array, "..."]:
+        """Return the embeddings of codes at these places: each stage has its own."""
+        return self.tokens(codes + places % self.codes * self.codebook_size)
+
+    # Samples.
+
+    def sample(
+        self,
+        n_samples: int = 1,
+        *,
+        temperature: ArrayLike = 1.0,
+        y: Any = None,
+        rngs: nnx.Rngs | None = None,
+    ) -> Int[Array, "n_samples ..."]:
+        """Draw codes one after another: int32 (n_samples, *code_shape).
+
+        One compiled loop, with the keys and values of earlier places in a cache; it compiles once
+        for each number of samples.
+
+        Args:
+            n_samples: a Python int; static under jit.
+            temperature: what the logits are divided by; 0 takes the most probable code each time.
+            y: labels (n_samples,), one label for all, or None for no class.
+            rngs: source of the samples; the model's own if None.
+        """
+        n_samples = checks.positive_int("n_samples", n_samples)
+        check_temperature(temperature)
+        labels, key = self._labels(y, n_samples), sample_key(rngs, self.rngs)
+        codes = _draw(*nnx.split(self), labels, jnp.asarray(temperature, jnp.float32), key)
+        return codes.reshape(n_samples, *self.code_shape)
+
+    def generate(
+        self, n_samples: int = 1, *, rngs: nnx.Rngs | None = None, **kwargs: Any
+    ) -> jax.Array:
+        """Do what `sample` does, under the name of the GenerativeModel interface."""
+        return self.sample(n_samples, rngs=rngs, **kwargs)
+
+    # Arguments.
+
+    def check_data(self, x: Any, y: Any = None) -> None:
+        """Raise a ValueError if concrete codes or labels do not fit this prior."""
+        x = x if hasattr(x, "dtype") else np.asarray(x)
+        integers = jnp.issubdtype(x.dtype, jnp.integer)
+        if x.shape[1:] != self.code_shape or not len(x) or not integers:
+            raise ValueError(
+                f"x has shape {x.shape} and type {x.dtype}: expected integer codes (batch, "
+                f"{', '.join(map(str, self.code_shape))}), at least one, as encode_indices gives"
+            )
+        way_out = "codebook_size; for -1, encode without masks and with all stages"
+        _check_range("x", x, "code", self.codebook_size, way_out)
+        self._labels(None if self.num_classes is None else y, len(x))
+
+    def _labels(self, y: Any, batch: int) -> Int[Array, " batch"]:
+        """Return checked labels as rows of `classes`."""
+        if y is None:
+            return jnp.full((batch,), self.no_class, jnp.int32)
+        if self.num_classes is None:
+            raise ValueError("y: this prior has no classes; leave y out, or build with num_classes")
+        y = y if hasattr(y, "dtype") else np.asarray(y)
+        if y.shape not in ((), (batch,)) or not jnp.issubdtype(y.dtype, jnp.integer):
+            raise ValueError(
+                f"y has shape {y.shape} and type {y.dtype}: expected integer labels ({batch},), or "
+                "one for all"
+            )
+        _check_range("y", y, "label", self.num_classes, "num_classes")
+        return jnp.broadcast_to(jnp.asarray(y).astype(jnp.int32), (batch,))
+
+    def _read(self, x: Any, y: Any) -> tuple[Int[Array, "batch length"], Int[Array, " batch"]]:
+        """Return checked codes in rows, and rows of `classes`."""
+        self.check_data(x)
+        codes = jnp.asarray(x).astype(jnp.int32)
+        return codes.reshape(len(codes), -1), self._labels(y, len(codes))
+
+    def _batch(self, batch: Any) -> tuple[Any, Any]:
+        """Return a batch's codes, and those of its labels that this prior reads."""
+        batch = batch if isinstance(batch, dict) else {"x": batch}
+        if batch.get("x") is None:
+            raise ValueError("loss_fn needs codes: pass batch, an array or a dict with key 'x'")
+        return batch["x"], None if self.num_classes is None else batch.get("y")
+
+
+def _check_range(name: str, values: Any, what: str, size: int, hint: str) -> None:
+    if is_concrete(values):
+        low, high = np.asarray(values).min(), np.asarray(values).max()
+        if low < 0 or high >= size:
+            raise ValueError(
+                f"{name} holds {what}s from {low} to {high}: expected 0 <= {what} < {size} ({hint})"
+            )
+
+
+def _nats(logits: Array, codes: Array) -> Float[Array, " batch"]:
+    """Return -log p of each example's codes, in nats, from the logits of each code."""
+    each = optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), codes)
+    return each.reshape(len(codes), -1).sum(-1)
+
+
+# Compiled here, once for all equal models, and not at every call of a method.
+@functools.partial(jax.jit, static_argnames="graphdef")
+def _log_prob(
+    graphdef: nnx.GraphDef,
+    state: nnx.State,
+    codes: Int[Array, "batch length"],
+    labels: Int[Array, " batch"],
+) -> Float[Array, " batch"]:
+    model = nnx.merge(graphdef, state, copy=True)
+    return -_nats(model._logits(codes, labels), codes)
+
+
+@functools.partial(jax.jit, static_argnames="graphdef")
+def _draw(
+    graphdef: nnx.GraphDef,
+    state: nnx.State,
+    labels: Int[Array, " batch"],
+    temperature: Float[Array, ""],
+    key: Key[Array, ""],
+) -> Int[Array, "batch length"]:
+    model = nnx.merge(graphdef, state, copy=True)
+    length = prod(model.code_shape)
+    for block in model.blocks:
+        block.attention.init_cache((len(labels), length, model.positions.features))
+    graphdef, caches, rest = nnx.split(model, nnx.Cache, ...)
+
+    def step(carry: tuple[nnx.State, jax.Array], place: jax.Array) -> Any:
+        caches, x = carry
+        model = nnx.merge(graphdef, caches, rest, copy=True)
+        logits = model._next_logits(x, place)
+        # argmax(logits / T + noise) is a sample at temperature T; times T, it may be 0.
+        noise = jax.random.gumbel(jax.random.fold_in(key, place), logits.shape)
+        codes = jnp.argmax(logits + temperature * noise, axis=-1).astype(jnp.int32)
+        return (nnx.state(model, nnx.Cache), model._embed(codes, place)), codes
+
+    _, codes = jax.lax.scan(step, (caches, model.classes(labels)), jnp.arange(length))
+    return codes.T
