@@ -56,10 +56,9 @@ ARTIFEX := .venv-artifex
 ARTIFEX_PYTHON ?= $(firstword $(shell for p in python3.13 python3.12; do \
 	$$p -c '' 2>/dev/null && echo $$p; done) $(PYTHON))
 
-$(PEERS)/.installed:
+$(PEERS)/.installed: benchmarks/peers.txt
 	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
-		torch==2.13.0 pythae==0.1.2
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers.txt
 	@touch $@
 
 $(ARTIFEX)/.tried:

@@ -39,7 +39,7 @@ def instructions() -> str:
 
 PEER_VERSIONS = """
 import importlib.metadata as m
-for name in ("torch", "pythae", "avitai-artifex"):
+for name in ("torch", "pythae", "vector-quantize-pytorch", "avitai-artifex"):
     try: print(name, m.version(name))
     except m.PackageNotFoundError: pass
 """
@@ -150,6 +150,7 @@ def main() -> None:
     printed, measured = numbers("costs.py", "--repeats", "3", *torch)
     results.first = measured["first step"]
     results.add("## Costs", printed)
+    results.add("## Searching codes", output("quantizers.py", *rounds, *torch))
     # Some of the plain forms take seconds for a step.
     convolutions = output("convolution.py", "--steps", "10", "--repeats", "2")
     minutes = (time.monotonic() - results.started) / 60

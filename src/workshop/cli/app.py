@@ -52,6 +52,9 @@ def _commands(argv: list[str]) -> dict[str, Callable[..., Any]]:
         "interpolate": interpolate,
         "traverse": traverse,
         "evaluate": evaluate,
+        "encode": encode,
+        "decode": decode,
+        "prior": prior,
         "data": data,
     }
 
@@ -100,7 +103,7 @@ def sample(
         run: the run folder.
         count: how many.
         temperature: factor on the prior's standard deviation: higher is more varied.
-        label: the class, for a conditional model; None is all of them.
+        label: the class, for a conditional model or prior; None is all of them.
         seed: of the samples.
         out: a .png, .npy or .npz file; None is RUN/figures/samples.png.
     """
@@ -180,6 +183,77 @@ def evaluate(run: Run, data: str | None = None, split: str = "test") -> None:
     from workshop.cli import look
 
     look.evaluate(run, data, split)
+
+
+def encode(run: Run, data: tyro.conf.Positional[str | None] = None, *, out: Path) -> None:
+    """Write the codes that a trained vq-vae gives images: a tokenizer.
+
+    Args:
+        run: the run folder.
+        data: other data than the run's own, of which every example is encoded, in its order.
+        out: a .npz file: x, or x_train, x_validation and x_test, and what is known of labels (y)
+            and file names (names).
+    """
+    from workshop.cli import codes
+
+    codes.encode(run, data, out)
+
+
+def decode(run: Run, codes: tyro.conf.Positional[Path], count: int = 64, *, out: Path) -> None:
+    """Write the images that codes stand for.
+
+    Args:
+        run: the run folder.
+        codes: a file that `workshop encode` wrote, or one like it.
+        count: how many of the images a .png shows.
+        out: a .png, .npy or .npz file.
+    """
+    from workshop.cli import codes as commands
+
+    commands.decode(run, codes, count, out)
+
+
+def prior(
+    run: Run,
+    steps: int = 3000,
+    layers: int = 4,
+    width: int = 128,
+    heads: int = 4,
+    dropout: float = 0.1,
+    batch_size: int = 64,
+    learning_rate: float = 1e-3,
+    resume: bool = False,
+    progress: bool = True,
+) -> None:
+    """Fit what samples the codes of a trained vq-vae: a causal transformer.
+
+    Args:
+        run: the run folder; it keeps the prior, which `workshop sample` then draws from.
+        steps: training steps.
+        layers: blocks of the transformer.
+        width: size of its vectors.
+        heads: heads of its attention.
+        dropout: share of what is dropped out in training.
+        batch_size: examples in a step.
+        learning_rate: the largest learning rate.
+        resume: go on from the newest checkpoint of a fit that was stopped.
+        progress: show a progress bar.
+    """
+    from workshop.cli import codes
+    from workshop.generative_models.core.configuration import PriorConfig
+
+    config = PriorConfig(layers=layers, width=width, heads=heads, dropout=dropout)
+    codes.fit_prior(
+        run,
+        config,
+        {
+            "steps": steps,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "progress": progress,
+        },
+        resume,
+    )
 
 
 def data() -> None:

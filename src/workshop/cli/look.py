@@ -5,14 +5,16 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from rich.console import Console
+from rich.table import Table
 
 import workshop
 from workshop.cli.runs import compile_once, open_run
 from workshop.cli.train import metrics_table, say
 from workshop.generative_models.core import checks
 from workshop.generative_models.data import Split
+from workshop.generative_models.evaluation.codebooks import verdict
 from workshop.generative_models.models.saving import read_config
-from workshop.generative_models.models.vae import ConditionalVAE
+from workshop.generative_models.models.vae import VQVAE
 from workshop.generative_models.training import Trainer
 from workshop.generative_models.visualization import report, save
 
@@ -25,8 +27,9 @@ def sample(
     """Draw samples."""
     compile_once()
     model = workshop.load(run)
-    if label is not None and not isinstance(model, ConditionalVAE):
-        raise ValueError(f"--label {label}: a {read_config(run)['model']} has no classes")
+    if label is not None and not report.number_of_classes(model):
+        hint = " (a prior that is fitted to labels has)" if isinstance(model, VQVAE) else ""
+        raise ValueError(f"--label {label}: a {read_config(run)['model']} has no classes{hint}")
     labels = None if label is None else np.full(count, label)
     figure, samples = report.draw_samples(
         model, count, temperature=temperature, labels=labels, seed=seed
@@ -77,6 +80,28 @@ def evaluate(run: Path, data: str | None, split: str) -> None:
     part = dataset.splits[checks.one_of("--split", split, dataset.splits)]
     trainer = Trainer(model, batch_size=options["batch_size"], seed=options["seed"])
     console.print(metrics_table(trainer.evaluate(part), f"{split}, {len(part):,} examples"))
+    if isinstance(model, VQVAE):
+        say_health(model, part)
+
+
+def say_health(model: VQVAE, split: Split) -> None:
+    """Print how the codebooks are used, and what to do about one that has collapsed."""
+    found = report.codebook_healths(model, split)
+    table = Table("codebook", "codes used", "dead", "perplexity", "bits per code", "apart")
+    for name, health in found.items():
+        apart = "" if health.distances is None else f"{np.median(health.distances):.3f}"
+        table.add_row(
+            name.replace("_", " "),
+            f"{health.used:,} of {len(health.counts):,} ({health.share:.0%})",
+            f"{len(health.dead):,}",
+            f"{health.perplexity:.1f}",
+            f"{health.bits:.2f}",
+            apart,
+        )
+    console.print(table)
+    for name, health in found.items():
+        if (collapsed := verdict(health)) is not None:
+            say(f"{name.replace('_', ' ')}: {collapsed}")
 
 
 def _check_index(name: str, index: int, split: Split) -> None:
@@ -91,9 +116,21 @@ def _write(figure: Figure, arrays: np.ndarray | None, path: Path) -> None:
         kinds = ".png" if arrays is None else ".png, .npy or .npz"
         raise ValueError(f"--out {path}: expected a name that ends in {kinds}")
     else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".npy":
-            np.save(path, arrays)
-        else:
-            np.savez_compressed(path, x=arrays)
+        write_arrays(path, {"x": arrays})
     say(str(path))
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write named arrays to a .npz file, or the only one to a .npy file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            if path.suffix == ".npy":
+                (array,) = arrays.values()
+                np.save(file, array)
+            else:
+                np.savez_compressed(file, **arrays)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

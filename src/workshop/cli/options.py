@@ -13,10 +13,17 @@ from workshop.generative_models.core.configuration import (
     EncoderConfig,
     NetworkType,
 )
+from workshop.generative_models.core.quantizer_configuration import (
+    QUANTIZER_CONFIGS,
+    ResidualConfig,
+    VQConfig,
+)
 from workshop.generative_models.data import data_shape, list_datasets, load_dataset
 
 OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop", "lion", "adafactor", "adabelief", "lamb"]
 ScheduleName = Literal["constant", "linear", "cosine", "exponential"]
+QuantizerName = Literal["vq", "residual", "fsq", "lfq", "bsq", "simvq"]
+StageName = Literal["vq", "fsq", "lfq", "bsq", "simvq"]
 ModelName = Literal["vae", "beta-vae", "beta-vae-capacity", "conditional-vae", "vq-vae"]
 
 
@@ -44,6 +51,10 @@ class Start(Common):
 
     encoder_type: NetworkType | None = None
     """Kind of both networks; None is dense for small or flat data and cnn for images."""
+    quantizer: Annotated[QuantizerName, tyro.conf.arg(name="quantizer.kind")] = "vq"
+    """How a vq-vae makes codes."""
+    stage: Annotated[StageName, tyro.conf.arg(name="quantizer.stage.kind")] = "vq"
+    """What each stage of a residual quantizer is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +136,12 @@ def train_options(arguments: list[str]) -> type:
     start, _ = tyro.cli(Start, args=plain, return_unknown_args=True, prog="workshop train")
     config = default_config(start)
     fields: list[Any] = [
-        ("config", Annotated[type(config), tyro.conf.arg(name="")], field(default=config))
+        (
+            "config",
+            # Of a union the class of the default counts: no subcommands for it.
+            Annotated[type(config), tyro.conf.arg(name=""), tyro.conf.AvoidSubcommands],
+            field(default=config),
+        )
     ]
     fields[:0] = [
         (name, Start.__dataclass_fields__[name].type, field(default=getattr(start, name)))
@@ -182,8 +198,21 @@ def _preset(start: Start, latent_dim: int) -> dict[str, Any]:
     if start.model == "conditional-vae":
         return {"condition_dim": _classes(start)}
     if start.model == "vq-vae":
-        return {"num_embeddings": 128, "embedding_dim": latent_dim}
+        return {"embedding_dim": latent_dim, "quantizer": _quantizer(start)}
     return {}
+
+
+def _quantizer(start: Start) -> Any:
+    """Return a quantizer whose codes stay in use; that is more than a codebook does on its own."""
+    living = VQConfig(learning="ema", kmeans=True, revive_below=0.1)
+    if start.quantizer == "vq":
+        return living
+    if start.quantizer == "residual":
+        stage = living if start.stage == "vq" else QUANTIZER_CONFIGS[start.stage]()
+        return ResidualConfig(
+            stage=stage, ratio=4.0 if start.stage in ("fsq", "lfq", "bsq") else 1.0
+        )
+    return QUANTIZER_CONFIGS[start.quantizer]()
 
 
 def _classes(start: Start) -> int:

@@ -9,7 +9,13 @@ import jax
 from pydantic import TypeAdapter, ValidationError
 
 from workshop.cli.options import Common, TrainOptions
-from workshop.generative_models.data import Dataset, list_datasets, load_dataset
+from workshop.generative_models.data import (
+    Dataset,
+    Split,
+    list_datasets,
+    load_dataset,
+    load_in_order,
+)
 from workshop.generative_models.models.saving import load_model, read_config
 from workshop.generative_models.models.vae import VAE
 
@@ -34,10 +40,26 @@ def compile_once() -> None:
 
 def load_data(name: str, options: dict[str, Any]) -> Dataset:
     """Load data with the options of a run."""
+    return load_dataset(name, **_chosen(options))
+
+
+def prepared_data(name: str, options: dict[str, Any], *, in_order: bool) -> dict[str, Split]:
+    """Load the parts of data with the options of a run: as the run splits it, or as it lies there.
+
+    Data in its own order is whole: the run's --limit is not for it.
+    """
+    if not in_order:
+        return load_data(name, options).splits
+    chosen = _chosen(options)
+    del chosen["limit"]
+    return load_in_order(name, **chosen)
+
+
+def _chosen(options: dict[str, Any]) -> dict[str, Any]:
     chosen = {key: options[key] for key in DATA_OPTIONS}
     if chosen["image_size"] is not None:
         chosen["image_size"] = tuple(chosen["image_size"])
-    return load_dataset(name, **chosen)
+    return chosen
 
 
 def read_options(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -22,7 +22,7 @@ from workshop.generative_models.models.saving import (
     save_config,
     save_weights,
 )
-from workshop.generative_models.models.vae import VAE
+from workshop.generative_models.models.vae import VAE, VQVAE
 from workshop.generative_models.training import (
     Callback,
     Stopped,
@@ -80,12 +80,15 @@ def train(options: TrainOptions, *, moved_to: str | None = None) -> None:
         return
     save_weights(model, folder)
     # Matplotlib takes most of a second to import, which the first step need not wait for.
+    from workshop.cli.look import say_health
     from workshop.generative_models.visualization.report import run_figures, save_figures
 
     with console.status("drawing figures"):
         figures = run_figures(model, dataset.test, rows, dataset.class_names, settings["seed"])
         save_figures(figures, folder / "figures")
     console.print(metrics_table(metrics, f"test, {len(dataset.test):,} examples"))
+    if isinstance(model, VQVAE):
+        say_health(model, dataset.test)
     say(f"figures: {folder / 'figures'}")
 
 

@@ -19,6 +19,7 @@ from workshop.generative_models.core.configuration import (
     DecoderConfig,
     EncoderConfig,
 )
+from workshop.generative_models.core.quantizer_configuration import VQConfig
 from workshop.generative_models.models.vae import MODELS, VAE, MLPDecoder
 from workshop.generative_models.training import Callback, Trainer, create_optimizer, distributed
 
@@ -26,6 +27,9 @@ FIELDS: dict[str, dict[str, Any]] = {
     "beta-vae-capacity": {"use_capacity_control": True, "capacity_num_iter": 10, "gamma": 1.0},
     "conditional-vae": {"condition_dim": 3},
     "vq-vae": {"num_embeddings": 5, "embedding_dim": 2, "encoder_type": "cnn"},
+}
+FIELDS["vq-vae, averaged"] = FIELDS["vq-vae"] | {
+    "quantizer": VQConfig(learning="ema", decay=0.9, kmeans=True, revive_below=0.2)
 }
 
 
@@ -51,12 +55,13 @@ def model_of(name: str):
     if name == "batch statistics":
         rngs = nnx.Rngs(0)
         return VAE(Normalising(rngs), MLPDecoder([16], (4, 4, 1), 2, rngs=rngs), 2, rngs=rngs)
-    config = MODEL_CONFIGS[name](
+    kind = name.split(",")[0]
+    config = MODEL_CONFIGS[kind](
         encoder=EncoderConfig(hidden_dims=(16,), latent_dim=2, input_shape=(4, 4, 1)),
         decoder=DecoderConfig(hidden_dims=(16,), latent_dim=2, output_shape=(4, 4, 1)),
         **FIELDS.get(name, {}),
     )
-    return MODELS[name](config, rngs=nnx.Rngs(0))
+    return MODELS[kind](config, rngs=nnx.Rngs(0))
 
 
 def train(job: dict[str, Any]) -> dict[str, Any]:
@@ -86,6 +91,9 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
         "losses": [row["loss"] for row in rows],
         "first": rows[0]["step"],
         "usage": None if usage is None else np.asarray(usage[...]).sum(0).tolist(),
+        "codes": None
+        if usage is None
+        else np.asarray(model.embeddings.embedding[...]).ravel().tolist(),
         "weights": float(
             sum(np.abs(a).sum() for a in jax.tree.leaves(nnx.state(model, nnx.Param)))
         ),

@@ -12,6 +12,7 @@ import numpy as np
 from flax import nnx
 
 from workshop.generative_models.core.configuration import DecoderConfig, EncoderConfig, VQVAEConfig
+from workshop.generative_models.core.quantizer_configuration import VQConfig
 from workshop.generative_models.models.vae import VQVAE
 from workshop.generative_models.training import Callback, Trainer, create_optimizer
 
@@ -34,6 +35,8 @@ def main() -> None:
         decoder=DecoderConfig(hidden_dims=(8,), latent_dim=2, output_shape=(6,)),
         num_embeddings=5,
         embedding_dim=1,
+        # What has most to lose: averages, a beginning, and codes that begin anew at random.
+        quantizer=VQConfig(learning="ema", decay=0.9, kmeans=True, revive_below=0.5),
     )
     model = VQVAE(config, rngs=nnx.Rngs(0))
     optimizer = create_optimizer(

@@ -21,7 +21,7 @@ from workshop.generative_models.training import Trainer
 
 SCRIPT = Path(__file__).with_name("devices_script.py")
 ENVIRONMENT = os.environ | {"JAX_PLATFORMS": "cpu"}
-MODELS = [*MODEL_CONFIGS, "batch statistics"]
+MODELS = [*MODEL_CONFIGS, "vq-vae, averaged", "batch statistics"]
 
 
 def start(devices, jobs, *process):
@@ -54,6 +54,7 @@ def assert_close(found, expected):
     np.testing.assert_allclose(found["weights"], expected["weights"], rtol=1e-5)
     if expected["usage"] is not None:
         np.testing.assert_allclose(found["usage"], expected["usage"], rtol=1e-5)
+        np.testing.assert_allclose(found["codes"], expected["codes"], rtol=1e-5, atol=1e-5)
 
 
 @pytest.fixture(scope="module")

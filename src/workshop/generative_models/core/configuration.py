@@ -12,16 +12,16 @@ from math import prod
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
     model_validator,
 )
+
+from workshop.generative_models.core.configuration_base import Config, arguments_of
+from workshop.generative_models.core.quantizer_configuration import AnyQuantizerConfig
 
 Activation = Literal[
     "relu", "gelu", "silu", "swish", "elu", "selu", "leaky_relu", "tanh", "sigmoid", "softplus",
@@ -38,33 +38,6 @@ ConditionType = Literal["concat", "add"]
 DType = Literal["float32", "bfloat16", "float16"]
 PrecisionName = Literal["default", "high", "highest"]
 Shape = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-
-
-class Config(BaseModel):
-    """What every configuration shares: frozen, keyword-only, unknown fields refused."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-    name: str | None = None
-    """A name of your own."""
-    description: str | None = None
-    """A note of your own."""
-
-    argument_names: ClassVar[Mapping[str, str]] = {}
-    """Explicit arguments by the fields that go by another name."""
-
-    def restated(self, given: Mapping[str, Any]) -> "Config | None":
-        """Return this configuration with explicit arguments in it; None if it cannot say one."""
-        fields = {argument: field for field, argument in self.argument_names.items()}
-        changes = {fields.get(name, name): value for name, value in given.items()}
-        if not changes.keys() <= type(self).model_fields.keys():
-            return None
-        try:
-            return type(self).model_validate(dict(self) | changes)
-        except ValidationError:
-            return None
 
 
 class NetworkConfig(Config):
@@ -90,11 +63,11 @@ class EncoderConfig(NetworkConfig):
     pooling: Literal["flatten", "mean"] = "flatten"
     """What a convolutional encoder does with its last map: keep every pixel, or their mean."""
 
-    argument_names = {"input_shape": "input_dim"}
+    argument_names: ClassVar = {"input_shape": "input_dim"}
 
     def arguments(self) -> dict:
         """Return the explicit arguments of an encoder that this config stands for."""
-        return _arguments(self)
+        return arguments_of(self)
 
 
 class DecoderConfig(NetworkConfig):
@@ -105,11 +78,11 @@ class DecoderConfig(NetworkConfig):
     output_activation: OutputActivation = "sigmoid"
     """What turns the decoder's output into a mean: identity for data outside [0, 1]."""
 
-    argument_names = {"output_shape": "output_dim"}
+    argument_names: ClassVar = {"output_shape": "output_dim"}
 
     def arguments(self) -> dict:
         """Return the explicit arguments of a decoder that this config stands for."""
-        return _arguments(self)
+        return arguments_of(self)
 
 
 class ModelConfiguration(NetworkConfig):
@@ -183,7 +156,7 @@ class AutoencoderConfig(Config):
 
     def arguments(self) -> dict:
         """Return the model's explicit arguments, its encoder and decoder still configurations."""
-        return _arguments(self, drop=("encoder_type",)) | {"latent_dim": self.encoder.latent_dim}
+        return arguments_of(self, drop=("encoder_type",)) | {"latent_dim": self.encoder.latent_dim}
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "AutoencoderConfig":
@@ -301,11 +274,13 @@ class VQVAEConfig(AutoencoderConfig):
     num_embeddings: PositiveInt = 512
     """Number of codes in the codebook."""
     embedding_dim: PositiveInt = 64
-    """Size of one code."""
+    """Size of one code; with a quantizer, of the vectors that it reads."""
     commitment_cost: NonNegativeFloat = 0.25
     """Weight of the commitment loss."""
     likelihood: LikelihoodName = "mse"
     """log p(x|z)."""
+    quantizer: AnyQuantizerConfig | None = None
+    """How vectors become codes; None is a codebook that the loss trains."""
 
     @model_validator(mode="after")
     def _codes_fit(self) -> "VQVAEConfig":
@@ -319,6 +294,27 @@ class VQVAEConfig(AutoencoderConfig):
                 f"encoder.latent_dim={self.encoder.latent_dim} must be a multiple of "
                 f"embedding_dim={self.embedding_dim}: dense latents are split into codes"
             )
+        if self.quantizer is not None:
+            self.quantizer.check(self)
+        return self
+
+
+class PriorConfig(Config):
+    """A prior over codes: a causal transformer (Vaswani et al. 2017)."""
+
+    layers: PositiveInt = 4
+    """Blocks of attention and a layer of four times the width."""
+    width: PositiveInt = 128
+    """Size of the vectors."""
+    heads: PositiveInt = 4
+    """Heads of the attention."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of what is dropped out in training."""
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> "PriorConfig":
+        if self.width % self.heads:
+            raise ValueError(f"heads={self.heads} must divide width={self.width}")
         return self
 
 
@@ -330,8 +326,3 @@ MODEL_CONFIGS: dict[str, type[AutoencoderConfig]] = {
     "vq-vae": VQVAEConfig,
 }
 """The models by the names that the command line and a saved run use."""
-
-
-def _arguments(config: Config, drop: tuple[str, ...] = ()) -> dict:
-    fields = [f for f in type(config).model_fields if f not in ("name", "description", *drop)]
-    return {config.argument_names.get(field, field): getattr(config, field) for field in fields}

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from workshop.generative_models.data.arrays import from_arrays
 from workshop.generative_models.data.dataset import Dataset, DatasetInfo, Split
-from workshop.generative_models.data.load import data_shape, list_datasets, load_dataset
+from workshop.generative_models.data.load import (
+    data_shape,
+    list_datasets,
+    load_dataset,
+    load_in_order,
+)
 
 if TYPE_CHECKING:
     from workshop.generative_models.data import sprites
@@ -22,6 +27,7 @@ __all__ = [
     "from_arrays",
     "list_datasets",
     "load_dataset",
+    "load_in_order",
     "sprites",
 ]
 

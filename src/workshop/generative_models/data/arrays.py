@@ -64,14 +64,19 @@ def from_arrays(x: np.ndarray, y: np.ndarray | None = None, *, seed: int = 0) ->
 
 def build(name: str, source: Source, *, seed: int, where: str) -> Dataset:
     """Checks what a source found and makes the three splits; `where` begins every error."""
+    splits, class_names = in_order(source, where=where)
+    return Dataset(name, **_split(splits, source.held_out, seed, where), class_names=class_names)
+
+
+def in_order(source: Source, *, where: str) -> tuple[dict[str, Split], tuple[str, ...] | None]:
+    """Checks what a source found: its parts as they are, and the names of the classes."""
     parts = source.parts
     xs = check_examples({key: part.x for key, part in parts.items()}, where)
     ys, class_names = check_labels(
         {key: part.y for key, part in parts.items()}, xs, source.class_names, where
     )
     splits = {key: Split(xs[key], ys[key], part.factors, part.names) for key, part in parts.items()}
-    splits = _split(splits, source.held_out, seed, where)
-    return Dataset(name, **splits, class_names=class_names)
+    return splits, class_names
 
 
 def _split(

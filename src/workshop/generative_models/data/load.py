@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from workshop.generative_models.data import builtin, files, hugging_face, images
-from workshop.generative_models.data.arrays import Source, build
+from workshop.generative_models.data.arrays import Source, build, in_order
 from workshop.generative_models.data.dataset import Dataset, DatasetInfo, Split
 from workshop.generative_models.data.rows import changed
 
@@ -85,9 +85,29 @@ def load_dataset(
     dataset = build(name, _read(name, seed, image_size, where), seed=seed, where=where)
     if limit is not None:
         dataset = replace(dataset, train=dataset.train.take(slice(limit)))
-    if image_size is not None and dataset.shape[:2] != image_size:
-        dataset = _map(dataset, lambda x: _resized(x, image_size, where))
-    return _map(dataset, lambda x: _binarized(x, where)) if binarize else dataset
+    return replace(dataset, **_prepared(dataset.splits, image_size, binarize, where))
+
+
+def load_in_order(
+    name: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    binarize: bool = False,
+    image_size: tuple[int, int] | None = None,
+) -> dict[str, Split]:
+    """Loads what `load_dataset` does, but as it lies there: every example, not shuffled or split.
+
+    Returns:
+        {"train": ...} for a source without splits, or those of train, validation and test it has.
+
+    Examples:
+        >>> load_in_order("digits")["train"]
+        Split(1797 × (8, 8, 1) float32, y)
+    """
+    name = os.fspath(name)
+    where = f"load_in_order({name!r})"
+    splits, _ = in_order(_read(name, seed, image_size, where), where=where)
+    return _prepared(splits, image_size, binarize, where)
 
 
 def data_shape(
@@ -155,11 +175,17 @@ def _unknown(name: str, where: str) -> ValueError:
     )
 
 
-def _map(dataset: Dataset, change) -> Dataset:
-    splits: dict[str, Split] = {
-        key: replace(split, x=changed(split.x, change)) for key, split in dataset.splits.items()
-    }
-    return replace(dataset, **splits)
+def _prepared(
+    splits: dict[str, Split], image_size: tuple[int, int] | None, binarize: bool, where: str
+) -> dict[str, Split]:
+    """Resizes and binarizes, where that is asked for and not done yet."""
+    if image_size is not None and next(iter(splits.values())).shape[:2] != image_size:
+        splits = _map(splits, lambda x: _resized(x, image_size, where))
+    return _map(splits, lambda x: _binarized(x, where)) if binarize else splits
+
+
+def _map(splits: dict[str, Split], change) -> dict[str, Split]:
+    return {key: replace(split, x=changed(split.x, change)) for key, split in splits.items()}
 
 
 def _resized(x: np.ndarray, size: tuple[int, int], where: str) -> np.ndarray:

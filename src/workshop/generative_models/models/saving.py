@@ -15,10 +15,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.configuration import MODEL_CONFIGS
-from workshop.generative_models.models.vae import MODELS, VAE
+from workshop.generative_models.core.configuration import MODEL_CONFIGS, PriorConfig
+from workshop.generative_models.models.vae import MODELS, VAE, VQVAE
+from workshop.generative_models.models.vae.prior import CodePrior
+from workshop.generative_models.models.vae.vq_vae import prior_for
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+PRIOR_FILE, PRIOR_WEIGHTS_FILE = "prior.json", "prior.safetensors"
 
 
 def save_config(model: VAE, folder: str | Path, **more: Any) -> None:
@@ -41,15 +44,37 @@ def save_config(model: VAE, folder: str | Path, **more: Any) -> None:
     content = {"model": names[0], "config": model.config.model_dump(mode="json"), **more}
     path = Path(folder) / CONFIG_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(content, path)
+
+
+def save_weights(model: VAE, folder: str | Path) -> None:
+    """Write `model.safetensors`: parameters, and what training keeps beside them."""
+    _write(_main(model), Path(folder) / WEIGHTS_FILE)
+
+
+def save_prior(model: VQVAE, folder: str | Path) -> None:
+    """Write the model's prior over codes: `prior.json` and `prior.safetensors`.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    if model.prior is None:
+        raise ValueError("this model has no prior: fit one and set model.prior")
+    prior = model.prior
+    content = {"config": prior.config.model_dump(mode="json"), "num_classes": prior.num_classes}
+    _write(_variables(prior), Path(folder) / PRIOR_WEIGHTS_FILE)
+    write_json(content, Path(folder) / PRIOR_FILE)
+
+
+def write_json(content: dict[str, Any], path: Path) -> None:
+    """Write JSON so that a reader finds the old file or the new one."""
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(content, indent=2) + "\n")
     os.replace(temporary, path)
 
 
-def save_weights(model: VAE, folder: str | Path) -> None:
-    """Write `model.safetensors`: parameters, and what training keeps beside them."""
-    path = Path(folder) / WEIGHTS_FILE
-    arrays = {name: np.asarray(variable[...]) for name, variable in _variables(model).items()}
+def _write(variables: dict[str, Any], path: Path) -> None:
+    arrays = {name: np.asarray(variable[...]) for name, variable in variables.items()}
     temporary = path.with_suffix(".tmp")
     save_file(arrays, temporary)
     os.replace(temporary, path)
@@ -98,26 +123,53 @@ def load_model(folder: str | Path) -> VAE:
     path = Path(folder) / WEIGHTS_FILE
     if not path.is_file():
         raise ValueError(f"{folder} holds no {WEIGHTS_FILE}: its training did not reach the end")
+    _read(path, _main(model), CONFIG_FILE)
+    if isinstance(model, VQVAE) and (Path(folder) / PRIOR_FILE).is_file():
+        model.prior = _load_prior(model, Path(folder))
+    return model
+
+
+def _load_prior(model: VQVAE, folder: Path) -> CodePrior:
+    path = folder / PRIOR_FILE
+    try:
+        content = json.loads(path.read_text())
+        config = PriorConfig.model_validate(content["config"])
+        prior = prior_for(model, config, num_classes=content["num_classes"], rngs=nnx.Rngs(0))
+    except (ValueError, KeyError, TypeError) as error:  # pydantic's error is a ValueError
+        raise ValueError(f"{path} is damaged: {error}") from None
+    weights = folder / PRIOR_WEIGHTS_FILE
+    if not weights.is_file():
+        raise ValueError(f"{folder} holds {PRIOR_FILE} without {PRIOR_WEIGHTS_FILE}")
+    _read(weights, _variables(prior), PRIOR_FILE)
+    prior.eval()
+    return prior
+
+
+def _read(path: Path, variables: dict[str, Any], config_file: str) -> None:
+    """Set variables to what a file of weights holds, which must be exactly theirs."""
     try:
         arrays = load_file(path)
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged: {error}") from None
-    variables = _variables(model)
     if arrays.keys() != variables.keys():
         odd = sorted(arrays.keys() ^ variables.keys())
-        raise ValueError(f"{path} does not fit its {CONFIG_FILE}: {odd[0]} is in one of them only")
+        raise ValueError(f"{path} does not fit its {config_file}: {odd[0]} is in one of them only")
     for name, variable in variables.items():
         wanted, found = variable[...], arrays[name]
         if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
             raise ValueError(
-                f"{path}: {name} is {found.dtype} {found.shape}, but its {CONFIG_FILE} makes it "
+                f"{path}: {name} is {found.dtype} {found.shape}, but its {config_file} makes it "
                 f"{wanted.dtype} {wanted.shape}"
             )
         variable[...] = found
-    return model
 
 
-def _variables(model: VAE) -> dict[str, Any]:
+def _variables(model: nnx.Module) -> dict[str, Any]:
     """Return the variables that make the model what it is, by dotted path; no random streams."""
     state = nnx.state(model, nnx.Not(nnx.RngState))
     return {".".join(map(str, path)): variable for path, variable in nnx.to_flat_state(state)}
+
+
+def _main(model: VAE) -> dict[str, Any]:
+    """Return the model's variables without those of its prior, which has files of its own."""
+    return {k: v for k, v in _variables(model).items() if not k.startswith("prior.")}

@@ -57,8 +57,8 @@ def _finite(
         tensors = {
             **{f"the data {k!r}": v for k, v in batch.items()},
             **{f"the parameter {k}": v for k, v in _named(state.params).items()},
-            **{f"the output {k!r}": v for k, v in outputs.items()},
-            **{f"the loss {k!r}": v for k, v in losses.items()},
+            **{f"the output {k!r}": v for k, v in outputs.items() if k != "statistics"},
+            **{f"the loss {k!r}": v for k, v in losses.items() if k != "statistics"},
             **{f"the gradient of {k}": v for k, v in _named(gradient).items()},
         }
         names[:] = tensors

@@ -89,8 +89,9 @@ def purpose_key(seed: jax.Array, purpose: int, step: jax.Array) -> jax.Array:
 
 def scalars(losses: dict[str, Any]) -> dict[str, jax.Array]:
     """Return the losses that are single numbers, each under one name, in float32."""
-    named = {k: jnp.asarray(v, jnp.float32) for k, v in losses.items() if k not in LOSS_ALIASES}
-    return {k: v for k, v in named.items() if v.ndim == 0 and k != "statistics"}
+    left_out = (*LOSS_ALIASES, "statistics")
+    named = {k: jnp.asarray(v, jnp.float32) for k, v in losses.items() if k not in left_out}
+    return {k: v for k, v in named.items() if v.ndim == 0}
 
 
 def init_state(

@@ -10,10 +10,13 @@ import numpy as np
 from flax import nnx
 from matplotlib.figure import Figure
 
+from workshop.generative_models.core.quantizers import ResidualQuantizer, VectorQuantizer
 from workshop.generative_models.data import Split
+from workshop.generative_models.evaluation.codebooks import CodebookHealth, codebook_health
 from workshop.generative_models.models.vae import VAE, VQVAE, ConditionalVAE
 
-from .bars import code_maps, codebook_usage, kl_bars
+from .bars import code_maps, kl_bars
+from .codebooks import codebook_panels
 from .curves import training_curves
 from .files import save
 from .grids import reconstructions, samples
@@ -27,6 +30,13 @@ PASS = 100
 def condition_of(model: VAE, split: Split) -> dict[str, Any]:
     """Return what the model reads beside the data: the labels, if it is conditional."""
     return {"y": split.y} if isinstance(model, ConditionalVAE) and split.y is not None else {}
+
+
+def number_of_classes(model: VAE) -> int | None:
+    """Return how many classes a model can be asked for; None if it knows none."""
+    if isinstance(model, VQVAE):
+        return None if model.prior is None else model.prior.num_classes
+    return model.condition_dim if isinstance(model, ConditionalVAE) else None
 
 
 def run_over(
@@ -66,9 +76,10 @@ def draw_samples(
     """Draw samples, of a conditional model one row a class, and return them too."""
     rngs = nnx.Rngs(seed)
     condition: dict[str, Any] = {}
-    if isinstance(model, ConditionalVAE):
+    classes = number_of_classes(model)
+    if classes:
         if labels is None:
-            labels = np.sort(np.arange(count) % model.condition_dim)
+            labels = np.sort(np.arange(count) % classes)
         condition = {"y": labels}
     made = model.sample(count, temperature=temperature, rngs=rngs, **condition)
     figure = samples(np.asarray(made), labels, class_names=class_names)
@@ -144,13 +155,39 @@ def run_figures(
     means = run_over(model, _encode, some)["mean"].reshape(len(some), -1)
     yield "latent_map", latent_map(means, some.y, class_names)
     if isinstance(model, VQVAE):
-        indices = run_over(model, _indices, some)["indices"]
-        counts = np.bincount(indices.ravel(), minlength=model.num_embeddings)
-        yield "codebook_usage", codebook_usage(counts)
-        if indices.ndim == 3:
-            yield "code_maps", code_maps(indices[:24])
+        for name, health in codebook_healths(model, some).items():
+            yield f"{name}_usage", codebook_panels(health)
+        indices = run_over(model, _indices, some.take(slice(24)))["indices"]
+        if len(model.code_shape) > 1:
+            # Of several codes at a place the first ones.
+            yield "code_maps", code_maps(indices.reshape(*indices.shape[:3], -1)[..., 0])
     else:
         yield "kl_per_latent", kl_bars(_activity(model, some)[0])
+
+
+def codebook_healths(model: VQVAE, split: Split) -> dict[str, CodebookHealth]:
+    """Return how each codebook of a model is used by examples, by name.
+
+    Args:
+        model: with one codebook, or several: of residual stages, heads or groups.
+        split: the examples.
+    """
+    indices = run_over(model, _indices, split)["indices"]
+    quantizer, size = model.quantizer, model.num_embeddings
+    if isinstance(quantizer, VectorQuantizer):
+        books = list(np.asarray(quantizer.codebook()))
+    elif isinstance(quantizer, ResidualQuantizer):
+        books = [s.codebook()[0] if isinstance(s, VectorQuantizer) else None
+                 for s in quantizer.stages]  # fmt: skip
+    else:
+        books = [None] * quantizer.codes  # codes without a codebook
+    if quantizer.pooled:
+        return {"codebook": codebook_health(indices, size, books[0])}
+    columns = indices.reshape(-1, quantizer.codes)
+    return {
+        f"codebook_{i + 1}": codebook_health(columns[:, i], size, book)
+        for i, book in enumerate(books)
+    }
 
 
 def save_figures(figures: Iterable[tuple[str, Figure]], folder: Path) -> list[Path]:
@@ -177,7 +214,7 @@ def _encode(model: VAE, x: jax.Array, **condition: Any) -> dict[str, jax.Array]:
 
 def _indices(model: VAE, x: jax.Array) -> dict[str, jax.Array]:
     assert isinstance(model, VQVAE)
-    return {"indices": model.quantize(model.encode(x)[0])[1]["encoding_indices"]}
+    return {"indices": model.encode_indices(x)}
 
 
 def _activity(model: VAE, split: Split) -> tuple[np.ndarray, np.ndarray | None]:

@@ -261,9 +261,10 @@ class VAE(LatentSpaceModel):
             "z": latents.pop("z"),
             "logits": logits,
         }
+        every = {**outputs, **latents}
         if single:
-            return {k: a[0] if a.ndim else a for k, a in {**outputs, **latents}.items()}
-        return {**outputs, **latents}
+            return {k: a[0] if getattr(a, "ndim", 0) else a for k, a in every.items()}
+        return every
 
     # The loss.
 
@@ -319,7 +320,7 @@ class VAE(LatentSpaceModel):
             rngs = kwargs.get("rngs") if rng is None else nnx.Rngs(rng)
             outputs = self(x, rngs=rngs, **condition)
         elif single:
-            outputs = {k: a[None] if a.ndim else a for k, a in outputs.items()}
+            outputs = {k: a[None] if getattr(a, "ndim", 0) else a for k, a in outputs.items()}
         if reconstruction_loss_fn is None:
             reconstruction = -self.log_likelihood(x, outputs)
         else:

@@ -12,26 +12,27 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.base import accepts_config, sample_key
-from workshop.generative_models.core.configuration import VQVAEConfig
-from workshop.generative_models.core.quantizers import (
-    code_counts,
-    nearest_code,
-    perplexity,
-    straight_through,
-)
+from workshop.generative_models.core.base import accepts_config, is_concrete, sample_key
+from workshop.generative_models.core.configuration import PriorConfig, VQVAEConfig
+from workshop.generative_models.core.quantizer_configuration import QuantizerConfig
+from workshop.generative_models.core.quantizers import Quantizer, code_counts, create_quantizer
 from workshop.generative_models.core.typing import Losses
 from workshop.generative_models.models.vae.base import VAE, Options, check_latent_dims, read
 from workshop.generative_models.models.vae.decoders import CNNDecoder
 from workshop.generative_models.models.vae.encoders import CNNEncoder
 from workshop.generative_models.models.vae.latent_space import check_temperature
+from workshop.generative_models.models.vae.prior import CodePrior
 
 USAGE_DECAY = 0.99
 """How much of the usage of codes stays at each training step."""
+MOST_USAGE = 1 << 20
+"""Numbers in the usage of codes by position; for more, positions share one row."""
+PENALTIES = ("orthogonal_loss", "diversity_loss", "entropy_loss")
+"""Losses that only some quantizers have."""
 
 
 class CodeUsage(nnx.Variable):
-    """How often each code stood at each position lately: (positions, num_embeddings)."""
+    """How often each code stood at each position lately: (positions or 1, num_embeddings)."""
 
 
 class VQVAE(VAE):
@@ -39,9 +40,10 @@ class VQVAE(VAE):
 
         L = -log p(x|z_q) + ‖sg[z_e] - e‖² + commitment_cost ‖z_e - sg[e]‖²
 
-    with squares summed over an example's codes. Convolutional encoders and decoders are copied
-    into ones that give and read a map of codes (H', W', embedding_dim); dense ones split their
-    latents into latent_dim / embedding_dim codes.
+    with squares summed over an example's codes; another quantizer has other terms in place of the
+    last two. Convolutional encoders and decoders are copied into ones that give and read a map of
+    vectors (H', W', embedding_dim); dense ones split their latents into latent_dim / embedding_dim
+    vectors.
 
     `kl_loss` is the KL to a uniform prior, log(num_embeddings) for each code: a constant, which is
     in `elbo` but not in `total_loss`.
@@ -51,15 +53,19 @@ class VQVAE(VAE):
         decoder: module z -> unsquashed output.
         latent_dim: size of a dense encoder's z; a map has embedding_dim channels instead.
         num_embeddings: number of codes.
-        embedding_dim: size of a code.
+        embedding_dim: size of a code; with a quantizer, of the vectors that it reads.
         commitment_cost: weight of the commitment loss.
         rngs: for the codebook, and for sampling when a method is given none.
         likelihood: log p(x|z) by name; see `VAE`.
+        quantizer: how vectors become codes, a configuration or a `core.quantizers.Quantizer`, which
+            brings its own sizes; None is a codebook that the loss trains.
         options: see `VAE`; free_bits has no meaning here.
 
     Attributes:
-        embeddings: the codebook.
+        quantizer: what makes the codes.
+        embeddings: the codebook, of a quantizer that has a single one.
         usage: how often each code stood at each position lately, kept by the trainer.
+        prior: what samples codes, a `CodePrior`, once one is fitted; None draws them by usage.
 
     References:
         van den Oord, Vinyals & Kavukcuoglu, Neural Discrete Representation Learning, NeurIPS 2017.
@@ -79,14 +85,19 @@ class VQVAE(VAE):
         *,
         rngs: nnx.Rngs,
         likelihood: str = "mse",
+        quantizer: QuantizerConfig | Quantizer | None = None,
         **options: Unpack[Options],
     ):
         for name in ("free_bits", "kl_weight", "kl_schedule_steps"):
             if options.get(name):
                 raise ValueError(f"{name} has no meaning for a VQ-VAE: its KL is constant")
-        self.num_embeddings = checks.positive_int("num_embeddings", num_embeddings)
-        self.embedding_dim = checks.positive_int("embedding_dim", embedding_dim)
+        checks.positive_int("num_embeddings", num_embeddings)
         self.commitment_cost = checks.at_least("commitment_cost", commitment_cost, 0.0)
+        if isinstance(quantizer, Quantizer):
+            given = (num_embeddings, embedding_dim, commitment_cost)
+            _check_unsaid(given, quantizer)
+            embedding_dim = quantizer.dim
+        self.embedding_dim = checks.positive_int("embedding_dim", embedding_dim)
         check_latent_dims(encoder, decoder, latent_dim)
         if isinstance(encoder, CNNEncoder) and isinstance(decoder, CNNDecoder):
             if encoder.pooling != "flatten":
@@ -101,80 +112,134 @@ class VQVAE(VAE):
                 f"encoder gives a map {feature_shape[:2]} and decoder reads one "
                 f"{self.latent_shape[:2]}: give both the same image shape and number of hidden_dims"
             )
-        self.embeddings = nnx.Embed(
-            num_embeddings, embedding_dim, rngs=rngs, embedding_init=_uniform_codes
+        self._vectors()  # before weights are made: do the latents split into vectors?
+        self.quantizer = (
+            quantizer
+            if isinstance(quantizer, Quantizer)
+            else create_quantizer(
+                quantizer, embedding_dim, num_embeddings, commitment_cost, rngs=rngs
+            )
         )
-        codes = jnp.zeros((prod(self.code_shape), num_embeddings), jnp.float32)
-        self.usage = CodeUsage(codes)
+        if hasattr(self.quantizer, "embeddings"):
+            self.embeddings = self.quantizer.embeddings
+        self.num_embeddings = self.quantizer.codebook_size
+        self.deterministic = False  # what train() and eval() set
+        self.prior: CodePrior | None = nnx.data(None)
+        positions = prod(self.code_shape)
+        positions = positions if positions * self.num_embeddings <= MOST_USAGE else 1
+        self.usage = CodeUsage(jnp.zeros((positions, self.num_embeddings), jnp.float32))
 
-    @property
-    def code_shape(self) -> tuple[int, ...]:
-        """Shape of one example's indices: (H', W') of a map, or (latent_dim / embedding_dim,)."""
-        *positions, size = self.latent_shape
+    def _vectors(self) -> int:
+        """Return how many vectors there are at a place: one in a map."""
+        size = self.latent_shape[-1]
         if size % self.embedding_dim:
             raise ValueError(
                 f"latent_dim={size} must be a multiple of embedding_dim={self.embedding_dim}"
             )
-        codes = size // self.embedding_dim
-        return tuple(positions) if positions and codes == 1 else (*positions, codes)
+        return size // self.embedding_dim
+
+    @property
+    def code_shape(self) -> tuple[int, ...]:
+        """Shape of one example's indices: (H', W') of a map with one code a place, else (..., n).
+
+        A quantizer with several codes for a vector, such as residual stages, has them last.
+        """
+        places = self.latent_shape[:-1]
+        codes = self._vectors() * self.quantizer.codes
+        return places if places and codes == 1 else (*places, codes)
 
     def quantize(
         self,
         encoding: ArrayLike,
         *,
-        rngs: nnx.Rngs | None = None,  # noqa: ARG002 - the reference's signature; nothing is random
-    ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Replace each vector of an encoding by its nearest code.
+        rngs: nnx.Rngs | None = None,
+        deterministic: bool = False,
+    ) -> tuple[jax.Array, dict[str, Any]]:
+        """Replace each vector of an encoding by its code.
 
-        The gradient passes straight through: it is exactly the identity.
+        The gradient passes straight through: by default it is exactly the identity.
 
         Args:
             encoding: (batch, ..., features) with features a multiple of embedding_dim, or one
                 example's (features,).
-            rngs: unused.
+            rngs: what a quantizer that draws in training draws from; the model's own if None.
+            deterministic: draw nothing, as in eval mode.
 
         Returns:
             The codes in the shape of the encoding, and a dict of commitment_loss and codebook_loss
-            (squared distance summed over an example's codes, mean over the batch),
-            encoding_indices (batch, ..., codes; a single code a place has no axis in a map), and
-            perplexity.
+            (squared distance summed over an example's codes, mean over the batch), quantizer_loss
+            (what the quantizer adds to the loss), encoding_indices (batch, ..., codes; a single
+            code a place has no axis in a map), perplexity, and statistics for the train step.
         """
         encoding = jnp.asarray(encoding)
-        features = encoding.shape[-1]
+        *places, features = encoding.shape
         if features % self.embedding_dim:
             raise ValueError(
                 f"encoding has {features} features: expected a multiple of "
                 f"embedding_dim={self.embedding_dim}"
             )
-        codebook = self.embeddings.embedding[...]
-        vectors = jax.lax.stop_gradient(encoding).reshape(-1, self.embedding_dim)
-        indices = nearest_code(vectors.astype(jnp.float32), codebook)
-        codes = codebook[indices].reshape(encoding.shape)
-        batch = encoding.shape[0] if encoding.ndim > 1 else 1
-
-        def distance(a: jax.Array, b: jax.Array) -> jax.Array:
-            return jnp.sum(jnp.square(a - b)) / batch
-
         each = features // self.embedding_dim
-        places = encoding.shape[:-1]
-        usage = code_counts(indices[:, None], self.num_embeddings)[0]
-        return straight_through(encoding, codes), {
-            "commitment_loss": distance(encoding, jax.lax.stop_gradient(codes)),
-            "codebook_loss": distance(jax.lax.stop_gradient(encoding), codes),
-            "encoding_indices": indices.reshape(
-                places if len(places) > 1 and each == 1 else (*places, each)
-            ),
-            "perplexity": perplexity(usage),
+        training = not (deterministic or self.deterministic)
+        key = sample_key(rngs, self.rngs) if training and self.quantizer.random else None
+        # One example has a batch axis of its own here: its places are no batch.
+        vectors = encoding.reshape(*(places or [1]), each, self.embedding_dim)
+        codes, indices, terms = self.quantizer.quantize(vectors, key=key)
+        last = each * self.quantizer.codes
+        in_map = len(places) > 1 and last == 1
+        return codes.reshape(encoding.shape), {
+            "encoding_indices": indices.reshape(places if in_map else (*places, last)),
+            "quantizer_loss": terms.pop("loss"),
+            **terms,
         }
+
+    def encode_indices(self, x: ArrayLike) -> jax.Array:
+        """Return the codes of examples: int32 (batch, *code_shape), or one example's.
+
+        Args:
+            x: (batch, *event), or one example.
+        """
+        x, single = self.as_batch(x)
+        indices = self.quantize(self.encode(x)[0], deterministic=True)[1]["encoding_indices"]
+        return indices[0] if single else indices
+
+    def decode_indices(self, indices: ArrayLike) -> jax.Array:
+        """Return what codes stand for: (batch, *event), or one example's.
+
+        Args:
+            indices: integers (batch, *code_shape), or one example's; of a residual quantizer in a
+                map also of its first stages only, (batch, H', W', stages).
+        """
+        indices = jnp.asarray(indices)
+        shape = self.code_shape
+        single = indices.ndim == len(shape)
+        indices = indices[None] if single else indices
+        several = self.spatial and self.quantizer.codes > 1
+        if indices.shape[1:] != shape and not (several and indices.shape[1:-1] == shape[:-1]):
+            raise ValueError(
+                f"indices have shape {indices.shape}: expected (batch, "
+                f"{', '.join(map(str, shape))}), or one example's {shape}"
+            )
+        if is_concrete(indices) and indices.size:
+            low, high = int(indices.min()), int(indices.max())
+            if low < -1 or high >= self.num_embeddings:
+                raise ValueError(
+                    f"indices lie in [{low}, {high}]: expected 0 <= index < {self.num_embeddings} "
+                    "(num_embeddings), or -1 for no code"
+                )
+        if not self.spatial and self.quantizer.codes > 1:
+            indices = indices.reshape(len(indices), -1, self.quantizer.codes)
+        codes = self.quantizer.lookup(indices)
+        images = self.decode(codes.reshape(len(indices), *self.latent_shape))
+        return images[0] if single else images
 
     def latents(
         self,
         mean: jax.Array,
         log_var: jax.Array,  # noqa: ARG002 - an encoding has no variance
         *,
-        deterministic: bool = False,  # noqa: ARG002 - quantizing always is
+        deterministic: bool = False,
         rngs: nnx.Rngs | None = None,
-    ) -> dict[str, jax.Array]:
+    ) -> dict[str, Any]:
         """Quantize the encoding."""
         if mean.shape[1:] != self.latent_shape:
             raise ValueError(
@@ -182,7 +247,7 @@ class VQVAE(VAE):
                 f"{', '.join(map(str, self.latent_shape))}): for networks of your own give the "
                 "decoder an attribute latent_shape, the shape of one example's encoding"
             )
-        quantized, terms = self.quantize(mean, rngs=rngs)
+        quantized, terms = self.quantize(mean, rngs=rngs, deterministic=deterministic)
         return {"z": quantized, "z_e": mean, "quantized": quantized, **terms}
 
     def encode(self, x: ArrayLike, *, rngs: nnx.Rngs | None = None) -> tuple[jax.Array, jax.Array]:
@@ -221,17 +286,22 @@ class VQVAE(VAE):
         beta: ArrayLike | None,  # noqa: ARG002 - the KL is constant
         step: ArrayLike | None,  # noqa: ARG002 - nothing is scheduled
     ) -> Losses:
-        """Add codebook and commitment losses to the reconstruction."""
-        commitment, codebook = read(outputs, "commitment_loss"), read(outputs, "codebook_loss")
+        """Add what the quantizer asks for to the reconstruction."""
         indices = read(outputs, "encoding_indices")
+        rows = (
+            indices.reshape(indices.shape[0], -1) if len(self.usage) > 1 else indices.reshape(-1, 1)
+        )
+        named = ("commitment_loss", "codebook_loss", "perplexity")
         return self.losses(
             reconstruction_loss,
             self.kl_per_dimension(outputs).sum(),
-            reconstruction_loss + codebook + self.commitment_cost * commitment,
-            commitment_loss=commitment,
-            codebook_loss=codebook,
-            perplexity=read(outputs, "perplexity"),
-            statistics=code_counts(indices.reshape(indices.shape[0], -1), self.num_embeddings),
+            reconstruction_loss + read(outputs, "quantizer_loss"),
+            **{name: read(outputs, name) for name in named},
+            **{name: outputs[name] for name in PENALTIES if name in outputs},
+            statistics={
+                "usage": code_counts(rows, self.num_embeddings),
+                "quantizer": read(outputs, "statistics"),
+            },
         )
 
     def kl_per_dimension(self, outputs: dict[str, jax.Array]) -> jax.Array:
@@ -239,9 +309,11 @@ class VQVAE(VAE):
         codes = prod(read(outputs, "encoding_indices").shape[1:])
         return jnp.full((codes,), log(self.num_embeddings), jnp.float32)
 
-    def update_statistics(self, statistics: jax.Array) -> None:
-        """Fold a batch's counts of codes, (positions, num_embeddings), into `usage`."""
-        self.usage[...] = USAGE_DECAY * self.usage[...] + (1 - USAGE_DECAY) * statistics
+    def update_statistics(self, statistics: dict[str, Any]) -> None:
+        """Fold a batch's counts of codes into `usage`, and the rest into the quantizer."""
+        counts = statistics["usage"]
+        self.usage[...] = USAGE_DECAY * self.usage[...] + (1 - USAGE_DECAY) * counts
+        self.quantizer.update(statistics["quantizer"])
 
     def sample(
         self,
@@ -249,29 +321,37 @@ class VQVAE(VAE):
         temperature: float = 1.0,
         *,
         rngs: nnx.Rngs | None = None,
+        y: ArrayLike | None = None,
         **kwargs: Any,  # noqa: ARG002 - the reference's signature: for compatibility
     ) -> jax.Array:
-        """Draw each position's code by its usage in training and decode: (n_samples, *event).
+        """Draw codes from the prior and decode them: (n_samples, *event).
 
-        No prior over codes is fitted yet: positions are independent, so samples lack what binds
-        them together. The first call says so in the log. Before training, codes are drawn evenly.
+        Without a fitted prior each position's code is drawn by its usage in training, so samples
+        lack what binds positions together; the first such call says so in the log. Before training,
+        codes are drawn evenly.
 
         Args:
             n_samples: a Python int; static under jit.
-            temperature: above 1 evens the usage out, below 1 sharpens it.
+            temperature: above 1 evens the choices out, below 1 sharpens them.
             rngs: source of the samples; the model's own if None.
+            y: classes, of a prior that was fitted to labels: one for all, or (n_samples,).
             kwargs: not read.
         """
         check_temperature(temperature)
-        _say_no_prior()
         n_samples = checks.positive_int("n_samples", n_samples)
+        if self.prior is not None:
+            rngs = self.rngs if rngs is None else rngs
+            indices = self.prior.sample(n_samples, temperature=temperature, y=y, rngs=rngs)
+            return self.decode_indices(indices)
+        if y is not None:
+            raise ValueError("y is what a prior reads, and this model has none: fit one first")
+        _say_no_prior()
         usage = self.usage[...]
         usage = jnp.where(usage.sum(-1, keepdims=True) > 0, usage, 1.0)
         logits = jnp.log(usage) / jnp.maximum(temperature, 1e-6)
-        shape = (n_samples, usage.shape[0])
+        shape = (n_samples, prod(self.code_shape))
         indices = jax.random.categorical(sample_key(rngs, self.rngs), logits, shape=shape)
-        codes = self.embeddings.embedding[...][indices]
-        return self.decode(codes.reshape(n_samples, *self.latent_shape), rngs=rngs)
+        return self.decode_indices(indices.reshape(n_samples, *self.code_shape))
 
     def generate(
         self,
@@ -285,14 +365,34 @@ class VQVAE(VAE):
         return self.sample(n_samples, temperature, rngs=rngs)
 
 
-def _uniform_codes(key: jax.Array, shape: tuple[int, ...], dtype: Any, *_: Any) -> jax.Array:
-    """Draw a codebook evenly from [-1/K, 1/K], K codes, as van den Oord et al. do."""
-    return jax.random.uniform(key, shape, dtype, -1.0 / shape[0], 1.0 / shape[0])
+def prior_for(
+    model: VQVAE, config: PriorConfig, *, num_classes: int | None = None, rngs: nnx.Rngs
+) -> CodePrior:
+    """Return an unfitted prior over a model's codes.
+
+    Args:
+        model: whose codes.
+        config: sizes of the prior.
+        num_classes: number of classes that it shall know; None for none.
+        rngs: for the initial weights.
+    """
+    codes = model.code_shape[-1] if model.spatial and model.quantizer.codes > 1 else 1
+    return CodePrior(config, model.code_shape, model.num_embeddings, num_classes, codes, rngs=rngs)
+
+
+def _check_unsaid(given: tuple[int, int, float], quantizer: Quantizer) -> None:
+    """Refuse sizes beside a quantizer that has its own, unless they agree or are the defaults."""
+    cost = getattr(quantizer, "commitment_cost", 0.25)
+    names = ("num_embeddings", "embedding_dim", "commitment_cost")
+    own = (quantizer.codebook_size, quantizer.dim, cost)
+    for name, value, has, default in zip(names, given, own, (512, 64, 0.25), strict=True):
+        if value not in (has, default):
+            raise ValueError(f"{name}={value}, but the quantizer has {has}: leave {name} out")
 
 
 @functools.cache
 def _say_no_prior() -> None:
     logging.getLogger("workshop").warning(
         "VQVAE.sample draws each position's code on its own, by its usage in training: no prior "
-        "over the codes is fitted"
+        "over the codes is fitted (workshop prior RUN)"
     )

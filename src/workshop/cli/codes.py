@@ -1,0 +1,201 @@
+"""Commands on discrete latents: a run as a tokenizer, and the prior that samples its codes."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flax import nnx
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import workshop
+from workshop.cli.look import write_arrays
+from workshop.cli.runs import compile_once, open_run, prepared_data, read_options
+from workshop.cli.train import say
+from workshop.generative_models.core.configuration import PriorConfig
+from workshop.generative_models.data import Split
+from workshop.generative_models.models.saving import read_config, save_prior
+from workshop.generative_models.models.vae import VQVAE
+from workshop.generative_models.models.vae.vq_vae import prior_for
+from workshop.generative_models.training import Stopped, Trainer, create_optimizer
+from workshop.generative_models.visualization import grids, report, save
+
+console = Console()
+
+
+def encode(run: Path, data: str | None, out: Path) -> None:
+    """Write the codes of images."""
+    _check_suffix(out, (".npz",))
+    compile_once()
+    options = read_options(run)[1]
+    model = _discrete(workshop.load(run), run)
+    splits = prepared_data(data or options["data"], options, in_order=data is not None)
+    shape = next(iter(splits.values())).shape
+    if shape != model.event_shape:
+        raise ValueError(
+            f"{data or options['data']}: its examples have shape {shape}, the model's "
+            f"{model.event_shape}"
+        )
+    kind = np.min_scalar_type(model.num_embeddings - 1)
+    arrays: dict[str, np.ndarray] = {}
+    for name, split in splits.items():
+        end = f"_{name}" if len(splits) > 1 else ""
+        arrays[f"x{end}"] = _codes(model, split, name).astype(kind)
+        if split.y is not None:
+            arrays[f"y{end}"] = split.y
+        if split.names is not None:
+            arrays[f"names{end}"] = np.asarray(split.names)
+    write_arrays(out, arrays)
+    count = sum(len(codes) for name, codes in arrays.items() if name.startswith("x"))
+    shape = "×".join(map(str, model.code_shape))
+    say(f"{count:,} examples as {shape} codes of {model.num_embeddings:,} ({kind}): {out}")
+
+
+def decode(run: Path, codes: Path, count: int, out: Path) -> None:
+    """Write what codes stand for."""
+    _check_suffix(out, (".npz", ".npy", ".png"))
+    compile_once()
+    model = _discrete(workshop.load(run), run)
+    arrays = _read_codes(codes)
+    if out.suffix != ".npz":
+        name = next(iter(arrays))
+        if len(arrays) > 1 and out.suffix == ".npy":
+            raise ValueError(f"--out {out}: {codes} holds {', '.join(arrays)}; choose a .npz file")
+        part = arrays[name][:count] if out.suffix == ".png" else arrays[name]
+        arrays = {name: part}
+    images = {name: _images(model, part, f"{codes}: {name}") for name, part in arrays.items()}
+    if out.suffix == ".png":
+        save(grids.samples(next(iter(images.values()))), out)
+    else:
+        write_arrays(out, images)
+    say(str(out))
+
+
+def fit_prior(run: Path, config: PriorConfig, options: dict[str, Any], resume: bool) -> None:
+    """Fit a prior over the codes of a run, and leave it in the run's folder."""
+    model, dataset, settings = open_run(run)
+    model = _discrete(model, run)
+    codes = {name: _codes(model, split, name) for name, split in dataset.splits.items()}
+    parts = {
+        name: {"x": part}
+        if dataset.num_classes is None
+        else {"x": part, "y": dataset.splits[name].y}
+        for name, part in codes.items()
+    }
+    seed, steps = settings["seed"], options["steps"]
+    classes = dataset.num_classes
+    prior = prior_for(model, config, num_classes=classes, rngs=nnx.Rngs(seed))
+    folder = run / "prior"
+    trainer = Trainer(
+        prior,
+        create_optimizer(
+            "adamw",
+            options["learning_rate"],
+            steps=steps,
+            schedule="cosine",
+            warmup_steps=min(100, steps // 10),
+            weight_decay=0.01,
+            clip_norm=1.0,
+        ),
+        options["batch_size"],
+        seed,
+        folder=folder,
+        keep_best=True,
+        progress=options["progress"],
+    )
+    say(f"a prior over {model.code_shape} codes of {model.num_embeddings:,}, in {folder}")
+    try:
+        trainer.fit(parts["train"], parts["validation"], steps=steps, resume=resume)
+    except Stopped as stop:
+        say(f"{stop}\ngo on with: workshop prior {run} --resume and the same options")
+        raise SystemExit(128 + stop.signal) from None
+    prior.eval()
+    model.prior = prior
+    save_prior(model, run)
+    console.print(prior_table(model, trainer.evaluate(parts["test"]), dataset.test, settings))
+    figure, _ = report.draw_samples(model, 100, class_names=dataset.class_names, seed=seed)
+    say(str(save(figure, run / "figures" / "prior_samples.png")))
+
+
+def prior_table(
+    model: VQVAE, metrics: dict[str, float], split: Split, settings: dict[str, Any]
+) -> Table:
+    """Return what a prior reaches on held-out data, and the whole model with it."""
+    trainer = Trainer(model, batch_size=settings["batch_size"], seed=settings["seed"])
+    reconstruction = trainer.evaluate(split)["reconstruction_loss"]
+    bound = (reconstruction + metrics["loss"]) / (np.prod(split.shape) * np.log(2))
+    table = Table("figure", "value", title=f"the prior, test, {len(split):,} examples")
+    table.columns[1].justify = "right"
+    table.add_row("-log p(codes), nats per example", f"{metrics['loss']:.3f}")
+    table.add_row("bits per code", f"{metrics['bits_per_code']:.3f}")
+    table.add_row("of a uniform prior", f"{np.log2(model.num_embeddings):.3f}")
+    table.add_row("-log p(x|z), nats per example", f"{reconstruction:.3f}")
+    table.add_row("upper bound of the model, bits per dimension", f"{bound:.4f}")
+    return table
+
+
+def _discrete(model: Any, run: Path) -> VQVAE:
+    if not isinstance(model, VQVAE):
+        raise ValueError(
+            f"{run} holds a {read_config(run)['model']}, which has no codes: train a vq-vae"
+        )
+    model.eval()
+    return model
+
+
+def _codes(model: VQVAE, split: Split, name: str) -> np.ndarray:
+    """Return the codes of a split, a batch in memory at a time."""
+    encode_batch = nnx.jit(lambda m, x: m.encode_indices(x))
+    size = min(report.PASS, len(split))
+    parts = []
+    for start in track(
+        range(0, len(split), size), f"encoding {name}", console=console, transient=True
+    ):
+        # The last batch is filled up: another shape would be another program.
+        index = np.minimum(np.arange(start, start + size), len(split) - 1)
+        parts.append(np.asarray(encode_batch(model, np.asarray(split.x[index]))))
+    return np.concatenate(parts)[: len(split)]
+
+
+def _images(model: VQVAE, codes: np.ndarray, where: str) -> np.ndarray:
+    """Return the images of codes, a batch at a time."""
+    decode_batch = nnx.jit(lambda m, i: m.decode_indices(i))
+    if codes.ndim != 1 + len(model.code_shape) or not len(codes):
+        raise ValueError(
+            f"{where} has shape {codes.shape}: expected (n, "
+            f"{', '.join(map(str, model.code_shape))})"
+        )
+    if not np.issubdtype(codes.dtype, np.integer):
+        raise ValueError(f"{where} is {codes.dtype}: expected integers")
+    low, high = int(codes.min()), int(codes.max())
+    if low < 0 or high >= model.num_embeddings:
+        raise ValueError(
+            f"{where} lies in [{low}, {high}]: expected 0 <= code < {model.num_embeddings}"
+        )
+    size = min(report.PASS, len(codes))
+    parts = []
+    for start in track(range(0, len(codes), size), "decoding", console=console, transient=True):
+        index = np.minimum(np.arange(start, start + size), len(codes) - 1)
+        parts.append(np.asarray(decode_batch(model, codes[index].astype(np.int32))))
+    return np.concatenate(parts)[: len(codes)]
+
+
+def _read_codes(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of codes in a .npz or .npy file; labels and names are left out."""
+    try:
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            arrays = dict(found) if hasattr(found, "files") else {"x": found}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is no .npz or .npy file of codes: {error}") from None
+    codes = {k: np.asarray(v) for k, v in arrays.items() if k == "x" or k.startswith("x_")}
+    if not codes:
+        raise ValueError(f"{path} holds {sorted(arrays)}: expected x, or x_train, ... of codes")
+    return codes
+
+
+def _check_suffix(out: Path, kinds: tuple[str, ...]) -> None:
+    if out.suffix not in kinds:
+        raise ValueError(f"--out {out}: expected a name that ends in {' or '.join(kinds)}")

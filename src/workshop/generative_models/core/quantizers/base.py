@@ -1,0 +1,182 @@
+"""What every quantizer is: vectors to codes and back, with what training needs besides."""
+
+from math import prod
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import ArrayLike
+
+from workshop.generative_models.core import checks
+from workshop.generative_models.core.quantizers.gradients import rotate_to, straight_through
+from workshop.generative_models.core.quantizers.search import code_counts, perplexity
+
+
+class CodeState(nnx.Variable):
+    """What a quantizer keeps that gradients do not train."""
+
+
+class Assignment(NamedTuple):
+    """What a quantizer makes of n vectors in its own space of codes.
+
+    Attributes:
+        continuous: (n, parts, size) what the gradient passes to.
+        chosen: (n, parts, size) the codes.
+        indices: (n, codes) which they are.
+        losses: by name, (n,) what each vector adds, or () what the codebook does.
+        statistics: what `update` folds into the state.
+    """
+
+    continuous: jax.Array
+    chosen: jax.Array
+    indices: jax.Array
+    losses: dict[str, jax.Array]
+    statistics: Any
+
+
+class Quantizer(nnx.Module):
+    """Vectors to codes and back.
+
+    A family says in `assign` which codes stand for which vectors, and in `codes_of` what the codes
+    are; shapes, projections, masks, gradients and the sum of the losses are written here, once.
+
+    Attributes:
+        dim: size of the vectors that it reads and gives.
+        inner: size of the space that the codes are in; another one than dim is projected to and
+            from, by learned linear maps.
+        codebook_size: number of values of an index.
+        codes: number of indices for one vector.
+        costs: names and weights of the losses that `loss` adds up.
+        random: training draws from a key.
+        pooled: all indices of a vector point into one codebook.
+    """
+
+    costs: tuple[tuple[str, float], ...] = ()
+    random = False
+    pooled = True
+
+    def __init__(
+        self,
+        dim: int,
+        inner: int,
+        codebook_size: int,
+        codes: int = 1,
+        *,
+        gradient: str = "straight_through",
+        rngs: nnx.Rngs | None,
+    ):
+        self.dim = checks.positive_int("dim", dim)
+        self.inner, self.codebook_size, self.codes = inner, codebook_size, codes
+        self.gradient = checks.one_of("gradient", gradient, ("straight_through", "rotation"))
+        self.project_in = self.project_out = nnx.data(None)
+        if inner != dim:
+            if rngs is None:
+                raise ValueError(
+                    f"{type(self).__name__}(dim={dim}) has codes of {inner} numbers, so it "
+                    "projects to and from them: pass rngs for the weights"
+                )
+            self.project_in = nnx.Linear(dim, inner, rngs=rngs)
+            self.project_out = nnx.Linear(inner, dim, rngs=rngs)
+
+    # What a family says.
+
+    def assign(self, vectors: jax.Array, weights: jax.Array, key: jax.Array | None) -> Assignment:
+        """Choose the codes of vectors (n, inner); weights (n,) are 0 for padding, else 1."""
+        raise NotImplementedError
+
+    def codes_of(self, indices: jax.Array) -> jax.Array:
+        """Return the codes (n, inner) of indices (n, codes)."""
+        raise NotImplementedError
+
+    def update(self, statistics: Any) -> None:
+        """Fold a batch's statistics into the state that gradients do not train; default: none."""
+
+    # What all share.
+
+    def quantize(
+        self,
+        z_e: ArrayLike,
+        *,
+        mask: ArrayLike | None = None,
+        key: jax.Array | None = None,
+    ) -> tuple[jax.Array, jax.Array, dict[str, Any]]:
+        """Replace each vector by its codes.
+
+        Args:
+            z_e: (batch, ..., dim), or one example's (dim,).
+            mask: (batch, ...), False where there is only padding: it gets zeros, the index -1, and
+                no part in losses and statistics.
+            key: random key of a training step; with None nothing is drawn and nothing begins.
+
+        Returns:
+            z_q like z_e; indices (batch, ..., codes), without the last axis if there is one code a
+            vector; and a dict of commitment_loss, codebook_loss and what else the family has
+            (summed over an example's codes, mean over the batch), loss, their weighted sum,
+            perplexity (the mean one of several codebooks), and statistics for `update`.
+        """
+        z_e = jnp.asarray(z_e)
+        places = z_e.shape[:-1]
+        if z_e.shape[-1:] != (self.dim,):
+            raise ValueError(f"z_e has shape {z_e.shape}: expected (batch, ..., {self.dim})")
+        weights = jnp.ones(prod(places))
+        if mask is not None:
+            if jnp.shape(mask) != places:
+                raise ValueError(f"mask has shape {jnp.shape(mask)}: expected {places}, as z_e has")
+            weights = jnp.asarray(mask).reshape(-1).astype(jnp.float32)
+        vectors = z_e.reshape(-1, self.dim).astype(jnp.float32)
+        if mask is not None:  # whatever it holds, NaN too
+            vectors = jnp.where(weights[:, None] > 0, vectors, 0.0)
+        found = self.assign(self._inwards(vectors), weights, key)
+        through = rotate_to if self.gradient == "rotation" else straight_through
+        z_q = self._outwards(through(found.continuous, found.chosen).reshape(-1, self.inner))
+        indices = found.indices
+        if mask is not None:
+            z_q = jnp.where(weights[:, None] > 0, z_q, 0.0)
+            indices = jnp.where(weights[:, None] > 0, indices, -1)
+        batch = places[0] if places else 1
+        zero = jnp.zeros(())
+        terms = {"commitment_loss": zero, "codebook_loss": zero} | {
+            name: jnp.sum(weights * value) / batch if value.ndim else value
+            for name, value in found.losses.items()
+        }
+        loss = sum((cost * terms[name] for name, cost in self.costs), zero)
+        counts = code_counts(indices, self.codebook_size)
+        counts = counts.sum(0, keepdims=True) if self.pooled else counts
+        used = jnp.maximum((counts.sum(-1) > 0).astype(jnp.float32), 1e-9)  # not a dropped stage
+        return (
+            z_q.reshape(z_e.shape),
+            indices.reshape(places if self.codes == 1 else (*places, self.codes)),
+            {
+                **terms,
+                "loss": loss,
+                "perplexity": jnp.average(jax.vmap(perplexity)(counts), weights=used),
+                "statistics": found.statistics,
+            },
+        )
+
+    def lookup(self, indices: ArrayLike) -> jax.Array:
+        """Return the vectors (batch, ..., dim) of indices; zeros for a single code that is -1.
+
+        Args:
+            indices: (batch, ..., codes), without the last axis if there is one code a vector.
+        """
+        indices = jnp.asarray(indices)
+        if not jnp.issubdtype(indices.dtype, jnp.integer):
+            raise ValueError(f"indices are {indices.dtype}: expected integers")
+        rows = indices[..., None] if self.codes == 1 else indices
+        self._check_codes(rows.shape[-1])
+        flat = rows.reshape(-1, rows.shape[-1])
+        vectors = self._outwards(self.codes_of(flat))
+        vectors = jnp.where((flat >= 0).any(-1, keepdims=True), vectors, 0.0)
+        return vectors.reshape(*rows.shape[:-1], self.dim)
+
+    def _check_codes(self, given: int) -> None:
+        if given != self.codes:
+            raise ValueError(f"indices have {given} codes a vector: expected {self.codes}")
+
+    def _inwards(self, vectors: jax.Array) -> jax.Array:
+        return vectors if self.project_in is None else self.project_in(vectors)
+
+    def _outwards(self, vectors: jax.Array) -> jax.Array:
+        return vectors if self.project_out is None else self.project_out(vectors)

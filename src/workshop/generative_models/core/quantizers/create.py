@@ -1,0 +1,75 @@
+"""A quantizer from its configuration."""
+
+from typing import Any
+
+from flax import nnx
+
+from workshop.generative_models.core.configuration_base import arguments_of
+from workshop.generative_models.core.quantizer_configuration import (
+    BSQConfig,
+    FSQConfig,
+    LFQConfig,
+    QuantizerConfig,
+    ResidualConfig,
+    SimVQConfig,
+    VQConfig,
+)
+from workshop.generative_models.core.quantizers.base import Quantizer
+from workshop.generative_models.core.quantizers.binary import BSQ, LFQ
+from workshop.generative_models.core.quantizers.codebook import SimVQ, VectorQuantizer
+from workshop.generative_models.core.quantizers.residual import ResidualQuantizer
+from workshop.generative_models.core.quantizers.scalar import FSQ, levels_for
+
+
+def create_quantizer(
+    config: QuantizerConfig | None,
+    dim: int,
+    codebook_size: int,
+    commitment_cost: float,
+    *,
+    rngs: nnx.Rngs,
+) -> Quantizer:
+    """Build a quantizer.
+
+    Args:
+        config: its configuration; None is a codebook that the loss trains.
+        dim: size of the vectors.
+        codebook_size: number of codes; FSQ takes the nearest that the paper has levels for.
+        commitment_cost: weight of the commitment loss, where there is one.
+        rngs: for the initial weights.
+    """
+    given = {} if config is None else arguments_of(config, drop=("kind",))
+    if config is None or isinstance(config, VQConfig | SimVQConfig):
+        kind: Any = SimVQ if isinstance(config, SimVQConfig) else VectorQuantizer
+        return kind(dim, codebook_size, commitment_cost=commitment_cost, rngs=rngs, **given)
+    if isinstance(config, FSQConfig):
+        return FSQ(dim, config.levels or levels_for(codebook_size), rngs=rngs)
+    if isinstance(config, LFQConfig):
+        kind = BSQ if isinstance(config, BSQConfig) else LFQ
+        bits = codebook_size.bit_length() - 1
+        return kind(dim, bits, commitment_cost=commitment_cost, rngs=rngs, **given)
+    assert isinstance(config, ResidualConfig)
+    size = _size_of_codes(config.stage, dim, codebook_size)
+    stages: list[Quantizer] = []
+    for _ in range(config.stages):
+        if config.shared and stages:
+            stages.append(stages[0])
+        else:
+            stages.append(
+                create_quantizer(config.stage, size, codebook_size, commitment_cost, rngs=rngs)
+            )
+    return ResidualQuantizer(
+        stages,
+        dim=dim,
+        dropout=config.dropout,
+        ratio=config.ratio,
+        gradient=config.gradient,
+        rngs=rngs,
+    )
+
+
+def _size_of_codes(stage: QuantizerConfig, dim: int, codebook_size: int) -> int:
+    """Return the size that a stage's codes have of themselves: stages do not project."""
+    if isinstance(stage, FSQConfig):
+        return len(stage.levels or levels_for(codebook_size))
+    return codebook_size.bit_length() - 1 if isinstance(stage, LFQConfig) else dim
