@@ -130,7 +130,7 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
                 (array,) = arrays.values()
                 np.save(file, array)
             else:
-                np.savez_compressed(file, **arrays)
+                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

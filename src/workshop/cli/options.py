@@ -208,7 +208,7 @@ def _quantizer(start: Start) -> Any:
     if start.quantizer == "vq":
         return living
     if start.quantizer == "residual":
-        stage = living if start.stage == "vq" else QUANTIZER_CONFIGS[start.stage]()
+        stage: Any = living if start.stage == "vq" else QUANTIZER_CONFIGS[start.stage]()
         return ResidualConfig(
             stage=stage, ratio=4.0 if start.stage in ("fsq", "lfq", "bsq") else 1.0
         )

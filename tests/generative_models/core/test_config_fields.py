@@ -15,6 +15,7 @@ from workshop.generative_models.core.configuration import (
     EncoderConfig,
     ModelConfiguration,
 )
+from workshop.generative_models.core.quantizer_configuration import VQConfig
 from workshop.generative_models.models.vae import (
     MODELS,
     create_decoder,
@@ -171,6 +172,7 @@ CHANGES = {
         "num_embeddings": (CODES, 9),
         "embedding_dim": (CODES, 4),
         "commitment_cost": (CODES, 2.0),
+        "quantizer": (CODES, VQConfig(distance="cosine")),
     },
 }  # fmt: skip
 

@@ -19,6 +19,11 @@ from workshop.generative_models.core.configuration import (
     VAEConfig,
     VQVAEConfig,
 )
+from workshop.generative_models.core.quantizer_configuration import (
+    ResidualConfig,
+    SimVQConfig,
+    VQConfig,
+)
 
 CONFIGS = [
     kind
@@ -111,11 +116,13 @@ def models(draw, name):
         "num_embeddings": sizes,
         "embedding_dim": st.just(code),
         "commitment_cost": weights,
+        "quantizer": st.sampled_from([None, VQConfig(kmeans=True), SimVQConfig(), STACK]),
     }
     fields |= {field: own[field] for field in kind.model_fields if field not in fields}
     return draw(st.builds(kind, **fields))
 
 
+STACK = ResidualConfig(stage=VQConfig(learning="ema"), dropout=True)
 flat = st.builds(
     ModelConfiguration,
     **networks(),

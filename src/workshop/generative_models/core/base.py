@@ -69,14 +69,14 @@ class GenerativeModel(nnx.Module):
 
     def loss_fn(
         self, params: Any = None, batch: Any = None, rng: jax.Array | None = None, **kwargs: Any
-    ) -> dict[str, jax.Array]:
+    ) -> dict[str, Any]:
         """Return the losses of a batch; `total_loss` is the one to minimise."""
         raise NotImplementedError
 
     def build(self, batch: Any) -> None:
         """Make the layers that waited for the shape of the data; default: none do."""
 
-    def forward(self, batch: Any, rng: jax.Array) -> dict[str, jax.Array]:
+    def forward(self, batch: Any, rng: jax.Array) -> dict[str, Any]:
         """Return what `loss_fn(batch=batch, rng=rng)` computes its losses from, by name."""
         raise NotImplementedError
 

@@ -279,7 +279,7 @@ class VQVAEConfig(AutoencoderConfig):
     """Weight of the commitment loss."""
     likelihood: LikelihoodName = "mse"
     """log p(x|z)."""
-    quantizer: AnyQuantizerConfig | None = None
+    quantizer: AnyQuantizerConfig | None = Field(default=None, discriminator="kind")
     """How vectors become codes; None is a codebook that the loss trains."""
 
     @model_validator(mode="after")

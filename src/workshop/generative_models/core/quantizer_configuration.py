@@ -157,9 +157,9 @@ class ResidualConfig(QuantizerConfig):
     """The family: vq, residual, fsq, lfq, bsq or simvq."""
     stages: PositiveInt = 4
     """How many."""
-    stage: Annotated[
-        VQConfig | SimVQConfig | FSQConfig | LFQConfig | BSQConfig, Field(discriminator="kind")
-    ] = VQConfig()
+    stage: VQConfig | SimVQConfig | FSQConfig | LFQConfig | BSQConfig = Field(
+        default=VQConfig(), discriminator="kind"
+    )
     """Each of them; without projections, heads and groups."""
     shared: bool = False
     """One codebook for all stages."""
@@ -183,10 +183,7 @@ class ResidualConfig(QuantizerConfig):
         stage.check(model)
 
 
-AnyQuantizerConfig = Annotated[
-    VQConfig | ResidualConfig | FSQConfig | LFQConfig | BSQConfig | SimVQConfig,
-    Field(discriminator="kind"),
-]
+AnyQuantizerConfig = VQConfig | ResidualConfig | FSQConfig | LFQConfig | BSQConfig | SimVQConfig
 QUANTIZER_CONFIGS: dict[str, type[QuantizerConfig]] = {
     "vq": VQConfig,
     "residual": ResidualConfig,

@@ -61,7 +61,8 @@ def save_prior(model: VQVAE, folder: str | Path) -> None:
     if model.prior is None:
         raise ValueError("this model has no prior: fit one and set model.prior")
     prior = model.prior
-    content = {"config": prior.config.model_dump(mode="json"), "num_classes": prior.num_classes}
+    config = PriorConfig.model_validate(prior.config)
+    content = {"config": config.model_dump(mode="json"), "num_classes": prior.num_classes}
     _write(_variables(prior), Path(folder) / PRIOR_WEIGHTS_FILE)
     write_json(content, Path(folder) / PRIOR_FILE)
 

@@ -149,14 +149,14 @@ def model_at(
 
 def gradients(
     graphdef: nnx.GraphDef, state: TrainState, batch: Data, seed: jax.Array
-) -> tuple[nnx.State, tuple[dict[str, jax.Array], nnx.State]]:
+) -> tuple[nnx.State, tuple[dict[str, Any], nnx.State]]:
     """Return the gradient of the next step, its losses, and the state that its forward pass left.
 
     A forward pass changes nothing but batch statistics.
     """
     key = purpose_key(seed, TRAIN, state.step)
 
-    def loss(params: nnx.State) -> tuple[jax.Array, tuple[dict[str, jax.Array], nnx.State]]:
+    def loss(params: nnx.State) -> tuple[jax.Array, tuple[dict[str, Any], nnx.State]]:
         model = model_at(graphdef, params, state.rest, key, training=True)
         losses = model.loss_fn(batch=batch, rng=key, step=state.step)
         left = nnx.state(model, nnx.Not(nnx.Any(nnx.Param, nnx.RngState)))

@@ -40,7 +40,12 @@ KINDS = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=[(kind, network) for kind in KINDS for network in ("cnn", "dense")], ids=str)
+# Each on one kind of network, and on both what has several codes for a vector.
+CASES = [(kind, ("cnn", "dense")[i % 2]) for i, kind in enumerate(KINDS)]
+CASES += [("heads", "cnn"), ("residual", "dense")]
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case[0]} {case[1]}")
 def case(request, make_config):
     kind, network = request.param
     quantizer, asked, has, codes = KINDS[kind]
@@ -152,8 +157,8 @@ def test_a_quantizer_of_ones_own_brings_its_sizes(make_model):
     assert model.embeddings is own.embeddings
     with pytest.raises(ValueError, match="num_embeddings=8, but the quantizer has 9"):
         VQVAE(vae.encoder, vae.decoder, 4, 8, quantizer=own, rngs=nnx.Rngs(0))
-    fsq = VQVAE(vae.encoder, vae.decoder, 4, quantizer=FSQ(3, (4, 3, 2)), rngs=nnx.Rngs(0))
-    assert fsq.num_embeddings == 24
+    fsq = VQVAE(vae.encoder, vae.decoder, 4, quantizer=FSQ(3, (4, 3, 5)), rngs=nnx.Rngs(0))
+    assert fsq.num_embeddings == 60
     assert not hasattr(fsq, "embeddings")
 
 

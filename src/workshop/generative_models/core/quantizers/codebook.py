@@ -136,7 +136,7 @@ class VectorQuantizer(Quantizer):
         )
         codes = self._books(self.embeddings.embedding[...])
         codes = unit_length(codes) if self.unit else codes
-        kind = nnx.Param if learning == "loss" else CodeState
+        kind: Any = nnx.Param if learning == "loss" else CodeState
         self.embeddings.embedding = kind(codes.reshape(-1, size))
         self.keeps = learning == "ema" or revive_below > 0 or kmeans
         if self.keeps:

@@ -89,10 +89,11 @@ class ResidualQuantizer(Quantizer):
 
     def assign(self, vectors: jax.Array, weights: jax.Array, key: jax.Array | None) -> Assignment:
         """Quantize stage after stage."""
-        keys = [None] * self.codes if key is None else [*jax.random.split(key, self.codes + 1)]
+        keys: list[Any] = [None] * self.codes
         kept = jnp.asarray(self.codes)
-        if self.dropout and key is not None:
-            kept = jax.random.randint(keys[-1], (), 1, self.codes + 1)
+        if key is not None:
+            *keys, last = jax.random.split(key, self.codes + 1)
+            kept = jax.random.randint(last, (), 1, self.codes + 1) if self.dropout else kept
         left, total = vectors, jnp.zeros_like(vectors)
         indices, losses, statistics = [], {}, []
         for s, stage in enumerate(self.stages):

@@ -193,7 +193,7 @@ class VAE(LatentSpaceModel):
         *,
         deterministic: bool = False,
         rngs: nnx.Rngs | None = None,
-    ) -> dict[str, jax.Array]:
+    ) -> dict[str, Any]:
         """Return {"z": what the decoder reads} and whatever else the forward pass shall report.
 
         The latent rule, an override point: here a Gaussian sample, or its mean when deterministic.
@@ -274,11 +274,11 @@ class VAE(LatentSpaceModel):
         batch: Any = None,
         rng: jax.Array | None = None,
         x: ArrayLike | None = None,
-        outputs: dict[str, jax.Array] | None = None,
+        outputs: dict[str, Any] | None = None,
         beta: ArrayLike | None = None,
         reconstruction_loss_fn: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
         **kwargs: Any,
-    ) -> dict[str, jax.Array]:
+    ) -> dict[str, Any]:
         """Return the losses of a batch, in nats per example.
 
         `loss_fn(params, batch, rng)` is a pure function of its arguments.
@@ -330,12 +330,12 @@ class VAE(LatentSpaceModel):
         losses = self.objective(jnp.mean(reconstruction), outputs, beta, kwargs.get("step"))
         if kwargs.get("kl_per_dimension"):
             losses["kl_per_dimension"] = self.kl_per_dimension(outputs)
-        return cast(dict[str, jax.Array], losses)
+        return cast(dict[str, Any], losses)
 
     def objective(
         self,
         reconstruction_loss: jax.Array,
-        outputs: dict[str, jax.Array],
+        outputs: dict[str, Any],
         beta: ArrayLike | None,
         step: ArrayLike | None,
     ) -> Losses:
@@ -353,7 +353,7 @@ class VAE(LatentSpaceModel):
 
     @staticmethod
     def losses(
-        reconstruction: jax.Array, kl: jax.Array, total: jax.Array, **more: jax.Array
+        reconstruction: jax.Array, kl: jax.Array, total: jax.Array, **more: Any
     ) -> Losses:
         """Return the losses under all the reference's keys."""
         named = {
@@ -370,12 +370,12 @@ class VAE(LatentSpaceModel):
         """Return the weight of the KL at a training step; None is after any warm-up."""
         return annealed(self.kl_schedule, self.kl_weight, self.kl_schedule_steps, step)
 
-    def kl_per_dimension(self, outputs: dict[str, jax.Array]) -> jax.Array:
+    def kl_per_dimension(self, outputs: dict[str, Any]) -> jax.Array:
         """Return the batch's mean KL of each latent, (latent_dim,), in nats."""
         kl = kl_to_standard_normal(read(outputs, "mean"), read(outputs, "log_var", "logvar"))
         return kl.astype(jnp.float32).mean(0)
 
-    def log_likelihood(self, x: jax.Array, outputs: dict[str, jax.Array]) -> jax.Array:
+    def log_likelihood(self, x: jax.Array, outputs: dict[str, Any]) -> jax.Array:
         """Return log p(x|z) of each example, (batch,), in nats."""
         parameter = outputs.get(self.likelihood.parameter)
         if parameter is None:
@@ -398,7 +398,7 @@ def check_latent_dims(encoder: nnx.Module, decoder: nnx.Module, latent_dim: int)
             raise ValueError(f"{name}.latent_dim={size} and latent_dim={latent_dim} must agree")
 
 
-def read(outputs: dict[str, jax.Array], *names: str) -> jax.Array:
+def read(outputs: dict[str, Any], *names: str) -> jax.Array:
     """Return an output of a forward pass under the first of its names that is there."""
     for name in names:
         if name in outputs:

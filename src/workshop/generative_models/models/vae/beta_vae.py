@@ -143,11 +143,11 @@ class BetaVAEWithCapacity(BetaVAE):
         batch: Any = None,
         rng: jax.Array | None = None,
         x: ArrayLike | None = None,
-        outputs: dict[str, jax.Array] | None = None,
+        outputs: dict[str, Any] | None = None,
         beta: ArrayLike | None = None,
         step: ArrayLike | None = FIRST_STEP,
         **kwargs: Any,
-    ) -> dict[str, jax.Array]:
+    ) -> dict[str, Any]:
         """Return the losses of a batch; see `VAE.loss_fn`.
 
         Args:
@@ -173,7 +173,7 @@ class BetaVAEWithCapacity(BetaVAE):
     def objective(
         self,
         reconstruction_loss: jax.Array,
-        outputs: dict[str, jax.Array],
+        outputs: dict[str, Any],
         beta: ArrayLike | None,
         step: ArrayLike | None,
     ) -> Losses:

@@ -50,7 +50,7 @@ class ExampleModel(GenerativeModel):
         if any(getattr(module, "pending_rngs", None) for _, module in nnx.iter_modules(self)):
             self.forward(batch, jax.random.key(0))
 
-    def forward(self, batch: Any, rng: jax.Array) -> dict[str, jax.Array]:
+    def forward(self, batch: Any, rng: jax.Array) -> dict[str, Any]:
         """Return what the model puts out for a batch, as `loss_fn(batch=batch, rng=rng)` does."""
         x, condition = self.read_batch(batch, None, {})
         return self(x, rngs=nnx.Rngs(rng), **condition)

@@ -36,7 +36,7 @@ class LatentSpaceModel(ExampleModel):
         *,
         deterministic: bool = False,
         rngs: nnx.Rngs | None = None,
-    ) -> dict[str, jax.Array]:
+    ) -> dict[str, Any]:
         """Return {"z": what the decoder reads} and whatever else the forward pass shall report."""
         raise NotImplementedError
 

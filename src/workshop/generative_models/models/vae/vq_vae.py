@@ -15,7 +15,12 @@ from workshop.generative_models.core import checks
 from workshop.generative_models.core.base import accepts_config, is_concrete, sample_key
 from workshop.generative_models.core.configuration import PriorConfig, VQVAEConfig
 from workshop.generative_models.core.quantizer_configuration import QuantizerConfig
-from workshop.generative_models.core.quantizers import Quantizer, code_counts, create_quantizer
+from workshop.generative_models.core.quantizers import (
+    Quantizer,
+    VectorQuantizer,
+    code_counts,
+    create_quantizer,
+)
 from workshop.generative_models.core.typing import Losses
 from workshop.generative_models.models.vae.base import VAE, Options, check_latent_dims, read
 from workshop.generative_models.models.vae.decoders import CNNDecoder
@@ -120,7 +125,7 @@ class VQVAE(VAE):
                 quantizer, embedding_dim, num_embeddings, commitment_cost, rngs=rngs
             )
         )
-        if hasattr(self.quantizer, "embeddings"):
+        if isinstance(self.quantizer, VectorQuantizer):
             self.embeddings = self.quantizer.embeddings
         self.num_embeddings = self.quantizer.codebook_size
         self.deterministic = False  # what train() and eval() set
@@ -265,7 +270,7 @@ class VQVAE(VAE):
 
     def loss_fn(
         self, params: Any = None, batch: Any = None, *args: Any, **kwargs: Any
-    ) -> dict[str, jax.Array]:
+    ) -> dict[str, Any]:
         """Return the losses of a batch; see `VAE.loss_fn`. `beta` is not read: the KL is constant.
 
         The reference's `loss_fn(x, outputs)` and `loss_fn(params, batch, rng)` both work: an array
@@ -282,7 +287,7 @@ class VQVAE(VAE):
     def objective(
         self,
         reconstruction_loss: jax.Array,
-        outputs: dict[str, jax.Array],
+        outputs: dict[str, Any],
         beta: ArrayLike | None,  # noqa: ARG002 - the KL is constant
         step: ArrayLike | None,  # noqa: ARG002 - nothing is scheduled
     ) -> Losses:
@@ -300,11 +305,11 @@ class VQVAE(VAE):
             **{name: outputs[name] for name in PENALTIES if name in outputs},
             statistics={
                 "usage": code_counts(rows, self.num_embeddings),
-                "quantizer": read(outputs, "statistics"),
+                "quantizer": outputs.get("statistics", {}),
             },
         )
 
-    def kl_per_dimension(self, outputs: dict[str, jax.Array]) -> jax.Array:
+    def kl_per_dimension(self, outputs: dict[str, Any]) -> jax.Array:
         """Return the KL to a uniform prior of each code, log(num_embeddings) nats."""
         codes = prod(read(outputs, "encoding_indices").shape[1:])
         return jnp.full((codes,), log(self.num_embeddings), jnp.float32)
