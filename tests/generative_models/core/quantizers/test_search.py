@@ -93,10 +93,13 @@ def test_a_large_search_is_the_same_in_blocks(monkeypatch, n, codes):
     codebook = rng.integers(-2, 3, (codes, 4)).astype(np.float32)
     for name, value in (("WHOLE", 0), ("ROWS", 4), ("COLUMNS", 8)):
         monkeypatch.setattr(search, name, value)
-    jaxpr = str(jax.make_jaxpr(nearest_code)(vectors, codebook))
-    assert jaxpr.count("scan[") == 2  # over vectors, and over codes
+    monkeypatch.setattr(search, "BLOCK", 3 * codes)
+    assert " scan[" in str(jax.make_jaxpr(nearest_code)(vectors, codebook))
     expected = squared_distances(vectors, codebook).argmin(1)
-    np.testing.assert_array_equal(jax.jit(nearest_code)(vectors, codebook), expected)
+    np.testing.assert_array_equal(jax.jit(lambda *a: nearest_code(*a))(vectors, codebook), expected)
+    # The blocks of other platforms, here.
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *, cpu, default: default())
+    np.testing.assert_array_equal(jax.jit(lambda *a: nearest_code(*a))(vectors, codebook), expected)
 
 
 @pytest.mark.parametrize("whole", [search.WHOLE, 0])

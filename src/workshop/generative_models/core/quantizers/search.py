@@ -1,13 +1,19 @@
 """The nearest code of each vector, and how the codes are used, in a bounded amount of memory."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-WHOLE = 1 << 22
-"""Distances that are held at once without a second thought: 16 MiB of them."""
-ROWS, COLUMNS = 256, 2048
-"""Vectors and codes whose distances make one block of a larger search: they stay in the cache."""
+Noise = tuple[float, jax.Array] | None
+"""Temperature and key of a draw."""
+WHOLE = 1 << 18
+"""Distances that are held at once without a second thought: 1 MiB, which stays in the cache."""
+ROWS, COLUMNS = 512, 1024
+"""Vectors and codes whose distances make one block of a larger search on the CPU, in its cache."""
+BLOCK = 1 << 26
+"""Distances in a block of a larger search elsewhere: all codes, and as many vectors: 256 MiB."""
 
 
 def nearest_code(
@@ -31,38 +37,54 @@ def nearest_code(
         key: source of the draw.
     """
     half = 0.5 * jnp.sum(jnp.square(codebook), axis=-1)
-    noise = None if temperature == 0.0 else (temperature, key)
+    if temperature and key is None:
+        raise ValueError(f"nearest_code(temperature={temperature}) draws codes: pass a key")
+    noise = None if key is None or not temperature else (temperature, key)
     n, codes = len(vectors), len(codebook)
     if n * codes <= WHOLE:
         return _nearest(vectors, codebook, half, noise)[1]
-    chunks = -(-n // ROWS)
-    padded = jnp.pad(vectors, ((0, chunks * ROWS - n), (0, 0)))
+    search = partial(_search, vectors, codebook, half, noise)
+    return jax.lax.platform_dependent(
+        cpu=partial(search, ROWS, COLUMNS), default=partial(search, max(BLOCK // codes, 1), codes)
+    )
+
+
+def _search(
+    vectors: jax.Array,
+    codebook: jax.Array,
+    half: jax.Array,
+    noise: Noise,
+    rows: int,
+    columns: int,
+) -> jax.Array:
+    """Search in blocks of vectors and of codes."""
+    n = len(vectors)
+    chunks = -(-n // rows)
+    rows = min(rows, 8 * -(-n // (8 * chunks)))  # as little padding as there can be
+    padded = jnp.pad(vectors, ((0, chunks * rows - n), (0, 0)))
     # Every chunk takes vectors from everywhere: split over devices, all of them work on each.
-    rows = jnp.moveaxis(padded.reshape(ROWS, chunks, -1), 1, 0)
+    parts = jnp.moveaxis(padded.reshape(rows, chunks, -1), 1, 0)
     found = jax.lax.map(
-        lambda chunk: _nearest_of_many(chunk[1], codebook, half, _at(noise, chunk[0])),
-        (jnp.arange(chunks), rows),
+        lambda part: _nearest_of_many(part[1], codebook, half, _at(noise, part[0]), columns),
+        (jnp.arange(chunks), parts),
     )
     return found.T.reshape(-1)[:n]
 
 
-def _at(
-    noise: tuple[float, jax.Array | None] | None, index: jax.Array
-) -> tuple[float, jax.Array | None] | None:
-    if noise is None or noise[1] is None:
-        return noise
-    return noise[0], jax.random.fold_in(noise[1], index)
+def _at(noise: Noise, index: jax.Array) -> Noise:
+    return None if noise is None else (noise[0], jax.random.fold_in(noise[1], index))
 
 
 def _nearest_of_many(
-    vectors: jax.Array, codebook: jax.Array, half: jax.Array, noise: tuple | None
+    vectors: jax.Array, codebook: jax.Array, half: jax.Array, noise: Noise, columns: int
 ) -> jax.Array:
     """Return the nearest codes of a few vectors, a block of codes at a time."""
     codes, n = len(codebook), len(vectors)
-    blocks = -(-codes // COLUMNS)
-    short = blocks * COLUMNS - codes
-    book = jnp.pad(codebook, ((0, short), (0, 0))).reshape(blocks, COLUMNS, -1)
-    halves = jnp.pad(half, (0, short), constant_values=jnp.inf).reshape(blocks, COLUMNS)
+    blocks = -(-codes // columns)
+    columns = -(-codes // blocks)
+    short = blocks * columns - codes
+    book = jnp.pad(codebook, ((0, short), (0, 0))).reshape(blocks, columns, -1)
+    halves = jnp.pad(half, (0, short), constant_values=jnp.inf).reshape(blocks, columns)
 
     def better(best: tuple[jax.Array, jax.Array], block: tuple) -> tuple:
         index, block_codes, block_half = block
@@ -70,7 +92,7 @@ def _nearest_of_many(
         closer = distance < best[0]  # not of equal distance: the first block keeps it
         return (
             jnp.where(closer, distance, best[0]),
-            jnp.where(closer, code + index * COLUMNS, best[1]),
+            jnp.where(closer, code + index * columns, best[1]),
         ), None
 
     start = jnp.full(n, jnp.inf), jnp.zeros(n, jnp.int32)
@@ -78,15 +100,13 @@ def _nearest_of_many(
 
 
 def _nearest(
-    vectors: jax.Array, codebook: jax.Array, half: jax.Array, noise: tuple | None
+    vectors: jax.Array, codebook: jax.Array, half: jax.Array, noise: Noise
 ) -> tuple[jax.Array, jax.Array]:
     """Return the least distance (less ½‖v‖²) and the lowest index that has it."""
     products = jnp.matmul(vectors, codebook.T, precision=jax.lax.Precision.HIGHEST)
     distance = half - products
     if noise is not None:
         temperature, key = noise
-        if key is None:
-            raise ValueError(f"nearest_code(temperature={temperature}) draws codes: pass a key")
         distance -= temperature * jax.random.gumbel(key, distance.shape)
     best = jnp.min(distance, axis=-1, keepdims=True)
     # A minimum and a comparison vectorise where argmin does not (16% of a VQ-VAE step on a CPU).

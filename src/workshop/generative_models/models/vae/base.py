@@ -352,9 +352,7 @@ class VAE(LatentSpaceModel):
         )
 
     @staticmethod
-    def losses(
-        reconstruction: jax.Array, kl: jax.Array, total: jax.Array, **more: Any
-    ) -> Losses:
+    def losses(reconstruction: jax.Array, kl: jax.Array, total: jax.Array, **more: Any) -> Losses:
         """Return the losses under all the reference's keys."""
         named = {
             "reconstruction_loss": reconstruction,
