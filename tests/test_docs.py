@@ -50,7 +50,8 @@ def test_blocks_run_in_order(page):
             for command in code.splitlines():
                 program, *arguments = shlex.split(command)
                 assert program == "workshop"
-                main([*arguments, "--no-progress"] if arguments[0] == "train" else arguments)
+                quiet = ["--no-progress"] if arguments[0] in ("train", "prior") else []
+                main([*arguments, *quiet])
 
 
 def test_every_block_is_of_a_kind_that_runs():

@@ -114,23 +114,27 @@ def fit_prior(run: Path, config: PriorConfig, options: dict[str, Any], resume: b
     prior.eval()
     model.prior = prior
     save_prior(model, run)
-    console.print(prior_table(model, trainer.evaluate(parts["test"]), dataset.test, settings))
+    console.print(prior_table(model, dataset.test, "test", settings))
     figure, _ = report.draw_samples(model, 100, class_names=dataset.class_names, seed=seed)
     say(str(save(figure, run / "figures" / "prior_samples.png")))
 
 
-def prior_table(
-    model: VQVAE, metrics: dict[str, float], split: Split, settings: dict[str, Any]
-) -> Table:
-    """Return what a prior reaches on held-out data, and the whole model with it."""
-    trainer = Trainer(model, batch_size=settings["batch_size"], seed=settings["seed"])
-    reconstruction = trainer.evaluate(split)["reconstruction_loss"]
+def prior_table(model: VQVAE, split: Split, name: str, settings: dict[str, Any]) -> Table:
+    """Return what a model's prior reaches on data, and the whole model with it."""
+    assert model.prior is not None
+    data: dict[str, Any] = {"x": _codes(model, split, name)}
+    if model.prior.num_classes is not None and split.y is not None:
+        data["y"] = split.y
+    size, seed = settings["batch_size"], settings["seed"]
+    metrics = Trainer(model.prior, batch_size=size, seed=seed).evaluate(data)
+    losses = Trainer(model, batch_size=size, seed=seed).evaluate(split)
+    reconstruction = losses["reconstruction_loss"]
     bound = (reconstruction + metrics["loss"]) / (np.prod(split.shape) * np.log(2))
-    table = Table("figure", "value", title=f"the prior, test, {len(split):,} examples")
+    table = Table("figure", "value", title=f"the prior, {name}, {len(split):,} examples")
     table.columns[1].justify = "right"
     table.add_row("-log p(codes), nats per example", f"{metrics['loss']:.3f}")
     table.add_row("bits per code", f"{metrics['bits_per_code']:.3f}")
-    table.add_row("of a uniform prior", f"{np.log2(model.num_embeddings):.3f}")
+    table.add_row("bits per code of a uniform prior", f"{np.log2(model.num_embeddings):.3f}")
     table.add_row("-log p(x|z), nats per example", f"{reconstruction:.3f}")
     table.add_row("upper bound of the model, bits per dimension", f"{bound:.4f}")
     return table

@@ -82,6 +82,10 @@ def evaluate(run: Path, data: str | None, split: str) -> None:
     console.print(metrics_table(trainer.evaluate(part), f"{split}, {len(part):,} examples"))
     if isinstance(model, VQVAE):
         say_health(model, part)
+        if model.prior is not None:
+            from workshop.cli.codes import prior_table  # which needs this module
+
+            console.print(prior_table(model, part, split, options))
 
 
 def say_health(model: VQVAE, split: Split) -> None:

@@ -4,6 +4,7 @@ No function keeps a figure, opens a window or changes matplotlib's settings. `sa
 """
 
 from .bars import code_maps, codebook_usage, kl_bars
+from .codebooks import codebook_panels
 from .curves import training_curves
 from .files import save
 from .grids import image_grid, reconstructions, samples
@@ -12,6 +13,7 @@ from .paths import interpolations, traversals
 
 __all__ = [
     "code_maps",
+    "codebook_panels",
     "codebook_usage",
     "image_grid",
     "interpolations",

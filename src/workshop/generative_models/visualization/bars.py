@@ -3,15 +3,15 @@
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from ..core.checks import positive_int
 from .arrays import vector, whole
+from .codebooks import draw_usage
 from .drawing import draw_sheet
 from .scales import Scale
 from .sheet import Sheet, default_columns
-from .style import FIRST, QUIET, RULE, SMALL, Number, open_chart, settled, styled
+from .style import FIRST, QUIET, RULE, Number, open_chart, settled, styled
 
 
 @styled
@@ -97,24 +97,7 @@ def codebook_usage(counts: ArrayLike, *, title: str = "How evenly the codes are 
     n, used = len(usage), int((usage > 0).sum())
     said = f"{used:,} of {n:,} codes used ({used / n:.0%}), perplexity {perplexity(usage):.1f}."
     figure = open_chart(560, 300, title, [said])
-    axes = figure.subplots()
-    shares = 100 * np.sort(usage)[::-1] / usage.sum()
-    axes.stairs(shares, np.arange(n + 1) + 0.5, fill=True, color=FIRST)
-    axes.axhline(100 / n, color=QUIET, ls=(0, (4, 3)), lw=1)
-    axes.annotate(
-        "all alike",
-        (1, 100 / n),
-        xycoords=("axes fraction", "data"),
-        xytext=(-3, 3),
-        textcoords="offset points",
-        ha="right",
-        size=SMALL,
-        color=QUIET,
-    )
-    axes.set(xlabel="codes, the most used first", ylabel="% of all uses", xlim=(0.5, n + 0.5))
-    axes.set_ylim(0, 1.08 * shares[0])
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.grid(axis="y")
+    draw_usage(figure.subplots(), usage)
     return settled(figure)
 
 

@@ -1,0 +1,178 @@
+"""A run as a tokenizer, and the prior over its codes, from the command line."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from flax import nnx
+from PIL import Image
+
+import workshop
+from workshop.cli import main
+from workshop.generative_models.data import load_dataset, load_in_order
+from workshop.generative_models.training import Trainer
+
+
+def command(*arguments):
+    main([str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A vq-vae of two residual stages on the digits, with a prior."""
+    folder = tmp_path_factory.mktemp("codes") / "run"
+    command("train", "--model", "vq-vae", "--quantizer.kind", "residual", "--quantizer.stages", 2,
+            "--num-embeddings", 16, "--hidden-dims", 8, 8, "--steps", 20, "--out", folder,
+            "--no-progress")  # fmt: skip
+    command("prior", folder, "--steps", 12, "--layers", 1, "--width", 8, "--heads", 2,
+            "--no-progress")  # fmt: skip
+    return folder
+
+
+def test_codes_of_the_runs_own_data(run, tmp_path):
+    command("encode", run, "--out", tmp_path / "codes.npz")
+    codes, data = np.load(tmp_path / "codes.npz"), load_dataset("digits")
+    model = workshop.load(run)
+    assert set(codes) == {f"{a}_{s}" for a in "xy" for s in ("train", "validation", "test")}
+    for name, split in data.splits.items():
+        assert codes[f"x_{name}"].dtype == np.uint8
+        np.testing.assert_array_equal(codes[f"y_{name}"], split.y)
+    found = codes["x_test"][:7]
+    np.testing.assert_array_equal(found, model.encode_indices(data.test.x[:7]))
+    assert found.shape == (7, 2, 2, 2)
+
+
+def test_codes_of_a_file_are_in_its_order_and_decode(run, tmp_path):
+    digits = load_in_order("digits")["train"]
+    np.savez(tmp_path / "some.npz", x=digits.x[:130], y=digits.y[:130])
+    command("encode", run, tmp_path / "some.npz", "--out", tmp_path / "codes.npz")
+    codes, model = np.load(tmp_path / "codes.npz"), workshop.load(run)
+    np.testing.assert_array_equal(codes["x"], model.encode_indices(digits.x[:130]))
+    np.testing.assert_array_equal(codes["y"], digits.y[:130])
+    for kind in ("npy", "npz", "png"):
+        command(
+            "decode", run, tmp_path / "codes.npz", "--count", 9, "--out", tmp_path / f"o.{kind}"
+        )
+    expected = model.decode_indices(codes["x"].astype(np.int32))
+    for images in (np.load(tmp_path / "o.npy"), np.load(tmp_path / "o.npz")["x"]):
+        np.testing.assert_allclose(images, expected, rtol=1e-5, atol=1e-6)
+    assert np.asarray(Image.open(tmp_path / "o.png")).std() > 5
+    assert not list(tmp_path.glob(".*"))  # no half-written file stays
+
+
+def test_a_prior_is_saved_loaded_and_sampled(run, tmp_path, capsys):
+    model, again = workshop.load(run), workshop.load(run)
+    assert model.prior.num_classes == 10
+    samples = [m.sample(5, y=3, rngs=nnx.Rngs(1)) for m in (model, again)]
+    np.testing.assert_array_equal(*samples)
+    assert samples[0].shape == (5, 8, 8, 1)
+    digits = load_dataset("digits")
+    codes = {"x": model.encode_indices(digits.validation.x), "y": digits.validation.y}
+    rows = [json.loads(line) for line in (run / "prior" / "metrics.jsonl").open()]
+    best = min(row["loss"] for row in rows if row["split"] == "validation")
+    found = Trainer(model.prior, batch_size=64).evaluate(codes)["loss"]
+    assert found == pytest.approx(best, rel=1e-5)
+    assert float(-model.prior.log_prob(codes["x"], codes["y"]).mean()) == pytest.approx(
+        best, rel=1e-4
+    )
+    command("sample", run, "--count", 6, "--label", 2, "--out", tmp_path / "s.npy")
+    assert np.load(tmp_path / "s.npy").shape == (6, 8, 8, 1)
+    assert (run / "figures" / "prior_samples.png").exists()
+
+
+def test_evaluate_tells_codebooks_and_prior(run, capsys):
+    """Bits per dimension are (-log p(x|z) - log p(z)) / (64 log 2), z the codes of x."""
+    command("evaluate", run)
+    told = {}
+    for line in capsys.readouterr().out.splitlines():
+        name, _, value = line.strip("│ ").rpartition("│")
+        told[name.strip()] = value.strip()
+    assert {"codebook 1", "codebook 2"} <= {name.split("│")[0].strip() for name in told}
+    model, test = workshop.load(run), load_dataset("digits").test
+    model.eval()
+    codes = model.encode_indices(test.x)
+    prior = -float(model.prior.log_prob(codes, test.y).mean())
+    pixels = -float(model.log_likelihood(test.x, model(test.x)).mean())
+    bits = (prior + pixels) / 64 / np.log(2)
+    assert float(told["bits per code"]) == pytest.approx(prior / 8 / np.log(2), abs=1e-3)
+    found = float(told["upper bound of the model, bits per dimension"])
+    assert found == pytest.approx(bits, abs=1e-4)
+
+
+def test_a_prior_goes_on_where_it_was_stopped(run, tmp_path):
+    """A second fit is refused; one that is resumed at its end changes nothing."""
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    before = (copy / "prior.safetensors").read_bytes()
+    options = ("--steps", 12, "--layers", 1, "--width", 8, "--heads", 2, "--no-progress")
+    with pytest.raises(SystemExit):
+        command("prior", copy, *options)
+    command("prior", copy, *options, "--resume")
+    assert (copy / "prior.safetensors").read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def codes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    np.savez(folder / "far.npz", x=np.full((2, 2, 2, 2), 99))
+    np.savez(folder / "flat.npz", x=np.zeros((2, 4), int))
+    np.savez(folder / "real.npz", x=np.zeros((2, 2, 2, 2)))
+    np.savez(folder / "other.npz", z=np.zeros(3))
+    np.savez(
+        folder / "several.npz",
+        x_train=np.zeros((1, 2, 2, 2), int),
+        x_test=np.zeros((1, 2, 2, 2), int),
+    )
+    (folder / "torn.npz").write_bytes(b"PK\x03\x04 torn")
+    np.save(folder / "object.npy", np.array([{}], dtype=object), allow_pickle=True)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("file", "out", "message"),
+    [
+        ("far.npz", "o.npy", "lies in [99, 99]: expected 0 <= code < 16"),
+        ("flat.npz", "o.npy", "has shape (2, 4): expected (n, 2, 2, 2)"),
+        ("real.npz", "o.npy", "is float64: expected integers"),
+        ("other.npz", "o.npy", "holds ['z']: expected x, or x_train"),
+        ("several.npz", "o.npy", "holds x_train, x_test; choose a .npz file"),
+        ("torn.npz", "o.npy", "is no .npz or .npy file of codes"),
+        ("object.npy", "o.npy", "is no .npz or .npy file of codes"),
+        ("missing.npz", "o.npy", "is no .npz or .npy file of codes"),
+        ("far.npz", "o.txt", "expected a name that ends in .npz or .npy or .png"),
+    ],
+)
+def test_wrong_codes_are_sentences(run, codes, capsys, tmp_path, file, out, message):
+    with pytest.raises(SystemExit) as stop:
+        command("decode", run, codes / file, "--out", tmp_path / out)
+    assert stop.value.code == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_without_codes_is_a_sentence(tmp_path, capsys):
+    command("train", "--steps", 2, "--hidden-dims", 4, "--out", tmp_path / "vae", "--no-progress")
+    for arguments in (("encode", tmp_path / "vae", "--out", tmp_path / "c.npz"),
+                      ("prior", tmp_path / "vae")):  # fmt: skip
+        with pytest.raises(SystemExit):
+            command(*arguments)
+        assert "holds a vae, which has no codes: train a vq-vae" in " ".join(
+            capsys.readouterr().err.split()
+        )
+
+
+def test_a_damaged_prior_is_a_sentence(run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    (copy / "prior.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"prior\.json is damaged"):
+        workshop.load(copy)
+    shutil.copy(run / "prior.json", copy / "prior.json")
+    weights = (copy / "prior.safetensors").read_bytes()
+    (copy / "prior.safetensors").write_bytes(weights[:100])
+    with pytest.raises(ValueError, match=r"prior\.safetensors is damaged"):
+        workshop.load(copy)
+    (copy / "prior.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"holds prior\.json without prior\.safetensors"):
+        workshop.load(copy)
