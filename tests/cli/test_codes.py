@@ -1,6 +1,7 @@
 """A run as a tokenizer, and the prior over its codes, from the command line."""
 
 import json
+import logging
 import shutil
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 import workshop
 from workshop.cli import main
 from workshop.generative_models.data import load_dataset, load_in_order
+from workshop.generative_models.models.saving import save_weights
 from workshop.generative_models.training import Trainer
 
 
@@ -82,7 +84,7 @@ def test_a_prior_is_saved_loaded_and_sampled(run, tmp_path, capsys):
 
 
 def test_evaluate_tells_codebooks_and_prior(run, capsys):
-    """Bits per dimension are (-log p(x|z) - log p(z)) / (64 log 2), z the codes of x."""
+    """Bits per dimension are (-log p(x|z) - log p(z|y) - log p(y)) / (64 log 2)."""
     command("evaluate", run)
     told = {}
     for line in capsys.readouterr().out.splitlines():
@@ -94,13 +96,13 @@ def test_evaluate_tells_codebooks_and_prior(run, capsys):
     codes = model.encode_indices(test.x)
     prior = -float(model.prior.log_prob(codes, test.y).mean())
     pixels = -float(model.log_likelihood(test.x, model(test.x)).mean())
-    bits = (prior + pixels) / 64 / np.log(2)
+    bits = (prior + pixels + np.log(10)) / 64 / np.log(2)  # ten classes, all alike
     assert float(told["bits per code"]) == pytest.approx(prior / 8 / np.log(2), abs=1e-3)
-    found = float(told["upper bound of the model, bits per dimension"])
+    found = float(told["-log p(x, z, class), bits per dimension"])
     assert found == pytest.approx(bits, abs=1e-4)
 
 
-def test_a_prior_goes_on_where_it_was_stopped(run, tmp_path):
+def test_a_prior_goes_on_where_it_was_stopped(run, tmp_path, capsys):
     """A second fit is refused; one that is resumed at its end changes nothing."""
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
@@ -108,6 +110,10 @@ def test_a_prior_goes_on_where_it_was_stopped(run, tmp_path):
     options = ("--steps", 12, "--layers", 1, "--width", 8, "--heads", 2, "--no-progress")
     with pytest.raises(SystemExit):
         command("prior", copy, *options)
+    assert "go on with --resume, or delete it" in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(SystemExit):
+        command("prior", copy, "--steps", 13, "--resume")
+    assert "the options that the fit was started with" in " ".join(capsys.readouterr().err.split())
     command("prior", copy, *options, "--resume")
     assert (copy / "prior.safetensors").read_bytes() == before
 
@@ -165,14 +171,32 @@ def test_a_run_without_codes_is_a_sentence(tmp_path, capsys):
 def test_a_damaged_prior_is_a_sentence(run, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
-    (copy / "prior.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"prior\.json is damaged"):
-        workshop.load(copy)
-    shutil.copy(run / "prior.json", copy / "prior.json")
     weights = (copy / "prior.safetensors").read_bytes()
     (copy / "prior.safetensors").write_bytes(weights[:100])
     with pytest.raises(ValueError, match=r"prior\.safetensors is damaged"):
         workshop.load(copy)
-    (copy / "prior.safetensors").unlink()
-    with pytest.raises(ValueError, match=r"holds prior\.json without prior\.safetensors"):
-        workshop.load(copy)
+
+
+def test_a_prior_of_other_weights_is_left_out(run, tmp_path, caplog):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    model = workshop.load(copy)
+    save_weights(workshop.load(copy), copy)
+    assert workshop.load(copy).prior is not None  # the same weights, written again
+    model.usage[...] += 1.0
+    save_weights(model, copy)
+    logging.getLogger("workshop").propagate = True
+    with caplog.at_level("WARNING", "workshop"):
+        assert workshop.load(copy).prior is None
+    assert "fitted to other weights" in caplog.text
+
+
+def test_training_drops_a_prior(run, caplog):
+    model = workshop.load(run)
+    logging.getLogger("workshop").propagate = True
+    with caplog.at_level("WARNING", "workshop"):
+        Trainer(model, batch_size=8, progress=False).fit(
+            load_dataset("digits").train.x[:16], steps=1
+        )
+    assert model.prior is None
+    assert "training changes what codes mean" in caplog.text

@@ -250,9 +250,9 @@ def prior(
             "steps": steps,
             "batch_size": batch_size,
             "learning_rate": learning_rate,
-            "progress": progress,
         },
-        resume,
+        resume=resume,
+        progress=progress,
     )
 
 

@@ -1,6 +1,8 @@
 """Commands on discrete latents: a run as a tokenizer, and the prior that samples its codes."""
 
+import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,10 @@ import workshop
 from workshop.cli.look import write_arrays
 from workshop.cli.runs import compile_once, open_run, prepared_data, read_options
 from workshop.cli.train import say
+from workshop.generative_models.core import checks
 from workshop.generative_models.core.configuration import PriorConfig
 from workshop.generative_models.data import Split
-from workshop.generative_models.models.saving import read_config, save_prior
+from workshop.generative_models.models.saving import read_config, save_prior, write_json
 from workshop.generative_models.models.vae import VQVAE
 from workshop.generative_models.models.vae.vq_vae import prior_for
 from workshop.generative_models.training import Stopped, Trainer, create_optimizer
@@ -56,6 +59,7 @@ def encode(run: Path, data: str | None, out: Path) -> None:
 def decode(run: Path, codes: Path, count: int, out: Path) -> None:
     """Write what codes stand for."""
     _check_suffix(out, (".npz", ".npy", ".png"))
+    checks.positive_int("--count", count)
     compile_once()
     model = _discrete(workshop.load(run), run)
     arrays = _read_codes(codes)
@@ -73,8 +77,12 @@ def decode(run: Path, codes: Path, count: int, out: Path) -> None:
     say(str(out))
 
 
-def fit_prior(run: Path, config: PriorConfig, options: dict[str, Any], resume: bool) -> None:
+def fit_prior(
+    run: Path, config: PriorConfig, options: dict[str, Any], *, resume: bool, progress: bool
+) -> None:
     """Fit a prior over the codes of a run, and leave it in the run's folder."""
+    folder = run / "prior"
+    _begin(folder, {"config": config.model_dump(mode="json")} | options, resume)
     model, dataset, settings = open_run(run)
     model = _discrete(model, run)
     codes = {name: _codes(model, split, name) for name, split in dataset.splits.items()}
@@ -87,7 +95,6 @@ def fit_prior(run: Path, config: PriorConfig, options: dict[str, Any], resume: b
     seed, steps = settings["seed"], options["steps"]
     classes = dataset.num_classes
     prior = prior_for(model, config, num_classes=classes, rngs=nnx.Rngs(seed))
-    folder = run / "prior"
     trainer = Trainer(
         prior,
         create_optimizer(
@@ -103,7 +110,7 @@ def fit_prior(run: Path, config: PriorConfig, options: dict[str, Any], resume: b
         seed,
         folder=folder,
         keep_best=True,
-        progress=options["progress"],
+        progress=progress,
     )
     say(f"a prior over {model.code_shape} codes of {model.num_embeddings:,}, in {folder}")
     try:
@@ -119,24 +126,45 @@ def fit_prior(run: Path, config: PriorConfig, options: dict[str, Any], resume: b
     say(str(save(figure, run / "figures" / "prior_samples.png")))
 
 
+def _begin(folder: Path, options: dict[str, Any], resume: bool) -> None:
+    """Keep the options of a fit, or refuse one that is not the one that is there."""
+    file = folder / "options.json"
+    if resume:
+        if not file.is_file():
+            raise ValueError(f"--resume: {folder} holds no fit to go on with")
+        if json.loads(file.read_text()) != options:
+            raise ValueError(
+                f"--resume takes the options that the fit was started with, which are in {file}"
+            )
+        return
+    if (folder / "checkpoints").exists():
+        raise ValueError(f"{folder} holds a fit: go on with --resume, or delete it to begin anew")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(options, file)
+
+
 def prior_table(model: VQVAE, split: Split, name: str, settings: dict[str, Any]) -> Table:
     """Return what a model's prior reaches on data, and the whole model with it."""
     assert model.prior is not None
     data: dict[str, Any] = {"x": _codes(model, split, name)}
-    if model.prior.num_classes is not None and split.y is not None:
-        data["y"] = split.y
+    classes, label = model.prior.num_classes, 0.0
+    if classes is not None and split.y is not None and split.y.max() < classes:
+        data["y"], label = split.y, float(np.log(classes))
     size, seed = settings["batch_size"], settings["seed"]
     metrics = Trainer(model.prior, batch_size=size, seed=seed).evaluate(data)
     losses = Trainer(model, batch_size=size, seed=seed).evaluate(split)
     reconstruction = losses["reconstruction_loss"]
-    bound = (reconstruction + metrics["loss"]) / (np.prod(split.shape) * np.log(2))
+    # p(x) is at least p(x, y), and classes are as likely.
+    whole = reconstruction + metrics["loss"] + label
+    bits = whole / (np.prod(split.shape) * np.log(2))
     table = Table("figure", "value", title=f"the prior, {name}, {len(split):,} examples")
     table.columns[1].justify = "right"
-    table.add_row("-log p(codes), nats per example", f"{metrics['loss']:.3f}")
+    given, also = ("|class", ", class") if "y" in data else ("", "")
+    table.add_row(f"-log p(z{given}), nats per example", f"{metrics['loss']:.3f}")
     table.add_row("bits per code", f"{metrics['bits_per_code']:.3f}")
     table.add_row("bits per code of a uniform prior", f"{np.log2(model.num_embeddings):.3f}")
     table.add_row("-log p(x|z), nats per example", f"{reconstruction:.3f}")
-    table.add_row("upper bound of the model, bits per dimension", f"{bound:.4f}")
+    table.add_row(f"-log p(x, z{also}), bits per dimension", f"{bits:.4f}")
     return table
 
 
@@ -192,7 +220,7 @@ def _read_codes(path: Path) -> dict[str, np.ndarray]:
         with path.open("rb") as file:
             found = np.load(file, allow_pickle=False)
             arrays = dict(found) if hasattr(found, "files") else {"x": found}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is no .npz or .npy file of codes: {error}") from None
     codes = {k: np.asarray(v) for k, v in arrays.items() if k == "x" or k.startswith("x_")}
     if not codes:

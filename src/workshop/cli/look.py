@@ -11,6 +11,7 @@ import workshop
 from workshop.cli.runs import compile_once, open_run
 from workshop.cli.train import metrics_table, say
 from workshop.generative_models.core import checks
+from workshop.generative_models.core.quantizers import ResidualQuantizer, VectorQuantizer
 from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation.codebooks import verdict
 from workshop.generative_models.models.saving import read_config
@@ -105,7 +106,10 @@ def say_health(model: VQVAE, split: Split) -> None:
     console.print(table)
     for name, health in found.items():
         if (collapsed := verdict(health)) is not None:
-            say(f"{name.replace('_', ' ')}: {collapsed}")
+            learns = isinstance(model.quantizer, VectorQuantizer | ResidualQuantizer)
+            # What has no codebook to begin or revive needs no such advice.
+            told = collapsed if learns else collapsed.partition(":")[0]
+            say(f"{name.replace('_', ' ')}: {told}")
 
 
 def _check_index(name: str, index: int, split: Split) -> None:

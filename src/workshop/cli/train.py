@@ -105,7 +105,7 @@ def metrics_table(metrics: dict[str, float], title: str) -> Table:
         "kl_loss": "KL",
         "loss": "loss",
     }
-    plain = ("beta", "perplexity")  # a weight, and a number of codes
+    plain = ("beta", "perplexity", "codes_used")  # a weight, a number of codes, a share
     table = Table("figure", "nats per example", title=title)
     table.columns[1].justify = "right"
     for key, label in names.items():
@@ -131,6 +131,8 @@ def _trainer(
         accumulate=settings["accumulate"],
     )
     callbacks: list[Callback] = [_Begin(model, folder, settings)]
+    if isinstance(model, VQVAE):
+        callbacks.append(_Collapse(dataset))
     if settings["tensorboard"] and jax.process_index() == 0:
         callbacks.append(TensorBoard(folder / "tensorboard", lambda m: _pictures(m, dataset)))
     same = ("batch_size", "seed", "checkpoint_every", "evaluate_every", "average", "nonfinite",
@@ -157,6 +159,25 @@ class _Begin(Callback):
         save_config(self.model, self.folder, training=self.settings)
         if step:
             say(f"goes on from step {step:,}")
+
+
+class _Collapse(Callback):
+    """Name a codebook that has collapsed, at the first evaluation that finds it so."""
+
+    def __init__(self, dataset: Dataset):
+        self.dataset, self.named = dataset, set()
+
+    def on_evaluation(self, step: int, model: VQVAE) -> None:
+        from workshop.generative_models.evaluation.codebooks import verdict
+        from workshop.generative_models.visualization.report import codebook_healths
+
+        model.eval()
+        healths = codebook_healths(model, self.dataset.validation.take(slice(1000)))
+        for name, health in healths.items():
+            told = verdict(health)
+            if told is not None and name not in self.named:
+                self.named.add(name)
+                say(f"step {step:,}, {name.replace('_', ' ')}: {told}")
 
 
 def _join(options: TrainOptions) -> None:

@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 from workshop.generative_models import visualization
+from workshop.generative_models.evaluation.codebooks import codebook_health
 from workshop.generative_models.visualization import (
     code_maps,
+    codebook_panels,
     codebook_usage,
     image_grid,
     interpolations,
@@ -41,6 +43,9 @@ FIGURES = {
     "latent_map of many classes": lambda: latent_map(IMAGES.reshape(-1, 2), range(192)),
     "kl_bars": lambda: kl_bars([0.5, 0.001, 2.0]),
     "codebook_usage": lambda: codebook_usage([5, 0, 9, 1]),
+    "codebook_panels": lambda: codebook_panels(
+        codebook_health([0, 1, 1, 3], 4, [[0.0], [1.0], [2.0], [5.0]])
+    ),
     "code_maps": lambda: code_maps(np.arange(32).reshape(2, 4, 4)),
 }
 

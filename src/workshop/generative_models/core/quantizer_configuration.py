@@ -176,9 +176,7 @@ class ResidualConfig(QuantizerConfig):
         several = getattr(stage, "heads", 1) * getattr(stage, "groups", 1)
         if several > 1 or getattr(stage, "code_dim", None) is not None:
             raise ValueError("quantizer.stage: stages have no heads, groups or code_dim")
-        if getattr(stage, "gradient", "straight_through") != "straight_through" and not isinstance(
-            stage, SimVQConfig
-        ):
+        if getattr(stage, "gradient", None) != getattr(type(stage)(), "gradient", None):
             raise ValueError("quantizer.stage.gradient is not read: set quantizer.gradient")
         stage.check(model)
 

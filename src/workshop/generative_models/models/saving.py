@@ -3,7 +3,9 @@
 Both are validated on the way in, and neither can hold code.
 """
 
+import hashlib
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 from flax import nnx
 from pydantic import ValidationError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from workshop.generative_models.core import checks
@@ -21,7 +23,7 @@ from workshop.generative_models.models.vae.prior import CodePrior
 from workshop.generative_models.models.vae.vq_vae import prior_for
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
-PRIOR_FILE, PRIOR_WEIGHTS_FILE = "prior.json", "prior.safetensors"
+PRIOR_FILE = "prior.safetensors"
 
 
 def save_config(model: VAE, folder: str | Path, **more: Any) -> None:
@@ -53,18 +55,23 @@ def save_weights(model: VAE, folder: str | Path) -> None:
 
 
 def save_prior(model: VQVAE, folder: str | Path) -> None:
-    """Write the model's prior over codes: `prior.json` and `prior.safetensors`.
+    """Write the model's prior over codes, `prior.safetensors`: its weights, and what rebuilds it.
 
     Raises:
         ValueError: if it has none.
     """
     if model.prior is None:
         raise ValueError("this model has no prior: fit one and set model.prior")
-    prior = model.prior
-    config = PriorConfig.model_validate(prior.config)
-    content = {"config": config.model_dump(mode="json"), "num_classes": prior.num_classes}
-    _write(_variables(prior), Path(folder) / PRIOR_WEIGHTS_FILE)
-    write_json(content, Path(folder) / PRIOR_FILE)
+    config = PriorConfig.model_validate(model.prior.config)
+    about = {"config": config.model_dump(mode="json"), "num_classes": model.prior.num_classes}
+    about["fitted_to"] = _digest(Path(folder))
+    metadata = {"prior": json.dumps(about)}
+    _write(_variables(model.prior), Path(folder) / PRIOR_FILE, metadata)
+
+
+def _digest(folder: Path) -> str:
+    """Return what tells a run's weights from others."""
+    return hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
 
 
 def write_json(content: dict[str, Any], path: Path) -> None:
@@ -74,10 +81,10 @@ def write_json(content: dict[str, Any], path: Path) -> None:
     os.replace(temporary, path)
 
 
-def _write(variables: dict[str, Any], path: Path) -> None:
+def _write(variables: dict[str, Any], path: Path, metadata: dict[str, str] | None = None) -> None:
     arrays = {name: np.asarray(variable[...]) for name, variable in variables.items()}
     temporary = path.with_suffix(".tmp")
-    save_file(arrays, temporary)
+    save_file(arrays, temporary, metadata)
     os.replace(temporary, path)
 
 
@@ -130,18 +137,22 @@ def load_model(folder: str | Path) -> VAE:
     return model
 
 
-def _load_prior(model: VQVAE, folder: Path) -> CodePrior:
+def _load_prior(model: VQVAE, folder: Path) -> CodePrior | None:
     path = folder / PRIOR_FILE
     try:
-        content = json.loads(path.read_text())
-        config = PriorConfig.model_validate(content["config"])
-        prior = prior_for(model, config, num_classes=content["num_classes"], rngs=nnx.Rngs(0))
-    except (ValueError, KeyError, TypeError) as error:  # pydantic's error is a ValueError
+        with safe_open(path, "numpy") as file:
+            about = json.loads((file.metadata() or {})["prior"])
+        config = PriorConfig.model_validate(about["config"])
+        classes, fitted_to = about["num_classes"], about["fitted_to"]
+        prior = prior_for(model, config, num_classes=classes, rngs=nnx.Rngs(0))
+    except (ValueError, KeyError, TypeError, SafetensorError) as error:
         raise ValueError(f"{path} is damaged: {error}") from None
-    weights = folder / PRIOR_WEIGHTS_FILE
-    if not weights.is_file():
-        raise ValueError(f"{folder} holds {PRIOR_FILE} without {PRIOR_WEIGHTS_FILE}")
-    _read(weights, _variables(prior), PRIOR_FILE)
+    if fitted_to != _digest(folder):
+        logging.getLogger("workshop").warning(
+            "%s was fitted to other weights of this model, and is left out: fit it again", path
+        )
+        return None
+    _read(path, _variables(prior), CONFIG_FILE)
     prior.eval()
     return prior
 

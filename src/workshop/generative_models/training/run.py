@@ -203,7 +203,7 @@ class Run:
         return "" if self.checkpoints is None else f"; {self.checkpoints.last_good()}"
 
 
-LARGER_IS_BETTER = frozenset({"elbo", "perplexity"})
+LARGER_IS_BETTER = frozenset({"elbo", "perplexity", "codes_used"})
 """Metrics of which a validation wants the largest; of all others, the smallest."""
 
 

@@ -60,7 +60,12 @@ def draw_usage(axes: Axes, usage: Float[np.ndarray, " k"]) -> None:
         color=QUIET,
     )
     axes.set(xlabel="codes, the most used first", ylabel="% of all uses", xlim=(0.5, n + 0.5))
-    axes.set_ylim(0, 1.08 * shares[0])
+    if shares[0] > 20 * 100 / n:  # a few codes, of a background say, would hide all others
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.set_ylim(shares[shares > 0].min() / 2, 2 * shares[0])
+    else:
+        axes.set_ylim(0, 1.08 * shares[0])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(axis="y")
 

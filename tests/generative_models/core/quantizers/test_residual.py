@@ -118,3 +118,22 @@ def test_stages_of_one_scale_read_what_is_left_enlarged(x, quantize, lookup):
     two = np.asarray(first.quantize(jnp.asarray((left - one) * 5))[0]) / 5
     np.testing.assert_allclose(z_q, one + two, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(lookup(quantizer, indices), one + two, rtol=1e-5, atol=1e-6)
+
+
+def test_a_stage_that_the_first_batch_drops_begins_later(x):
+    """Else its codes would all be one vector, for good."""
+    stages = [stage(i, learning="ema", kmeans=True) for i in range(3)]
+    quantizer = ResidualQuantizer(stages, dropout=True)
+    # A key that keeps the first stage only.
+    keys = (jax.random.key(i) for i in range(100))
+    key = next(k for k in keys if (quantizer.quantize(x, key=k)[1][0, 0] >= 0).sum() == 1)
+    quantizer.update(quantizer.quantize(x, key=key)[2]["statistics"])
+    assert [bool(s.begun[...]) for s in stages] == [True, False, False]
+
+
+def test_a_shared_codebook_begins_as_it_would_alone(x):
+    alone, shared = (stage(0, learning="ema", kmeans=True) for _ in range(2))
+    quantizer, key = ResidualQuantizer([shared] * 3), jax.random.key(0)
+    quantizer.update(quantizer.quantize(x, key=key)[2]["statistics"])
+    alone.update(alone.quantize(x, key=jax.random.split(key, 4)[0])[2]["statistics"])
+    np.testing.assert_allclose(book(shared), book(alone), rtol=1e-5, atol=1e-6)

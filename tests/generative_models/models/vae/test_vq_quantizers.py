@@ -59,7 +59,8 @@ def test_codes_of_images_and_back(case, images):
     model, has, codes, network = case
     indices = model.encode_indices(images)
     in_map = (2, 1) if codes == 1 else (2, 1, codes)
-    shape = in_map if network == "cnn" else (2 * codes,)
+    dense = (2,) if codes == 1 else (2, codes)
+    shape = in_map if network == "cnn" else dense
     assert model.code_shape == shape
     assert indices.shape == (3, *shape)
     assert indices.dtype == jnp.int32
@@ -105,16 +106,18 @@ def test_it_trains_and_is_the_same_from_disk(case, images, tmp_path):
     assert type(again.quantizer) is type(model.quantizer)
 
 
-def test_first_stages_decode(make_config, images):
+@pytest.mark.parametrize("network", ["cnn", "dense"])
+def test_first_stages_decode(make_config, images, network):
     config = make_config(
-        "vq-vae", "cnn", quantizer=ResidualConfig(stages=3), num_embeddings=5, embedding_dim=4
+        "vq-vae", network, quantizer=ResidualConfig(stages=3), num_embeddings=5, embedding_dim=4
     )
     model = VQVAE(config, rngs=nnx.Rngs(0))
     for stage in model.quantizer.stages:
         codes = jax.random.normal(jax.random.key(0), stage.embeddings.embedding.shape)
         stage.embeddings.embedding[...] = codes
     indices = model.encode_indices(images)
-    first = model.decode(model.quantizer.stages[0].lookup(indices[..., 0]))
+    codes = model.quantizer.stages[0].lookup(indices[..., 0])
+    first = model.decode(codes.reshape(3, *model.latent_shape))
     np.testing.assert_allclose(model.decode_indices(indices[..., :1]), first, rtol=1e-5, atol=1e-6)
 
 

@@ -79,6 +79,11 @@ class Quantizer(nnx.Module):
             self.project_in = nnx.Linear(dim, inner, rngs=rngs)
             self.project_out = nnx.Linear(inner, dim, rngs=rngs)
 
+    @property
+    def commitment_cost(self) -> float:
+        """Weight of the commitment loss; 0 where nothing commits."""
+        return dict(self.costs).get("commitment_loss", 0.0)
+
     # What a family says.
 
     def assign(self, vectors: jax.Array, weights: jax.Array, key: jax.Array | None) -> Assignment:
@@ -113,7 +118,8 @@ class Quantizer(nnx.Module):
             z_q like z_e; indices (batch, ..., codes), without the last axis if there is one code a
             vector; and a dict of commitment_loss, codebook_loss and what else the family has
             (summed over an example's codes, mean over the batch), loss, their weighted sum,
-            perplexity (the mean one of several codebooks), and statistics for `update`.
+            perplexity and codes_used, the share of the codes that the batch uses (means over
+            several codebooks), and statistics for `update`.
         """
         z_e = jnp.asarray(z_e)
         places = z_e.shape[:-1]
@@ -150,6 +156,7 @@ class Quantizer(nnx.Module):
             {
                 **terms,
                 "loss": loss,
+                "codes_used": jnp.average((counts > 0).mean(-1), weights=used),
                 "perplexity": jnp.average(jax.vmap(perplexity)(counts), weights=used),
                 "statistics": found.statistics,
             },

@@ -121,9 +121,8 @@ class VectorQuantizer(Quantizer):
         self.diversity_temperature = diversity_temperature
         if diversity_temperature <= 0:
             raise ValueError(f"diversity_temperature={diversity_temperature}: expected > 0")
-        self.commitment_cost = checks.at_least("commitment_cost", commitment_cost, 0.0)
         costs = {
-            "commitment_loss": commitment_cost,
+            "commitment_loss": checks.at_least("commitment_cost", commitment_cost, 0.0),
             "codebook_loss": float(learning == "loss"),
             "orthogonal_loss": checks.at_least("orthogonal_cost", orthogonal_cost, 0.0),
             "diversity_loss": checks.at_least("diversity_cost", diversity_cost, 0.0),
@@ -172,9 +171,9 @@ class VectorQuantizer(Quantizer):
         losses = self._losses(parts, codes, chosen, counted)
         statistics = {}
         if self.keeps:
-            with_key = None if key is None else jax.random.fold_in(key, 2)
+            revive = None if key is None else jax.random.fold_in(key, 2)
             statistics = jax.lax.stop_gradient(
-                self._statistics(fixed, codes, chosen, indices, counted, with_key)
+                self._statistics(fixed, codes, chosen, indices, counted, revive)
             )
         return Assignment(
             self._vectors(parts),
@@ -185,7 +184,11 @@ class VectorQuantizer(Quantizer):
         )
 
     def update(self, statistics: Any) -> None:
-        """Move the averages and, where they make the codes, the codes; revive dead ones."""
+        """Move the averages and, where they make the codes, the codes; revive dead ones.
+
+        The first batch of a codebook that begins with its means sets the averages. A revived code
+        that the loss trains keeps what the optimizer remembers of the dead one.
+        """
         if not statistics:
             return
         counts, sums, codes = (statistics[name] for name in ("counts", "sums", "codes"))
@@ -241,7 +244,7 @@ class VectorQuantizer(Quantizer):
     ) -> jax.Array:
         """Return the codes, or before the first update the means of these vectors."""
 
-        def means(codes: jax.Array) -> jax.Array:
+        def means(_: jax.Array) -> jax.Array:
             def of_book(x: jax.Array, weights: jax.Array, k: jax.Array) -> jax.Array:
                 return kmeans(
                     x,
@@ -253,7 +256,7 @@ class VectorQuantizer(Quantizer):
                 )
 
             found = jax.vmap(of_book)(parts, counted, jax.random.split(key, self.books))
-            return jax.lax.stop_gradient(found) + 0.0 * codes
+            return jax.lax.stop_gradient(found)
 
         return jax.lax.cond(self.begun[...], lambda c: c, means, codes)
 
@@ -302,7 +305,7 @@ class VectorQuantizer(Quantizer):
             return code_counts(i[:, None], size, w[:, None])[0], code_sums(x, i, size, w)
 
         counts, sums = jax.vmap(of_book)(parts, indices, counted)
-        begins = jnp.asarray(key is not None)
+        begins = jnp.asarray(key is not None) & (counted.sum() > 0)  # not of a dropped stage
         statistics = {"counts": counts, "sums": sums, "codes": codes, "begins": begins}
         if self.revive_below and key is not None:
             gaps = counted * jnp.sum(jnp.square(parts - chosen), -1)

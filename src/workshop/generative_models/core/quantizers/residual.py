@@ -70,6 +70,9 @@ class ResidualQuantizer(Quantizer):
                     f"stages[{i}] projects its vectors or has several codes for one: give "
                     "ResidualQuantizer(dim=...) and stages of the size of their codes"
                 )
+        alike = len({id(stage) for stage in stages})
+        if alike not in (1, len(stages)):
+            raise ValueError("stages: share one codebook among all of them, or none")
         if ratio <= 0:
             raise ValueError(f"ratio={ratio}: expected > 0")
         super().__init__(
@@ -82,7 +85,7 @@ class ResidualQuantizer(Quantizer):
         )
         self.stages = nnx.List(stages)
         self.dropout, self.ratio = dropout, float(ratio)
-        self.shared = len(stages) > 1 and all(stage is first for stage in stages)
+        self.shared = len(stages) > 1 and alike == 1
         self.pooled = self.shared
         self.random = dropout or any(stage.random for stage in stages)
         self.costs = first.costs

@@ -79,8 +79,10 @@ class FSQ(Quantizer):
         half = (sizes - 1) * (1 + 1e-3) / 2
         offset = np.where(sizes % 2 == 0, np.float32(0.5), np.float32(0.0))
         bounded = jnp.tanh(vectors + np.arctanh(offset / half)) * half - offset
-        rounded = jax.lax.stop_gradient(jnp.round(bounded))
         width = self._width
+        # Of a thousand levels and more (1 + ε) reaches over the last one.
+        rounded = jnp.clip(jnp.round(bounded), -width, np.asarray(self.levels) - 1 - width)
+        rounded = jax.lax.stop_gradient(rounded)
         digits = rounded.astype(jnp.int32) + width
         indices = jnp.sum(digits * self._basis, -1, keepdims=True)
         return Assignment((bounded / width)[:, None], (rounded / width)[:, None], indices, {}, {})

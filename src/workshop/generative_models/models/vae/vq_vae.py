@@ -68,7 +68,8 @@ class VQVAE(VAE):
 
     Attributes:
         quantizer: what makes the codes.
-        embeddings: the codebook, of a quantizer that has a single one.
+        embeddings: the codes of a quantizer that keeps any, one codebook after another (of SimVQ
+            the frozen ones, before its map).
         usage: how often each code stood at each position lately, kept by the trainer.
         prior: what samples codes, a `CodePrior`, once one is fitted; None draws them by usage.
 
@@ -97,7 +98,6 @@ class VQVAE(VAE):
             if options.get(name):
                 raise ValueError(f"{name} has no meaning for a VQ-VAE: its KL is constant")
         checks.positive_int("num_embeddings", num_embeddings)
-        self.commitment_cost = checks.at_least("commitment_cost", commitment_cost, 0.0)
         if isinstance(quantizer, Quantizer):
             given = (num_embeddings, embedding_dim, commitment_cost)
             _check_unsaid(given, quantizer)
@@ -128,6 +128,7 @@ class VQVAE(VAE):
         if isinstance(self.quantizer, VectorQuantizer):
             self.embeddings = self.quantizer.embeddings
         self.num_embeddings = self.quantizer.codebook_size
+        self.commitment_cost = self.quantizer.commitment_cost
         self.deterministic = False  # what train() and eval() set
         self.prior: CodePrior | None = nnx.data(None)
         positions = prod(self.code_shape)
@@ -145,13 +146,17 @@ class VQVAE(VAE):
 
     @property
     def code_shape(self) -> tuple[int, ...]:
-        """Shape of one example's indices: (H', W') of a map with one code a place, else (..., n).
+        """Shape of one example's indices: (H', W') of a map, (vectors,) of dense latents.
 
         A quantizer with several codes for a vector, such as residual stages, has them last.
         """
-        places = self.latent_shape[:-1]
-        codes = self._vectors() * self.quantizer.codes
-        return places if places and codes == 1 else (*places, codes)
+        return self._shape_of(self.latent_shape[:-1], self._vectors(), in_map=self.latent_shape[1:])
+
+    def _shape_of(self, places: Any, each: int, *, in_map: Any) -> tuple[int, ...]:
+        """Return places, vectors at a place (none but one in a map), and codes if several."""
+        vectors = () if in_map and each == 1 else (each,)
+        codes = self.quantizer.codes
+        return (*places, *vectors, *(() if codes == 1 else (codes,)))
 
     def quantize(
         self,
@@ -174,7 +179,8 @@ class VQVAE(VAE):
             The codes in the shape of the encoding, and a dict of commitment_loss and codebook_loss
             (squared distance summed over an example's codes, mean over the batch), quantizer_loss
             (what the quantizer adds to the loss), encoding_indices (batch, ..., codes; a single
-            code a place has no axis in a map), perplexity, and statistics for the train step.
+            code a place has no axis in a map), perplexity, codes_used (the share of the codes that
+            the batch uses), and statistics for the train step.
         """
         encoding = jnp.asarray(encoding)
         *places, features = encoding.shape
@@ -189,10 +195,9 @@ class VQVAE(VAE):
         # One example has a batch axis of its own here: its places are no batch.
         vectors = encoding.reshape(*(places or [1]), each, self.embedding_dim)
         codes, indices, terms = self.quantizer.quantize(vectors, key=key)
-        last = each * self.quantizer.codes
-        in_map = len(places) > 1 and last == 1
+        shape = self._shape_of(places, each, in_map=len(places) > 1)
         return codes.reshape(encoding.shape), {
-            "encoding_indices": indices.reshape(places if in_map else (*places, last)),
+            "encoding_indices": indices.reshape(shape),
             "quantizer_loss": terms.pop("loss"),
             **terms,
         }
@@ -211,14 +216,14 @@ class VQVAE(VAE):
         """Return what codes stand for: (batch, *event), or one example's.
 
         Args:
-            indices: integers (batch, *code_shape), or one example's; of a residual quantizer in a
-                map also of its first stages only, (batch, H', W', stages).
+            indices: integers (batch, *code_shape), or one example's; of a residual quantizer also
+                of its first stages only, the last axis shorter.
         """
         indices = jnp.asarray(indices)
         shape = self.code_shape
         single = indices.ndim == len(shape)
         indices = indices[None] if single else indices
-        several = self.spatial and self.quantizer.codes > 1
+        several = self.quantizer.codes > 1
         if indices.shape[1:] != shape and not (several and indices.shape[1:-1] == shape[:-1]):
             raise ValueError(
                 f"indices have shape {indices.shape}: expected (batch, "
@@ -231,8 +236,6 @@ class VQVAE(VAE):
                     f"indices lie in [{low}, {high}]: expected 0 <= index < {self.num_embeddings} "
                     "(num_embeddings), or -1 for no code"
                 )
-        if not self.spatial and self.quantizer.codes > 1:
-            indices = indices.reshape(len(indices), -1, self.quantizer.codes)
         codes = self.quantizer.lookup(indices)
         images = self.decode(codes.reshape(len(indices), *self.latent_shape))
         return images[0] if single else images
@@ -296,7 +299,7 @@ class VQVAE(VAE):
         rows = (
             indices.reshape(indices.shape[0], -1) if len(self.usage) > 1 else indices.reshape(-1, 1)
         )
-        named = ("commitment_loss", "codebook_loss", "perplexity")
+        named = ("commitment_loss", "codebook_loss", "perplexity", "codes_used")
         return self.losses(
             reconstruction_loss,
             self.kl_per_dimension(outputs).sum(),
@@ -313,6 +316,15 @@ class VQVAE(VAE):
         """Return the KL to a uniform prior of each code, log(num_embeddings) nats."""
         codes = prod(read(outputs, "encoding_indices").shape[1:])
         return jnp.full((codes,), log(self.num_embeddings), jnp.float32)
+
+    def build(self, batch: Any) -> None:
+        """Make the layers that waited for data; a prior of codes that now change is dropped."""
+        super().build(batch)
+        if self.prior is not None:
+            logging.getLogger("workshop").warning(
+                "the prior over this model's codes is dropped: training changes what codes mean"
+            )
+            self.prior = None
 
     def update_statistics(self, statistics: dict[str, Any]) -> None:
         """Fold a batch's counts of codes into `usage`, and the rest into the quantizer."""
@@ -364,10 +376,11 @@ class VQVAE(VAE):
         *,
         temperature: float = 1.0,
         rngs: nnx.Rngs | None = None,
+        y: ArrayLike | None = None,
         **kwargs: Any,  # noqa: ARG002 - the reference's signature: additional arguments
     ) -> jax.Array:
         """Do what `sample` does, under the name of the GenerativeModel interface."""
-        return self.sample(n_samples, temperature, rngs=rngs)
+        return self.sample(n_samples, temperature, rngs=rngs, y=y)
 
 
 def prior_for(
@@ -381,15 +394,14 @@ def prior_for(
         num_classes: number of classes that it shall know; None for none.
         rngs: for the initial weights.
     """
-    codes = model.code_shape[-1] if model.spatial and model.quantizer.codes > 1 else 1
+    codes = model.quantizer.codes
     return CodePrior(config, model.code_shape, model.num_embeddings, num_classes, codes, rngs=rngs)
 
 
 def _check_unsaid(given: tuple[int, int, float], quantizer: Quantizer) -> None:
     """Refuse sizes beside a quantizer that has its own, unless they agree or are the defaults."""
-    cost = getattr(quantizer, "commitment_cost", 0.25)
     names = ("num_embeddings", "embedding_dim", "commitment_cost")
-    own = (quantizer.codebook_size, quantizer.dim, cost)
+    own = (quantizer.codebook_size, quantizer.dim, quantizer.commitment_cost)
     for name, value, has, default in zip(names, given, own, (512, 64, 0.25), strict=True):
         if value not in (has, default):
             raise ValueError(f"{name}={value}, but the quantizer has {has}: leave {name} out")
