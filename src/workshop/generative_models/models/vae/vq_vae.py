@@ -351,13 +351,17 @@ class VQVAE(VAE):
             n_samples: a Python int; static under jit.
             temperature: above 1 evens the choices out, below 1 sharpens them.
             rngs: source of the samples; the model's own if None.
-            y: classes, of a prior that was fitted to labels: one for all, or (n_samples,).
+            y: classes, of a prior that was fitted to labels: one for all, or (n_samples,); None draws
+                them evenly.
             kwargs: not read.
         """
         check_temperature(temperature)
         n_samples = checks.positive_int("n_samples", n_samples)
         if self.prior is not None:
             rngs = self.rngs if rngs is None else rngs
+            classes = self.prior.num_classes
+            if y is None and classes is not None:
+                y = jax.random.randint(sample_key(rngs), (n_samples,), 0, classes)
             indices = self.prior.sample(n_samples, temperature=temperature, y=y, rngs=rngs)
             return self.decode_indices(indices)
         if y is not None:
