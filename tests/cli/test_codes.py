@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -71,7 +72,8 @@ def test_a_prior_is_saved_loaded_and_sampled(run, tmp_path, capsys):
     assert samples[0].shape == (5, 8, 8, 1)
     digits = load_dataset("digits")
     codes = {"x": model.encode_indices(digits.validation.x), "y": digits.validation.y}
-    rows = [json.loads(line) for line in (run / "prior" / "metrics.jsonl").open()]
+    lines = (run / "prior" / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
     best = min(row["loss"] for row in rows if row["split"] == "validation")
     found = Trainer(model.prior, batch_size=64).evaluate(codes)["loss"]
     assert found == pytest.approx(best, rel=1e-5)
@@ -95,7 +97,7 @@ def test_evaluate_tells_codebooks_and_prior(run, capsys):
     model.eval()
     codes = model.encode_indices(test.x)
     prior = -float(model.prior.log_prob(codes, test.y).mean())
-    pixels = -float(model.log_likelihood(test.x, model(test.x)).mean())
+    pixels = -float(model.log_likelihood(jnp.asarray(test.x), model(test.x)).mean())
     bits = (prior + pixels + np.log(10)) / 64 / np.log(2)  # ten classes, all alike
     assert float(told["bits per code"]) == pytest.approx(prior / 8 / np.log(2), abs=1e-3)
     found = float(told["-log p(x, z, class), bits per dimension"])

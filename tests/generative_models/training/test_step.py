@@ -74,7 +74,7 @@ def test_statistics_of_codes_are_applied_every_step(make_vqvae, x):
     """The usage is the moving average of the counts that the losses report."""
     model, state = make_vqvae(), run(make_vqvae(), x, [1])
     batch = jnp.asarray(x[EpochOrder(len(x), 8, 7).batches(0, 1)[0]])
-    counts = model.loss_fn(batch=batch)["statistics"]
+    counts = model.loss_fn(batch=batch)["statistics"]["usage"]
     np.testing.assert_allclose(state.rest["usage"][...], 0.01 * counts, rtol=1e-6)
 
 

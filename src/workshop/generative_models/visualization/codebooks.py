@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from ..evaluation.codebooks import CodebookHealth, verdict
 from .style import ACCENT, FIRST, INK, QUIET, SMALL, open_chart, settled, styled
@@ -60,9 +60,11 @@ def draw_usage(axes: Axes, usage: Float[np.ndarray, " k"]) -> None:
         color=QUIET,
     )
     axes.set(xlabel="codes, the most used first", ylabel="% of all uses", xlim=(0.5, n + 0.5))
-    if shares[0] > 20 * 100 / n:  # a few codes, of a background say, would hide all others
+    # A few codes, of a background say, would hide many others.
+    if shares[0] > 20 * 100 / n and (shares > 0).sum() > 20:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_ylim(shares[shares > 0].min() / 2, 2 * shares[0])
     else:
         axes.set_ylim(0, 1.08 * shares[0])

@@ -7,6 +7,8 @@ import jax
 import pytest
 from flax import nnx
 
+collect_ignore = ["peer_values.py"]  # for the peer's environment
+
 
 @pytest.fixture(autouse=True, scope="module")
 def _compile_quickly() -> Iterator[None]:

@@ -44,8 +44,9 @@ def test_losses(model, name, images):
     assert losses["recon_loss"] is losses["reconstruction_loss"]
     assert losses["loss"] is losses["total_loss"]
     for key, value in losses.items():
-        assert value.dtype == jnp.float32
-        assert value.shape == () or key == "statistics"
+        if key != "statistics":
+            assert value.dtype == jnp.float32
+            assert value.shape == ()
     # One or two roundings of float32 apart.
     assert float(losses["total_loss"]) == pytest.approx(total_of(name, losses), rel=1e-6)
     elbo = -(float(losses["reconstruction_loss"]) + float(losses["kl_loss"]))
@@ -122,7 +123,8 @@ def test_compiled_gradient_equals_finite_differences(model, name, images):
     eager = model.loss_fn(params, batch, key, step=STEP)
     assert traced.keys() == eager.keys()
     for part, value in eager.items():
-        np.testing.assert_allclose(traced[part], value, rtol=2e-5, err_msg=part)
+        for a, b in zip(*map(jax.tree.leaves, (traced[part], value)), strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-5, err_msg=part)
 
     leaves = dict(nnx.to_flat_state(params))
     slopes = {path: np.asarray(g[...]) for path, g in nnx.to_flat_state(gradient)}

@@ -107,8 +107,8 @@ def test_bfloat16_computes_and_float32_keeps(make_model, name, network, images):
     losses = model.loss_fn(params, images, jax.random.key(0))
     full = make_model(name, network, **extras(name)).loss_fn(params, images, jax.random.key(0))
     for key, value in losses.items():
-        assert value.dtype == jnp.float32
-        if key not in ("perplexity", "statistics"):  # a code may change
+        assert {leaf.dtype for leaf in jax.tree.leaves(value)} == {jnp.dtype(jnp.float32)}
+        if key not in ("perplexity", "codes_used", "statistics"):  # a code may change
             # 8 bits of mantissa, some layers deep.
             np.testing.assert_allclose(value, full[key], rtol=5e-2, err_msg=key)
 

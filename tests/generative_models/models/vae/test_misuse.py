@@ -155,7 +155,7 @@ class TestVQ:
         writer.latent_shape = (2, 2, 2)
         model = VQVAE(Reader(), writer, 2, 5, 2, rngs=rngs())
         assert model.sample(3).shape == (3, 4, 4, 1)
-        assert model.loss_fn(batch=x)["statistics"].shape == (4, 5)
+        assert model.loss_fn(batch=x)["statistics"]["usage"].shape == (4, 5)
 
 
 class TestSmaller:

@@ -65,7 +65,7 @@ class TestUsage:
                 for position, code in enumerate(row):
                     counts[position, code] += 1
             statistics = model.loss_fn(x=x, outputs=outputs)["statistics"]
-            np.testing.assert_array_equal(statistics, counts)
+            np.testing.assert_array_equal(statistics["usage"], counts)
             before = np.asarray(model.usage[...])
             model.update_statistics(statistics)
             expected = 0.99 * expected + 0.01 * counts

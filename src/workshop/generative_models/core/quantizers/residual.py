@@ -128,9 +128,15 @@ class ResidualQuantizer(Quantizer):
             for stage, found in zip(self.stages, statistics, strict=True):
                 stage.update(found)
         elif statistics and statistics[0]:
-            # What is drawn for revival comes from the first stage, whose vectors are the largest.
-            sums = {name: sum(found[name] for found in statistics) for name in ("counts", "sums")}
-            self.stages[0].update(statistics[0] | sums)
+            # What is drawn for revival comes from the first stage, whose vectors are the largest;
+            # and it alone begins the codes, which the others did not choose from.
+            first, *others = statistics
+            counted = self.stages[0].begun[...]
+            sums = {
+                name: first[name] + counted * sum(found[name] for found in others)
+                for name in ("counts", "sums")
+            }
+            self.stages[0].update(first | sums)
 
     def _check_codes(self, given: int) -> None:
         if not 1 <= given <= self.codes:

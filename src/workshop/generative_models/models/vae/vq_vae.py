@@ -351,8 +351,8 @@ class VQVAE(VAE):
             n_samples: a Python int; static under jit.
             temperature: above 1 evens the choices out, below 1 sharpens them.
             rngs: source of the samples; the model's own if None.
-            y: classes, of a prior that was fitted to labels: one for all, or (n_samples,); None draws
-                them evenly.
+            y: classes, of a prior that was fitted to labels: one for all, or (n_samples,); drawn
+                evenly if None.
             kwargs: not read.
         """
         check_temperature(temperature)
