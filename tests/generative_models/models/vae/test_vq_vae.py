@@ -163,7 +163,7 @@ class TestLoss:
         expected = np.zeros((CODES, SIZE))
         pull = 2 * (codes - np.asarray(encoding, np.float64)) / 3
         np.add.at(expected, indices, pull.reshape(-1, SIZE))
-        found = gradient["embeddings"]["embedding"][...]
+        found = gradient["quantizer"]["embeddings"]["embedding"][...]
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 

@@ -131,12 +131,13 @@ class ResidualQuantizer(Quantizer):
             # What is drawn for revival comes from the first stage, whose vectors are the largest;
             # and it alone begins the codes, which the others did not choose from.
             first, *others = statistics
-            counted = self.stages[0].begun[...]
+            codebook: Any = self.stages[0]
+            counted = codebook.begun[...]
             sums = {
                 name: first[name] + counted * sum(found[name] for found in others)
                 for name in ("counts", "sums")
             }
-            self.stages[0].update(first | sums)
+            codebook.update(first | sums)
 
     def _check_codes(self, given: int) -> None:
         if not 1 <= given <= self.codes:

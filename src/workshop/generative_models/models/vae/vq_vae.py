@@ -125,8 +125,6 @@ class VQVAE(VAE):
                 quantizer, embedding_dim, num_embeddings, commitment_cost, rngs=rngs
             )
         )
-        if isinstance(self.quantizer, VectorQuantizer):
-            self.embeddings = self.quantizer.embeddings
         self.num_embeddings = self.quantizer.codebook_size
         self.commitment_cost = self.quantizer.commitment_cost
         self.deterministic = False  # what train() and eval() set
@@ -134,6 +132,13 @@ class VQVAE(VAE):
         positions = prod(self.code_shape)
         positions = positions if positions * self.num_embeddings <= MOST_USAGE else 1
         self.usage = CodeUsage(jnp.zeros((positions, self.num_embeddings), jnp.float32))
+
+    @property
+    def embeddings(self) -> nnx.Embed:
+        """The quantizer's codes."""
+        if not isinstance(self.quantizer, VectorQuantizer):
+            raise AttributeError(f"{type(self.quantizer).__name__} keeps no single codebook")
+        return self.quantizer.embeddings
 
     def _vectors(self) -> int:
         """Return how many vectors there are at a place: one in a map."""
