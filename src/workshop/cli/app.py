@@ -246,11 +246,7 @@ def prior(
     codes.fit_prior(
         run,
         config,
-        {
-            "steps": steps,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-        },
+        {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate},
         resume=resume,
         progress=progress,
     )

@@ -1,24 +1,26 @@
 """Commands on discrete latents: a run as a tokenizer, and the prior that samples its codes."""
 
 import json
-import zipfile
-import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from flax import nnx
+from jax.typing import ArrayLike
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 import workshop
-from workshop.cli.look import write_arrays
-from workshop.cli.runs import compile_once, open_run, prepared_data, read_options
+from workshop.cli.look import prior_table, write_arrays
+from workshop.cli.runs import check_shape, compile_once, open_run, prepared_data, read_options
 from workshop.cli.train import say
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.configuration import PriorConfig
 from workshop.generative_models.data import Split
+from workshop.generative_models.data.files import read_arrays
+from workshop.generative_models.evaluation.passes import Progress, in_passes
 from workshop.generative_models.models.saving import read_config, save_prior, write_json
 from workshop.generative_models.models.vae import VQVAE
 from workshop.generative_models.models.vae.vq_vae import prior_for
@@ -35,23 +37,19 @@ def encode(run: Path, data: str | None, out: Path) -> None:
     options = read_options(run)[1]
     model = _discrete(workshop.load(run), run)
     splits = prepared_data(data or options["data"], options, in_order=data is not None)
-    shape = next(iter(splits.values())).shape
-    if shape != model.event_shape:
-        raise ValueError(
-            f"{data or options['data']}: its examples have shape {shape}, the model's "
-            f"{model.event_shape}"
-        )
+    check_shape(data or options["data"], next(iter(splits.values())).shape, model)
+    codes = _codes(model, splits)
     kind = np.min_scalar_type(model.num_embeddings - 1)
     arrays: dict[str, np.ndarray] = {}
     for name, split in splits.items():
         end = f"_{name}" if len(splits) > 1 else ""
-        arrays[f"x{end}"] = _codes(model, split, name).astype(kind)
+        arrays[f"x{end}"] = codes[name].astype(kind)
         if split.y is not None:
             arrays[f"y{end}"] = split.y
         if split.names is not None:
             arrays[f"names{end}"] = np.asarray(split.names)
     write_arrays(out, arrays)
-    count = sum(len(codes) for name, codes in arrays.items() if name.startswith("x"))
+    count = sum(map(len, codes.values()))
     shape = "×".join(map(str, model.code_shape))
     say(f"{count:,} examples as {shape} codes of {model.num_embeddings:,} ({kind}): {out}")
 
@@ -82,19 +80,12 @@ def fit_prior(
 ) -> None:
     """Fit a prior over the codes of a run, and leave it in the run's folder."""
     folder = run / "prior"
-    _begin(folder, {"config": config.model_dump(mode="json")} | options, resume)
     model, dataset, settings = open_run(run)
     model = _discrete(model, run)
-    codes = {name: _codes(model, split, name) for name, split in dataset.splits.items()}
-    parts = {
-        name: {"x": part}
-        if dataset.num_classes is None
-        else {"x": part, "y": dataset.splits[name].y}
-        for name, part in codes.items()
-    }
+    _begin(folder, {"config": config.model_dump(mode="json")} | options, resume)
+    codes = _codes(model, dataset.splits)
     seed, steps = settings["seed"], options["steps"]
-    classes = dataset.num_classes
-    prior = prior_for(model, config, num_classes=classes, rngs=nnx.Rngs(seed))
+    prior = prior_for(model, config, num_classes=dataset.num_classes, rngs=nnx.Rngs(seed))
     trainer = Trainer(
         prior,
         create_optimizer(
@@ -114,14 +105,20 @@ def fit_prior(
     )
     say(f"a prior over {model.code_shape} codes of {model.num_embeddings:,}, in {folder}")
     try:
-        trainer.fit(parts["train"], parts["validation"], steps=steps, resume=resume)
+        train, validation = (
+            {"x": codes[name]} | ({} if split.y is None else {"y": split.y})
+            for name, split in (("train", dataset.train), ("validation", dataset.validation))
+        )
+        trainer.fit(train, validation, steps=steps, resume=resume)
     except Stopped as stop:
         say(f"{stop}\ngo on with: workshop prior {run} --resume and the same options")
         raise SystemExit(128 + stop.signal) from None
     prior.eval()
     model.prior = prior
     save_prior(model, run)
-    console.print(prior_table(model, dataset.test, "test", settings))
+    losses = Trainer(model, batch_size=settings["batch_size"], seed=seed).evaluate(dataset.test)
+    reconstruction = losses["reconstruction_loss"]
+    console.print(prior_table(model, codes["test"], dataset.test, "test", reconstruction))
     figure, _ = report.draw_samples(model, 100, class_names=dataset.class_names, seed=seed)
     say(str(save(figure, run / "figures" / "prior_samples.png")))
 
@@ -143,31 +140,6 @@ def _begin(folder: Path, options: dict[str, Any], resume: bool) -> None:
     write_json(options, file)
 
 
-def prior_table(model: VQVAE, split: Split, name: str, settings: dict[str, Any]) -> Table:
-    """Return what a model's prior reaches on data, and the whole model with it."""
-    assert model.prior is not None
-    data: dict[str, Any] = {"x": _codes(model, split, name)}
-    classes, label = model.prior.num_classes, 0.0
-    if classes is not None and split.y is not None and split.y.max() < classes:
-        data["y"], label = split.y, float(np.log(classes))
-    size, seed = settings["batch_size"], settings["seed"]
-    metrics = Trainer(model.prior, batch_size=size, seed=seed).evaluate(data)
-    losses = Trainer(model, batch_size=size, seed=seed).evaluate(split)
-    reconstruction = losses["reconstruction_loss"]
-    # p(x) is at least p(x, y), and classes are as likely.
-    whole = reconstruction + metrics["loss"] + label
-    bits = whole / (np.prod(split.shape) * np.log(2))
-    table = Table("figure", "value", title=f"the prior, {name}, {len(split):,} examples")
-    table.columns[1].justify = "right"
-    given, also = ("|class", ", class") if "y" in data else ("", "")
-    table.add_row(f"-log p(z{given}), nats per example", f"{metrics['loss']:.3f}")
-    table.add_row("bits per code", f"{metrics['bits_per_code']:.3f}")
-    table.add_row("bits per code of a uniform prior", f"{np.log2(model.num_embeddings):.3f}")
-    table.add_row("-log p(x|z), nats per example", f"{reconstruction:.3f}")
-    table.add_row(f"-log p(x, z{also}), bits per dimension", f"{bits:.4f}")
-    return table
-
-
 def _discrete(model: Any, run: Path) -> VQVAE:
     if not isinstance(model, VQVAE):
         raise ValueError(
@@ -177,23 +149,25 @@ def _discrete(model: Any, run: Path) -> VQVAE:
     return model
 
 
-def _codes(model: VQVAE, split: Split, name: str) -> np.ndarray:
-    """Return the codes of a split, a batch in memory at a time."""
-    encode_batch = nnx.jit(lambda m, x: m.encode_indices(x))
-    size = min(report.PASS, len(split))
-    parts = []
-    for start in track(
-        range(0, len(split), size), f"encoding {name}", console=console, transient=True
-    ):
-        # The last batch is filled up: another shape would be another program.
-        index = np.minimum(np.arange(start, start + size), len(split) - 1)
-        parts.append(np.asarray(encode_batch(model, np.asarray(split.x[index]))))
-    return np.concatenate(parts)[: len(split)]
+def _codes(model: VQVAE, splits: dict[str, Split]) -> dict[str, np.ndarray]:
+    """Return the codes of splits by name."""
+    return {
+        name: report.code_indices(model, split, progress=_progress(f"encoding {name}"))
+        for name, split in splits.items()
+    }
+
+
+def _progress(what: str) -> Progress:
+    return partial(track, description=what, console=console, transient=True)
+
+
+@nnx.jit
+def _decode(model: VQVAE, indices: ArrayLike) -> jax.Array:
+    return model.decode_indices(indices)
 
 
 def _images(model: VQVAE, codes: np.ndarray, where: str) -> np.ndarray:
     """Return the images of codes, a batch at a time."""
-    decode_batch = nnx.jit(lambda m, i: m.decode_indices(i))
     if codes.ndim != 1 + len(model.code_shape) or not len(codes):
         raise ValueError(
             f"{where} has shape {codes.shape}: expected (n, "
@@ -206,23 +180,20 @@ def _images(model: VQVAE, codes: np.ndarray, where: str) -> np.ndarray:
         raise ValueError(
             f"{where} lies in [{low}, {high}]: expected 0 <= code < {model.num_embeddings}"
         )
-    size = min(report.PASS, len(codes))
-    parts = []
-    for start in track(range(0, len(codes), size), "decoding", console=console, transient=True):
-        index = np.minimum(np.arange(start, start + size), len(codes) - 1)
-        parts.append(np.asarray(decode_batch(model, codes[index].astype(np.int32))))
-    return np.concatenate(parts)[: len(codes)]
+    return in_passes(
+        lambda index: _decode(model, codes[index].astype(np.int32)),
+        len(codes),
+        progress=_progress("decoding"),
+    )
 
 
 def _read_codes(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of codes in a .npz or .npy file; labels and names are left out."""
     try:
-        with path.open("rb") as file:
-            found = np.load(file, allow_pickle=False)
-            arrays = dict(found) if hasattr(found, "files") else {"x": found}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        arrays = read_arrays(path, "codes")
+    except (ValueError, OSError) as error:
         raise ValueError(f"{path} is no .npz or .npy file of codes: {error}") from None
-    codes = {k: np.asarray(v) for k, v in arrays.items() if k == "x" or k.startswith("x_")}
+    codes = {k: v for k, v in arrays.items() if k == "x" or k.startswith("x_")}
     if not codes:
         raise ValueError(f"{path} holds {sorted(arrays)}: expected x, or x_train, ... of codes")
     return codes

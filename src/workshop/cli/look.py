@@ -1,6 +1,7 @@
 """Commands that look at a trained run: samples, reconstructions, paths, figures of merit."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,9 +12,8 @@ import workshop
 from workshop.cli.runs import compile_once, open_run
 from workshop.cli.train import metrics_table, say
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.quantizers import ResidualQuantizer, VectorQuantizer
 from workshop.generative_models.data import Split
-from workshop.generative_models.evaluation.codebooks import verdict
+from workshop.generative_models.evaluation.passes import run_over
 from workshop.generative_models.models.saving import read_config
 from workshop.generative_models.models.vae import VQVAE
 from workshop.generative_models.training import Trainer
@@ -43,7 +43,7 @@ def reconstruct(run: Path, data: str | None, count: int, out: Path | None) -> No
     model, dataset, _ = open_run(run, data)
     split = dataset.test.take(slice(checks.positive_int("--count", count)))
     figure = report.draw_reconstructions(model, split, count, dataset.class_names)
-    made = report.run_over(model, report.reconstruct_means, split)["x"]
+    made = run_over(model, report.reconstruct_means, split)["x"]
     _write(figure, made, out or run / "figures" / "reconstructions.png")
 
 
@@ -80,18 +80,19 @@ def evaluate(run: Path, data: str | None, split: str) -> None:
     model, dataset, options = open_run(run, data)
     part = dataset.splits[checks.one_of("--split", split, dataset.splits)]
     trainer = Trainer(model, batch_size=options["batch_size"], seed=options["seed"])
-    console.print(metrics_table(trainer.evaluate(part), f"{split}, {len(part):,} examples"))
+    metrics = trainer.evaluate(part)
+    console.print(metrics_table(metrics, f"{split}, {len(part):,} examples"))
     if isinstance(model, VQVAE):
-        say_health(model, part)
+        codes = report.code_indices(model, part)
+        say_health(model, codes)
         if model.prior is not None:
-            from workshop.cli.codes import prior_table  # which needs this module
+            reconstruction = metrics["reconstruction_loss"]
+            console.print(prior_table(model, codes, part, split, reconstruction))
 
-            console.print(prior_table(model, part, split, options))
 
-
-def say_health(model: VQVAE, split: Split) -> None:
+def say_health(model: VQVAE, codes: np.ndarray) -> None:
     """Print how the codebooks are used, and what to do about one that has collapsed."""
-    found = report.codebook_healths(model, split)
+    found = report.codebook_healths(model, codes)
     table = Table("codebook", "codes used", "dead", "perplexity", "bits per code", "apart")
     for name, health in found.items():
         apart = "" if health.distances is None else f"{np.median(health.distances):.3f}"
@@ -104,12 +105,40 @@ def say_health(model: VQVAE, split: Split) -> None:
             apart,
         )
     console.print(table)
-    for name, health in found.items():
-        if (collapsed := verdict(health)) is not None:
-            learns = isinstance(model.quantizer, VectorQuantizer | ResidualQuantizer)
-            # What has no codebook to begin or revive needs no such advice.
-            told = collapsed if learns else collapsed.partition(":")[0]
-            say(f"{name.replace('_', ' ')}: {told}")
+    for name, collapse in report.collapses(model, found).items():
+        say(f"{name.replace('_', ' ')}: {collapse}")
+
+
+def prior_table(
+    model: VQVAE, codes: np.ndarray, split: Split, name: str, reconstruction: float
+) -> Table:
+    """Return what a model's prior reaches on data, and the whole model with it.
+
+    Args:
+        model: with a prior.
+        codes: of the examples.
+        split: the examples.
+        name: what they are called.
+        reconstruction: -log p(x|z) of them, in nats per example.
+    """
+    assert model.prior is not None
+    data: dict[str, Any] = {"x": codes}
+    classes, label = model.prior.num_classes, 0.0
+    if classes is not None and split.y is not None and split.y.max() < classes:
+        data["y"], label = split.y, float(np.log(classes))
+    metrics = Trainer(model.prior).evaluate(data)
+    # p(x) is at least p(x, y), and classes are as likely.
+    whole = reconstruction + metrics["loss"] + label
+    bits = whole / (np.prod(split.shape) * np.log(2))
+    table = Table("figure", "value", title=f"the prior, {name}, {len(split):,} examples")
+    table.columns[1].justify = "right"
+    given, also = ("|class", ", class") if "y" in data else ("", "")
+    table.add_row(f"-log p(z{given}), nats per example", f"{metrics['loss']:.3f}")
+    table.add_row("bits per code", f"{metrics['bits_per_code']:.3f}")
+    table.add_row("bits per code of a uniform prior", f"{np.log2(model.num_embeddings):.3f}")
+    table.add_row("-log p(x|z), nats per example", f"{reconstruction:.3f}")
+    table.add_row(f"-log p(x, z{also}), bits per dimension", f"{bits:.4f}")
+    return table
 
 
 def _check_index(name: str, index: int, split: Split) -> None:

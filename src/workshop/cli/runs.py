@@ -98,9 +98,13 @@ def open_run(run: Path, data: str | None = None) -> tuple[VAE, Dataset, dict[str
     options = read_options(run)[1]
     model = load_model(run)
     dataset = load_data(data or options["data"], options)
-    if dataset.shape != model.event_shape:
-        raise ValueError(
-            f"--data {data}: its examples have shape {dataset.shape}, the model's "
-            f"{model.event_shape}"
-        )
+    check_shape(f"--data {data}", dataset.shape, model)
     return model, dataset, options
+
+
+def check_shape(data: str, shape: tuple[int, ...], model: VAE) -> None:
+    """Refuse data whose examples are not of the model's shape."""
+    if shape != model.event_shape:
+        raise ValueError(
+            f"{data}: its examples have shape {shape}, the model's {model.event_shape}"
+        )

@@ -81,14 +81,18 @@ def train(options: TrainOptions, *, moved_to: str | None = None) -> None:
     save_weights(model, folder)
     # Matplotlib takes most of a second to import, which the first step need not wait for.
     from workshop.cli.look import say_health
-    from workshop.generative_models.visualization.report import run_figures, save_figures
+    from workshop.generative_models.visualization.report import (
+        code_indices,
+        run_figures,
+        save_figures,
+    )
 
     with console.status("drawing figures"):
         figures = run_figures(model, dataset.test, rows, dataset.class_names, settings["seed"])
         save_figures(figures, folder / "figures")
     console.print(metrics_table(metrics, f"test, {len(dataset.test):,} examples"))
     if isinstance(model, VQVAE):
-        say_health(model, dataset.test)
+        say_health(model, code_indices(model, dataset.test))
     say(f"figures: {folder / 'figures'}")
 
 
@@ -165,19 +169,19 @@ class _Collapse(Callback):
     """Name a codebook that has collapsed, at the first evaluation that finds it so."""
 
     def __init__(self, dataset: Dataset):
-        self.dataset, self.named = dataset, set()
+        self.dataset: Dataset = dataset
+        self.named: set[str] = set()
 
     def on_evaluation(self, step: int, model: VQVAE) -> None:
-        from workshop.generative_models.evaluation.codebooks import verdict
-        from workshop.generative_models.visualization.report import codebook_healths
+        if jax.process_index() > 0:
+            return
+        from workshop.generative_models.visualization import report
 
-        model.eval()
-        healths = codebook_healths(model, self.dataset.validation.take(slice(1000)))
-        for name, health in healths.items():
-            told = verdict(health)
-            if told is not None and name not in self.named:
-                self.named.add(name)
-                say(f"step {step:,}, {name.replace('_', ' ')}: {told}")
+        codes = report.code_indices(model, self.dataset.validation.take(slice(1000)))
+        found = report.collapses(model, report.codebook_healths(model, codes))
+        for name in found.keys() - self.named:
+            self.named.add(name)
+            say(f"step {step:,}, {name.replace('_', ' ')}: {found[name]}")
 
 
 def _join(options: TrainOptions) -> None:

@@ -26,12 +26,19 @@ def read_npy(path: Path, where: str) -> Source:
 
 def read_npz(path: Path, where: str) -> Source:
     """Named arrays: x and y, or x_train, x_validation, x_test and y_train, ..."""
-    with _open_npz(path, where) as file:
-        keys = _part_keys(file.files, where)
-        arrays = {key: _member(file, key, where) for key in file.files}
+    arrays = read_arrays(path, where)
+    keys = _part_keys(list(arrays), where)
     return Source(
         {part: Part(arrays[f"x{end}"], arrays.get(f"y{end}")) for part, end in keys.items()}
     )
+
+
+def read_arrays(path: Path, where: str) -> dict[str, np.ndarray]:
+    """All arrays of a .npz file by name, or {"x": the one of a .npy file}."""
+    if path.suffix == ".npy":
+        return {"x": np.array(_load(path, where))}
+    with _open_npz(path, where) as file:
+        return {key: _member(file, key, where) for key in file.files}
 
 
 def npy_shape(path: Path, where: str) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
-from ..core.checks import positive_int
+from workshop.generative_models.core.checks import positive_int
 
 BLOCK = 2**23
 """Entries of a block of the matrix of distances: 64 MiB of float64."""
@@ -58,9 +58,7 @@ def codebook_health(
     """
     size = positive_int("codebook_health: codebook_size", codebook_size)
     counts = np.bincount(chosen(indices, size), minlength=size)
-    frequency = counts[counts > 0] / counts.sum()
-    nats = float(np.sum(frequency * np.log(1 / frequency)))
-    used = len(frequency)
+    nats, used = entropy(counts), int((counts > 0).sum())
     return CodebookHealth(
         counts=counts,
         dead=np.flatnonzero(counts == 0),
@@ -70,6 +68,12 @@ def codebook_health(
         bits=nats / log(2),
         distances=None if codes is None else nearest_distances(rows(codes, size)),
     )
+
+
+def entropy(counts: Int[np.ndarray, " codes"] | Float[np.ndarray, " codes"]) -> float:
+    """Return -Σ p log p of the shares p of counts, or of averages of counts, in nats."""
+    shares = counts[counts > 0] / counts.sum()
+    return float(np.sum(shares * np.log(1 / shares)))
 
 
 def chosen(indices: ArrayLike, size: int) -> Int[np.ndarray, " n"]:

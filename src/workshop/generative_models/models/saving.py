@@ -1,6 +1,7 @@
 """A model as two files: `config.json`, which rebuilds it, and `model.safetensors`, its weights.
 
-Both are validated on the way in, and neither can hold code.
+A prior over a VQ-VAE's codes is a third one, `prior.safetensors`, with its configuration in the
+header. All are validated on the way in, and none can hold code.
 """
 
 import hashlib
@@ -152,25 +153,25 @@ def _load_prior(model: VQVAE, folder: Path) -> CodePrior | None:
             "%s was fitted to other weights of this model, and is left out: fit it again", path
         )
         return None
-    _read(path, _variables(prior), CONFIG_FILE)
+    _read(path, _variables(prior), "header")
     prior.eval()
     return prior
 
 
-def _read(path: Path, variables: dict[str, Any], config_file: str) -> None:
-    """Set variables to what a file of weights holds, which must be exactly theirs."""
+def _read(path: Path, variables: dict[str, Any], config: str) -> None:
+    """Set variables to what a file of weights holds, which must be what its config says."""
     try:
         arrays = load_file(path)
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged: {error}") from None
     if arrays.keys() != variables.keys():
         odd = sorted(arrays.keys() ^ variables.keys())
-        raise ValueError(f"{path} does not fit its {config_file}: {odd[0]} is in one of them only")
+        raise ValueError(f"{path} does not fit its {config}: {odd[0]} is in one of them only")
     for name, variable in variables.items():
         wanted, found = variable[...], arrays[name]
         if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
             raise ValueError(
-                f"{path}: {name} is {found.dtype} {found.shape}, but its {config_file} makes it "
+                f"{path}: {name} is {found.dtype} {found.shape}, but its {config} makes it "
                 f"{wanted.dtype} {wanted.shape}"
             )
         variable[...] = found
@@ -183,5 +184,5 @@ def _variables(model: nnx.Module) -> dict[str, Any]:
 
 
 def _main(model: VAE) -> dict[str, Any]:
-    """Return the model's variables without those of its prior, which has files of its own."""
+    """Return the model's variables without those of its prior, which has a file of its own."""
     return {k: v for k, v in _variables(model).items() if not k.startswith("prior.")}

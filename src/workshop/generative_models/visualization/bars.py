@@ -1,11 +1,13 @@
 """How much each latent carries, and how evenly a codebook is used."""
 
+from math import exp
+
 import numpy as np
-from jaxtyping import Float
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from ..core.checks import positive_int
+from ..evaluation.codebooks import entropy
 from .arrays import vector, whole
 from .codebooks import draw_usage
 from .drawing import draw_sheet
@@ -65,12 +67,6 @@ def kl_bars(
     return settled(figure)
 
 
-def perplexity(counts: Float[np.ndarray, " k"]) -> float:
-    """Return exp(-Σ p log p) of the shares p: the number of codes if used evenly."""
-    shares = counts[counts > 0] / counts.sum()
-    return float(np.exp(-(shares * np.log(shares)).sum()))
-
-
 @styled
 def codebook_usage(counts: ArrayLike, *, title: str = "How evenly the codes are used") -> Figure:
     """Draw the share of each code, the most used first.
@@ -95,7 +91,7 @@ def codebook_usage(counts: ArrayLike, *, title: str = "How evenly the codes are 
     if usage.min() < 0 or usage.sum() <= 0:
         raise ValueError(f"{where}: expected numbers >= 0, one of them > 0, got {usage}")
     n, used = len(usage), int((usage > 0).sum())
-    said = f"{used:,} of {n:,} codes used ({used / n:.0%}), perplexity {perplexity(usage):.1f}."
+    said = f"{used:,} of {n:,} codes used ({used / n:.0%}), perplexity {exp(entropy(usage)):.1f}."
     figure = open_chart(560, 300, title, [said])
     draw_usage(figure.subplots(), usage)
     return settled(figure)

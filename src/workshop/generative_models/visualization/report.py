@@ -1,6 +1,6 @@
 """The figures of a trained model: what a person wants to see at the end of a run."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,12 @@ from matplotlib.figure import Figure
 
 from workshop.generative_models.core.quantizers import ResidualQuantizer, VectorQuantizer
 from workshop.generative_models.data import Split
-from workshop.generative_models.evaluation.codebooks import CodebookHealth, codebook_health
+from workshop.generative_models.evaluation.codebooks import (
+    CodebookHealth,
+    codebook_health,
+    verdict,
+)
+from workshop.generative_models.evaluation.passes import Progress, condition_of, run_over
 from workshop.generative_models.models.vae import VAE, VQVAE, ConditionalVAE
 
 from .bars import code_maps, kl_bars
@@ -23,34 +28,12 @@ from .grids import reconstructions, samples
 from .latents import latent_map
 from .paths import interpolations, traversals
 
-PASS = 100
-"""Examples in one pass through a network."""
-
-
-def condition_of(model: VAE, split: Split) -> dict[str, Any]:
-    """Return what the model reads beside the data: the labels, if it is conditional."""
-    return {"y": split.y} if isinstance(model, ConditionalVAE) and split.y is not None else {}
-
 
 def number_of_classes(model: VAE) -> int | None:
     """Return how many classes a model can be asked for; None if it knows none."""
     if isinstance(model, VQVAE):
         return None if model.prior is None else model.prior.num_classes
     return model.condition_dim if isinstance(model, ConditionalVAE) else None
-
-
-def run_over(
-    model: VAE, method: Callable[..., Any], split: Split, **options: Any
-) -> dict[str, np.ndarray]:
-    """Return `method(model, x, **condition)`, a dict of arrays, over all examples in passes."""
-    compiled = nnx.jit(lambda m, x, c: method(m, x, **c, **options))
-    parts = []
-    for start in range(0, len(split), PASS):
-        index = np.minimum(np.arange(start, start + PASS), len(split) - 1)
-        part = split.take(index)
-        output = compiled(model, jnp.asarray(part.x), condition_of(model, part))
-        parts.append(jax.tree.map(np.asarray, output))
-    return jax.tree.map(lambda *a: np.concatenate(a)[: len(split)], *parts)
 
 
 def draw_reconstructions(
@@ -155,24 +138,28 @@ def run_figures(
     means = run_over(model, _encode, some)["mean"].reshape(len(some), -1)
     yield "latent_map", latent_map(means, some.y, class_names)
     if isinstance(model, VQVAE):
-        for name, health in codebook_healths(model, some).items():
+        indices = code_indices(model, some)
+        for name, health in codebook_healths(model, indices).items():
             yield f"{name}_usage", codebook_panels(health)
-        indices = run_over(model, _indices, some.take(slice(24)))["indices"]
-        if len(model.code_shape) > 1:
+        if indices.ndim > 2:
             # Of several codes at a place the first ones.
-            yield "code_maps", code_maps(indices.reshape(*indices.shape[:3], -1)[..., 0])
+            yield "code_maps", code_maps(indices[:24].reshape(*indices[:24].shape[:3], -1)[..., 0])
     else:
         yield "kl_per_latent", kl_bars(_activity(model, some)[0])
 
 
-def codebook_healths(model: VQVAE, split: Split) -> dict[str, CodebookHealth]:
-    """Return how each codebook of a model is used by examples, by name.
+def code_indices(model: VQVAE, split: Split, *, progress: Progress = iter) -> np.ndarray:
+    """Return the codes of examples, (n, *code_shape), a pass at a time."""
+    return run_over(model, _indices, split, progress=progress)["indices"]
+
+
+def codebook_healths(model: VQVAE, indices: np.ndarray) -> dict[str, CodebookHealth]:
+    """Return how each codebook of a model is used, by name.
 
     Args:
         model: with one codebook, or several: of residual stages, heads or groups.
-        split: the examples.
+        indices: the codes of examples, as `code_indices` returns them.
     """
-    indices = run_over(model, _indices, split)["indices"]
     quantizer, size = model.quantizer, model.num_embeddings
     if isinstance(quantizer, VectorQuantizer):
         books = list(np.asarray(quantizer.codebook()))
@@ -188,6 +175,15 @@ def codebook_healths(model: VQVAE, split: Split) -> dict[str, CodebookHealth]:
         f"codebook_{i + 1}": codebook_health(columns[:, i], size, book)
         for i, book in enumerate(books)
     }
+
+
+def collapses(model: VQVAE, healths: Mapping[str, CodebookHealth]) -> dict[str, str]:
+    """Return what to say of each codebook that has collapsed."""
+    found = {name: said for name, h in healths.items() if (said := verdict(h)) is not None}
+    if isinstance(model.quantizer, VectorQuantizer | ResidualQuantizer):
+        return found
+    # What has no codebook to begin or revive needs no such advice.
+    return {name: said.partition(":")[0] for name, said in found.items()}
 
 
 def save_figures(figures: Iterable[tuple[str, Figure]], folder: Path) -> list[Path]:

@@ -8,7 +8,6 @@ from workshop.generative_models.core.quantizers.base import CodeState as CodeSta
 from workshop.generative_models.core.quantizers.base import Quantizer as Quantizer
 from workshop.generative_models.core.quantizers.binary import BSQ as BSQ
 from workshop.generative_models.core.quantizers.binary import LFQ as LFQ
-from workshop.generative_models.core.quantizers.codebook import SimVQ as SimVQ
 from workshop.generative_models.core.quantizers.codebook import VectorQuantizer as VectorQuantizer
 from workshop.generative_models.core.quantizers.create import create_quantizer as create_quantizer
 from workshop.generative_models.core.quantizers.gradients import rotate_to as rotate_to
@@ -23,3 +22,4 @@ from workshop.generative_models.core.quantizers.scalar import levels_for as leve
 from workshop.generative_models.core.quantizers.search import code_counts as code_counts
 from workshop.generative_models.core.quantizers.search import nearest_code as nearest_code
 from workshop.generative_models.core.quantizers.search import perplexity as perplexity
+from workshop.generative_models.core.quantizers.simvq import SimVQ as SimVQ

@@ -192,26 +192,26 @@ class VectorQuantizer(Quantizer):
         if not statistics:
             return
         counts, sums, codes = (statistics[name] for name in ("counts", "sums", "codes"))
-        size = self.decay * self.cluster_size[...] + (1 - self.decay) * counts
+        uses = self.decay * self.cluster_size[...] + (1 - self.decay) * counts
         average = self.decay * self.average[...] + (1 - self.decay) * sums
         # The averages of codes that only now began are those of this batch.
         here = jnp.where(counts[..., None] > 0, sums, codes)
-        size = jnp.where(self.begun[...], size, jnp.maximum(counts, 1.0))
+        uses = jnp.where(self.begun[...], uses, jnp.maximum(counts, 1.0))
         average = jnp.where(self.begun[...], average, here)
         if self.learning == "ema":
-            total = size.sum(-1, keepdims=True)
-            smoothed = (size + self.epsilon) / (total + self.codebook_size * self.epsilon) * total
+            total = uses.sum(-1, keepdims=True)
+            smoothed = (uses + self.epsilon) / (total + self.codebook_size * self.epsilon) * total
             codes = average / smoothed[..., None]
             codes = unit_length(codes) if self.unit else codes
         else:
             codes = jnp.where(self.begun[...], self.codebook(), codes)
         if self.revive_below and "spare" in statistics:
-            mean = size.mean(-1, keepdims=True)
-            dead = size < self.revive_below * mean
+            mean = uses.mean(-1, keepdims=True)
+            dead = uses < self.revive_below * mean
             codes, begins = jax.vmap(refill)(codes, dead, statistics["spare"], statistics["new"])
             average = jnp.where(begins[..., None], codes * mean[..., None], average)
-            size = jnp.where(begins, mean, size)
-        self.cluster_size[...], self.average[...] = size, average
+            uses = jnp.where(begins, mean, uses)
+        self.cluster_size[...], self.average[...] = uses, average
         self.begun[...] = self.begun[...] | statistics["begins"]
         self.embeddings.embedding[...] = codes.reshape(-1, self.size)
 
@@ -314,54 +314,6 @@ class VectorQuantizer(Quantizer):
             statistics["spare"] = jax.vmap(lambda x, i: x[i])(parts, places)
             statistics["new"] = new
         return statistics
-
-
-class SimVQ(VectorQuantizer):
-    """A frozen codebook C seen through a learned linear map: e_k = C_k W.
-
-    All codes move when one is trained, so that none can be left behind.
-
-    Args:
-        dim: size of the vectors.
-        codebook_size: number of codes K.
-        rngs: for the frozen codes and the map.
-        commitment_cost: weight of the commitment loss.
-        gradient: "rotation" or "straight_through".
-
-    Attributes:
-        embeddings: the frozen codes, (K, dim), from N(0, I / dim).
-        map: the linear map W.
-
-    References:
-        Zhu et al., Addressing Representation Collapse in Vector Quantized Models with One Linear
-        Layer, ICCV 2025.
-    """
-
-    def __init__(
-        self,
-        dim: int,
-        codebook_size: int = 512,
-        *,
-        rngs: nnx.Rngs,
-        commitment_cost: float = 0.25,
-        gradient: str = "rotation",
-    ):
-        super().__init__(
-            dim,
-            codebook_size,
-            rngs=rngs,
-            learning="frozen",
-            commitment_cost=commitment_cost,
-            gradient=gradient,
-        )
-        self.costs = (*self.costs, ("codebook_loss", 1.0))
-        frozen = jax.random.normal(rngs.params(), (codebook_size, dim)) * dim**-0.5
-        self.embeddings.embedding[...] = frozen
-        self.map = nnx.Linear(dim, dim, use_bias=False, rngs=rngs)
-
-    def codebook(self) -> jax.Array:
-        """Return the codes that the map makes, (1, K, dim)."""
-        return self._books(self.map(self.embeddings.embedding[...]))
 
 
 def _initial_codes(key: jax.Array, shape: tuple[int, ...], dtype: Any, *_: Any) -> jax.Array:

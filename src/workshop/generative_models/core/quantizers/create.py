@@ -16,9 +16,10 @@ from workshop.generative_models.core.quantizer_configuration import (
 )
 from workshop.generative_models.core.quantizers.base import Quantizer
 from workshop.generative_models.core.quantizers.binary import BSQ, LFQ
-from workshop.generative_models.core.quantizers.codebook import SimVQ, VectorQuantizer
+from workshop.generative_models.core.quantizers.codebook import VectorQuantizer
 from workshop.generative_models.core.quantizers.residual import ResidualQuantizer
 from workshop.generative_models.core.quantizers.scalar import FSQ, levels_for
+from workshop.generative_models.core.quantizers.simvq import SimVQ
 
 
 def create_quantizer(

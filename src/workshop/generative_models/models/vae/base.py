@@ -16,7 +16,11 @@ from workshop.generative_models.core.base import (
     set_numerics,
 )
 from workshop.generative_models.core.configuration import AutoencoderConfig, Scale, VAEConfig
-from workshop.generative_models.core.gaussian import kl_to_standard_normal, reparameterize
+from workshop.generative_models.core.gaussian import (
+    kl_to_standard_normal,
+    log_density,
+    reparameterize,
+)
 from workshop.generative_models.core.likelihoods import Bernoulli, create_likelihood
 from workshop.generative_models.core.schedules import ScheduleName, annealed
 from workshop.generative_models.core.typing import DTypeLike, Losses, Outputs, Precision
@@ -370,8 +374,36 @@ class VAE(LatentSpaceModel):
 
     def kl_per_dimension(self, outputs: dict[str, Any]) -> jax.Array:
         """Return the batch's mean KL of each latent, (latent_dim,), in nats."""
+        return self.kl_per_example(outputs).mean(0)
+
+    def kl_per_example(self, outputs: dict[str, Any]) -> jax.Array:
+        """Return the KL of each latent of each example, (batch, latent_dim), in nats."""
         kl = kl_to_standard_normal(read(outputs, "mean"), read(outputs, "log_var", "logvar"))
-        return kl.astype(jnp.float32).mean(0)
+        return kl.astype(jnp.float32)
+
+    def log_prior(self, z: jax.Array) -> jax.Array:
+        """Return log p(z) = log N(z; 0, I), (batch,), in nats.
+
+        Args:
+            z: (batch, latent_dim).
+        """
+        return log_density(z, jnp.zeros_like(z), jnp.zeros_like(z)).sum(-1)
+
+    def conditional_log_prob(
+        self, x: ArrayLike, z: jax.Array, *, rngs: nnx.Rngs | None = None, **condition: Any
+    ) -> jax.Array:
+        """Return log p(x|z) of each example, (batch,), in nats.
+
+        Args:
+            x: (batch, *event).
+            z: (batch, latent_dim).
+            rngs: passed to a decoder that is random.
+            condition: what a conditional model adds.
+        """
+        x, _ = self.as_batch(x)
+        logits = self._decoder_output(z, rngs, condition)
+        outputs = {"logits": logits, "reconstructed": self.likelihood.mean(logits)}
+        return self.log_likelihood(x, outputs)
 
     def log_likelihood(self, x: jax.Array, outputs: dict[str, Any]) -> jax.Array:
         """Return log p(x|z) of each example, (batch,), in nats."""

@@ -301,9 +301,7 @@ class VQVAE(VAE):
     ) -> Losses:
         """Add what the quantizer asks for to the reconstruction."""
         indices = read(outputs, "encoding_indices")
-        rows = (
-            indices.reshape(indices.shape[0], -1) if len(self.usage) > 1 else indices.reshape(-1, 1)
-        )
+        rows = indices.reshape(-1, self.usage.shape[0])
         named = ("commitment_loss", "codebook_loss", "perplexity", "codes_used")
         return self.losses(
             reconstruction_loss,
@@ -317,10 +315,11 @@ class VQVAE(VAE):
             },
         )
 
-    def kl_per_dimension(self, outputs: dict[str, Any]) -> jax.Array:
-        """Return the KL to a uniform prior of each code, log(num_embeddings) nats."""
-        codes = prod(read(outputs, "encoding_indices").shape[1:])
-        return jnp.full((codes,), log(self.num_embeddings), jnp.float32)
+    def kl_per_example(self, outputs: dict[str, Any]) -> jax.Array:
+        """Return the KL to a uniform prior, log(num_embeddings) nats each: (batch, codes)."""
+        indices = read(outputs, "encoding_indices")
+        shape = (len(indices), prod(indices.shape[1:]))
+        return jnp.full(shape, log(self.num_embeddings), jnp.float32)
 
     def build(self, batch: Any) -> None:
         """Make the layers that waited for data; a prior of codes that now change is dropped."""

@@ -1,0 +1,80 @@
+"""A method of a model over a whole data set, a pass at a time."""
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from workshop.generative_models.data import Split
+
+PASS = 100
+"""Examples in one pass through a network."""
+Progress = Callable[[Sequence[int]], Iterable[int]]
+"""What shows the way through a sequence, such as `rich.progress.track`. One that ends early cuts
+the work short, and what was done until then is kept."""
+
+
+def condition_of(model: Any, split: Split) -> dict[str, Any]:
+    """Return what a model reads beside the data: the labels, if it is conditional."""
+    return model.read_batch({"x": split.x, "y": split.y}, None, {})[1]
+
+
+def run_over(
+    model: Any, method: Callable[..., Any], split: Split, *, progress: Progress = iter
+) -> Any:
+    """Return `method(model, x, **condition)`, a tree of arrays, over all examples in passes.
+
+    Args:
+        model: any module with `read_batch`.
+        method: a function of a module's own, not a closure: it is compiled once for each.
+        split: the examples.
+        progress: see `Progress`.
+    """
+    compiled = _compiled(method)
+
+    def one_pass(index: np.ndarray) -> Any:
+        part = split.take(index)
+        return compiled(model, jnp.asarray(part.x), condition_of(model, part))
+
+    return in_passes(one_pass, len(split), progress=progress)
+
+
+@functools.cache
+def _compiled(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method's program: one for all that it is run over."""
+    return nnx.jit(lambda model, x, condition: method(model, x, **condition))
+
+
+def in_passes(
+    one_pass: Callable[[np.ndarray], Any],
+    count: int,
+    *,
+    size: int = PASS,
+    progress: Progress = iter,
+) -> Any:
+    """Return what `one_pass(indices)` gives for `count` things, on the host, joined.
+
+    The last pass is filled up with the last thing: another shape would be another program.
+
+    Args:
+        one_pass: indices to a tree of arrays with a row for each.
+        count: how many things there are.
+        size: how many of them are in a pass.
+        progress: see `Progress`.
+
+    Raises:
+        ValueError: if not even the first pass was made.
+    """
+    size = min(size, count)
+    parts, done = [], 0
+    for start in progress(range(0, count, size)):
+        index = np.minimum(np.arange(start, start + size), count - 1)
+        parts.append(jax.tree.map(np.asarray, one_pass(index)))
+        done = min(start + size, count)
+    if not parts:
+        raise ValueError("cut short before the first examples were done")
+    return jax.tree.map(lambda *a: np.concatenate(a)[:done], *parts)
