@@ -47,7 +47,7 @@ def test_codes_of_the_runs_own_data(run, tmp_path):
 
 
 def test_codes_of_a_file_are_in_its_order_and_decode(run, tmp_path):
-    digits = load_in_order("digits")["train"]
+    digits = load_in_order("digits")[0]["train"]
     np.savez(tmp_path / "some.npz", x=digits.x[:130], y=digits.y[:130])
     command("encode", run, tmp_path / "some.npz", "--out", tmp_path / "codes.npz")
     codes, model = np.load(tmp_path / "codes.npz"), workshop.load(run)

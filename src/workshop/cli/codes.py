@@ -14,7 +14,14 @@ from rich.progress import track
 
 import workshop
 from workshop.cli.look import prior_table, write_arrays
-from workshop.cli.runs import check_shape, compile_once, open_run, prepared_data, read_options
+from workshop.cli.runs import (
+    check_shape,
+    compile_once,
+    every_example,
+    load_data,
+    open_run,
+    read_options,
+)
 from workshop.cli.train import say
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.configuration import PriorConfig
@@ -36,7 +43,11 @@ def encode(run: Path, data: str | None, out: Path) -> None:
     compile_once()
     options = read_options(run)[1]
     model = _discrete(workshop.load(run), run)
-    splits = prepared_data(data or options["data"], options, in_order=data is not None)
+    splits = (
+        load_data(options["data"], options).splits
+        if data is None
+        else every_example(data, options)[0]
+    )
     check_shape(data or options["data"], next(iter(splits.values())).shape, model)
     codes = _codes(model, splits)
     kind = np.min_scalar_type(model.num_embeddings - 1)

@@ -43,16 +43,16 @@ def load_data(name: str, options: dict[str, Any]) -> Dataset:
     return load_dataset(name, **_chosen(options))
 
 
-def prepared_data(name: str, options: dict[str, Any], *, in_order: bool) -> dict[str, Split]:
-    """Load the parts of data with the options of a run: as the run splits it, or as it lies there.
+def every_example(
+    name: str, options: dict[str, Any], *, on_disk: bool = False
+) -> tuple[dict[str, Split], tuple[str, ...] | None]:
+    """Load data as it lies there, with the options of a run, and the names of its classes.
 
     Data in its own order is whole: the run's --limit is not for it.
     """
-    if not in_order:
-        return load_data(name, options).splits
     chosen = _chosen(options)
     del chosen["limit"]
-    return load_in_order(name, **chosen)
+    return load_in_order(name, **chosen, on_disk=on_disk)
 
 
 def _chosen(options: dict[str, Any]) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from workshop.generative_models.data.rows import Rows, too_large
 _EXPECTED = "x and perhaps y, or x_train and perhaps x_validation, x_test and the same with y"
 
 
-def read_npy(path: Path, where: str) -> Source:
+def read_npy(path: Path, where: str, *, on_disk: bool = False) -> Source:
     """One array of examples: (n, d), (n, h, w) or (n, h, w, c); a large one stays on disk."""
     array = _load(path, where)
-    if array.ndim < 2 or not too_large(array.nbytes):
+    if array.ndim < 2 or not (on_disk or too_large(array.nbytes)):
         return Source({"train": Part(np.array(array))})
     rows = Rows(lambda i: np.asarray(array[i]), np.arange(len(array)), array.shape[1:], array.dtype)
     return Source({"train": Part(rows)})

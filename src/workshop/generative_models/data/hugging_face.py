@@ -46,7 +46,9 @@ def parse(text: str, where: str) -> Address:
     return Address(name, **options)
 
 
-def read(text: str, image_size: tuple[int, int] | None, where: str) -> Source:
+def read(
+    text: str, image_size: tuple[int, int] | None, where: str, *, on_disk: bool = False
+) -> Source:
     """The splits train, validation and test of a data set; others are left out."""
     address = parse(text, where)
     splits = _open(address, where)
@@ -54,7 +56,7 @@ def read(text: str, image_size: tuple[int, int] | None, where: str) -> Source:
     column, label = _columns(features, address, where)
     parts = {}
     for key, rows in splits.items():
-        x = _examples(rows, column, image_size, f"{where}: {key}")
+        x = _examples(rows, column, image_size, f"{where}: {key}", on_disk=on_disk)
         parts[key] = Part(x, _labels(rows, label, f"{where}: {key}"))
     return Source(parts, tuple(getattr(features.get(label), "names", ())) or None)
 
@@ -130,7 +132,12 @@ def _is_array(feature: Any) -> bool:
 
 
 def _examples(
-    rows: Any, column: str, image_size: tuple[int, int] | None, what: str
+    rows: Any,
+    column: str,
+    image_size: tuple[int, int] | None,
+    what: str,
+    *,
+    on_disk: bool = False,
 ) -> np.ndarray | Rows:
     rows = rows.select_columns([column])
 
@@ -141,7 +148,7 @@ def _examples(
         names = (f"image {i}" for i in indices)
         return stack(names, _decoded(chosen, indices, column, image_size, what), what)
 
-    return in_memory_or_on_disk(read, len(rows), what)
+    return in_memory_or_on_disk(read, len(rows), what, on_disk=on_disk)
 
 
 def _decoded(

@@ -31,7 +31,9 @@ SPLIT_NAMES = {
 }
 
 
-def read_folder(folder: Path, image_size: tuple[int, int] | None, where: str) -> Source:
+def read_folder(
+    folder: Path, image_size: tuple[int, int] | None, where: str, *, on_disk: bool = False
+) -> Source:
     """Reads FOLDER/*.png, FOLDER/CLASS/*.png, or either of them in train/, validation/, test/.
 
     Classes are labelled in sorted order. Files of other kinds and hidden ones are passed over.
@@ -46,7 +48,7 @@ def read_folder(folder: Path, image_size: tuple[int, int] | None, where: str) ->
         names = (os.fspath(file.relative_to(folder)) for file in files)
         return stack(names, _parallel(lambda file: read_image(file, image_size), files), where)
 
-    x = in_memory_or_on_disk(read, len(every), where)
+    x = in_memory_or_on_disk(read, len(every), where, on_disk=on_disk)
     result, start = {}, 0
     for key, files in parts.items():
         names = tuple(file.relative_to(folder).as_posix() for file in files)
@@ -56,10 +58,12 @@ def read_folder(folder: Path, image_size: tuple[int, int] | None, where: str) ->
     return Source(result, tuple(classes) or None)
 
 
-def in_memory_or_on_disk(read: Read, count: int, what: str) -> np.ndarray | Rows:
+def in_memory_or_on_disk(
+    read: Read, count: int, what: str, *, on_disk: bool = False
+) -> np.ndarray | Rows:
     """All examples, or where they are too many for the memory, `Rows` that read them."""
     every = np.arange(count)
-    if not too_large(count * read(every[:1]).nbytes):
+    if not on_disk and not too_large(count * read(every[:1]).nbytes):
         return read(every)
     like = read(every[:: max(1, count // LOOKED_AT)])[0]
 

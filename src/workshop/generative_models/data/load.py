@@ -94,20 +94,31 @@ def load_in_order(
     seed: int = 0,
     binarize: bool = False,
     image_size: tuple[int, int] | None = None,
-) -> dict[str, Split]:
+    on_disk: bool = False,
+) -> tuple[dict[str, Split], tuple[str, ...] | None]:
     """Loads what `load_dataset` does, but as it lies there: every example, not shuffled or split.
 
+    Args:
+        name: As `load_dataset`, and so are seed, binarize and image_size.
+        seed: Of data that is drawn.
+        binarize: Makes x black and white.
+        image_size: Resizes images to (height, width).
+        on_disk: Leaves a folder, a .npy file or Hugging Face data where it is, however small: `x`
+            is then `Rows`, and a pass over it needs no more memory than a batch.
+
     Returns:
-        {"train": ...} for a source without splits, or those of train, validation and test it has.
+        {"train": ...} for a source without splits, or those of train, validation and test it has;
+        and the names of the classes, where the source knows them.
 
     Examples:
-        >>> load_in_order("digits")["train"]
+        >>> load_in_order("digits")[0]["train"]
         Split(1797 × (8, 8, 1) float32, y)
     """
     name = os.fspath(name)
     where = f"load_in_order({name!r})"
-    splits, _ = in_order(_read(name, seed, image_size, where), where=where)
-    return _prepared(splits, image_size, binarize, where)
+    source = _read(name, seed, image_size, where, on_disk=on_disk)
+    splits, class_names = in_order(source, where=where)
+    return _prepared(splits, image_size, binarize, where), class_names
 
 
 def data_shape(
@@ -144,16 +155,23 @@ def data_shape(
     return shape if image_size is None else (*image_size, shape[-1])
 
 
-def _read(name: str, seed: int, image_size: tuple[int, int] | None, where: str) -> Source:
+def _read(
+    name: str,
+    seed: int,
+    image_size: tuple[int, int] | None,
+    where: str,
+    *,
+    on_disk: bool = False,
+) -> Source:
     path = Path(name).expanduser()
     if name in builtin.DATASETS:
         return builtin.read(name, seed)
     if name.startswith("hf:"):
-        return hugging_face.read(name, image_size, where)
+        return hugging_face.read(name, image_size, where, on_disk=on_disk)
     if path.is_dir() and name:
-        return images.read_folder(path, image_size, where)
+        return images.read_folder(path, image_size, where, on_disk=on_disk)
     if path.suffix == ".npy" and path.is_file():
-        return files.read_npy(path, where)
+        return files.read_npy(path, where, on_disk=on_disk)
     if path.suffix == ".npz" and path.is_file():
         return files.read_npz(path, where)
     raise _unknown(name, where)
