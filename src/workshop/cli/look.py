@@ -12,6 +12,7 @@ import workshop
 from workshop.cli.runs import compile_once, open_run
 from workshop.cli.train import metrics_table, say
 from workshop.generative_models.core import checks
+from workshop.generative_models.core.files import replacing
 from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation.passes import run_over
 from workshop.generative_models.models.saving import read_config
@@ -159,15 +160,9 @@ def _write(figure: Figure, arrays: np.ndarray | None, path: Path) -> None:
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write named arrays to a .npz file, or the only one to a .npy file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            if path.suffix == ".npy":
-                (array,) = arrays.values()
-                np.save(file, array)
-            else:
-                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        if path.suffix == ".npy":
+            (array,) = arrays.values()
+            np.save(file, array)
+        else:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

@@ -7,7 +7,6 @@ header. All are validated on the way in, and none can hold code.
 import hashlib
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.configuration import MODEL_CONFIGS, PriorConfig
+from workshop.generative_models.core.files import replacing
 from workshop.generative_models.models.vae import MODELS, VAE, VQVAE
 from workshop.generative_models.models.vae.prior import CodePrior
 from workshop.generative_models.models.vae.vq_vae import prior_for
@@ -45,9 +45,7 @@ def save_config(model: VAE, folder: str | Path, **more: Any) -> None:
             f"save its weights, and build it yourself before loading them"
         )
     content = {"model": names[0], "config": model.config.model_dump(mode="json"), **more}
-    path = Path(folder) / CONFIG_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(content, path)
+    write_json(content, Path(folder) / CONFIG_FILE)
 
 
 def save_weights(model: VAE, folder: str | Path) -> None:
@@ -77,16 +75,14 @@ def _digest(folder: Path) -> str:
 
 def write_json(content: dict[str, Any], path: Path) -> None:
     """Write JSON so that a reader finds the old file or the new one."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _write(variables: dict[str, Any], path: Path, metadata: dict[str, str] | None = None) -> None:
     arrays = {name: np.asarray(variable[...]) for name, variable in variables.items()}
-    temporary = path.with_suffix(".tmp")
-    save_file(arrays, temporary, metadata)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        save_file(arrays, temporary, metadata)
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from workshop.generative_models.core.files import replacing
 from workshop.generative_models.tracking.callbacks import Callback, Row
 
 SECONDS_A_DRAWING = 0.4
@@ -72,10 +73,8 @@ class MetricsFile:
         kept = [] if last_step is None else [r for r in read_rows(path) if r["step"] <= last_step]
         self.rows = kept
         if write:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".tmp")
-            temporary.write_text("".join(_line(row) for row in kept))
-            os.replace(temporary, path)
+            with replacing(path) as temporary:
+                temporary.write_text("".join(_line(row) for row in kept))
 
     def write(self, row: Row) -> None:
         """Append a row."""
