@@ -6,6 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from ..core.files import replacing
 from .style import styled
 
 
@@ -37,13 +38,15 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     target = Path(path)
     if target.suffix.lower() != ".png":
         raise ValueError(f"save(path={str(path)!r}): expected a name that ends in .png")
+    picture = png(figure)
+    with replacing(target) as partial:
+        partial.write_bytes(picture)
+    return target
+
+
+@styled
+def png(figure: Figure) -> bytes:
+    """Return a figure as the bytes of a PNG file."""
     picture = BytesIO()
     figure.savefig(picture, format="png", metadata={"Software": None})
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(picture.getvalue())
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
-    return target
+    return picture.getvalue()
