@@ -34,7 +34,8 @@ _ABOUT = "Train variational autoencoders, look at them, measure them."
 
 
 def _fail(message: str) -> None:
-    Console(stderr=True).print("[bold red]error:[/]", escape(message), highlight=False)
+    console = Console(stderr=True, soft_wrap=True)  # a path is never broken
+    console.print("[bold red]error:[/]", escape(message), highlight=False)
     raise SystemExit(2)
 
 

@@ -98,7 +98,7 @@ def train(options: TrainOptions, *, moved_to: str | None = None) -> None:
 
 def say(text: str) -> None:
     """Print text as it is: names of folders may hold what rich takes for markup."""
-    console.print(text, highlight=False, markup=False)
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def metrics_table(metrics: dict[str, float], title: str) -> Table:
