@@ -24,8 +24,9 @@ from sklearn.svm import SVC
 import workshop
 from workshop.cli import main as command
 from workshop.generative_models.data import load_dataset
+from workshop.generative_models.evaluation.outputs import code_indices
+from workshop.generative_models.evaluation.quantized import codebook_healths
 from workshop.generative_models.training import Trainer
-from workshop.generative_models.visualization import report
 
 WAYS = {
     "averages, k-means, revival (the defaults)": [],
@@ -65,7 +66,7 @@ def codes(steps: int, out: Path) -> list[str]:
         run("train", "--model", "vq-vae", "--data", "mnist5k", "--steps", str(steps),
             "--out", str(folder), *options)  # fmt: skip
         model = workshop.load(folder)
-        health = report.codebook_healths(model, test)["codebook"]
+        health = codebook_healths(model.quantizer, code_indices(model, test))["codebook"]
         loss = Trainer(model).evaluate(test)["reconstruction_loss"]
         used = f"{health.used} of {len(health.counts)} ({health.share:.0%})"
         rows.append(

@@ -27,6 +27,7 @@ from workshop.generative_models.core import checks
 from workshop.generative_models.core.configuration import PriorConfig
 from workshop.generative_models.data import Split
 from workshop.generative_models.data.files import read_arrays
+from workshop.generative_models.evaluation import outputs
 from workshop.generative_models.evaluation.passes import Progress, in_passes
 from workshop.generative_models.models.saving import read_config, save_prior, write_json
 from workshop.generative_models.models.vae import VQVAE
@@ -163,7 +164,7 @@ def _discrete(model: Any, run: Path) -> VQVAE:
 def _codes(model: VQVAE, splits: dict[str, Split]) -> dict[str, np.ndarray]:
     """Return the codes of splits by name."""
     return {
-        name: report.code_indices(model, split, progress=_progress(f"encoding {name}"))
+        name: outputs.code_indices(model, split, progress=_progress(f"encoding {name}"))
         for name, split in splits.items()
     }
 

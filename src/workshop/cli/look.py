@@ -14,7 +14,8 @@ from workshop.cli.train import metrics_table, say
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.files import replacing
 from workshop.generative_models.data import Split
-from workshop.generative_models.evaluation.passes import run_over
+from workshop.generative_models.evaluation import outputs
+from workshop.generative_models.evaluation.quantized import codebook_healths, collapses
 from workshop.generative_models.models.saving import read_config
 from workshop.generative_models.models.vae import VQVAE
 from workshop.generative_models.training import Trainer
@@ -44,7 +45,7 @@ def reconstruct(run: Path, data: str | None, count: int, out: Path | None) -> No
     model, dataset, _ = open_run(run, data)
     split = dataset.test.take(slice(checks.positive_int("--count", count)))
     figure = report.draw_reconstructions(model, split, count, dataset.class_names)
-    made = run_over(model, report.reconstruct_means, split)["x"]
+    made = outputs.reconstructions(model, split)["x"]
     _write(figure, made, out or run / "figures" / "reconstructions.png")
 
 
@@ -84,7 +85,7 @@ def evaluate(run: Path, data: str | None, split: str) -> None:
     metrics = trainer.evaluate(part)
     console.print(metrics_table(metrics, f"{split}, {len(part):,} examples"))
     if isinstance(model, VQVAE):
-        codes = report.code_indices(model, part)
+        codes = outputs.code_indices(model, part)
         say_health(model, codes)
         if model.prior is not None:
             reconstruction = metrics["reconstruction_loss"]
@@ -93,7 +94,7 @@ def evaluate(run: Path, data: str | None, split: str) -> None:
 
 def say_health(model: VQVAE, codes: np.ndarray) -> None:
     """Print how the codebooks are used, and what to do about one that has collapsed."""
-    found = report.codebook_healths(model, codes)
+    found = codebook_healths(model.quantizer, codes)
     table = Table("codebook", "codes used", "dead", "perplexity", "bits per code", "apart")
     for name, health in found.items():
         apart = "" if health.distances is None else f"{np.median(health.distances):.3f}"
@@ -106,7 +107,7 @@ def say_health(model: VQVAE, codes: np.ndarray) -> None:
             apart,
         )
     console.print(table)
-    for name, collapse in report.collapses(model, found).items():
+    for name, collapse in collapses(model.quantizer, found).items():
         say(f"{name.replace('_', ' ')}: {collapse}")
 
 

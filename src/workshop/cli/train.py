@@ -16,6 +16,8 @@ from workshop.cli.options import TrainOptions
 from workshop.cli.runs import NOT_KEPT, compile_once, load_data, read_options, whole_name
 from workshop.generative_models.core import checks
 from workshop.generative_models.data import Dataset
+from workshop.generative_models.evaluation.outputs import code_indices
+from workshop.generative_models.evaluation.quantized import codebook_healths, collapses
 from workshop.generative_models.models.saving import (
     WEIGHTS_FILE,
     build_model,
@@ -81,11 +83,7 @@ def train(options: TrainOptions, *, moved_to: str | None = None) -> None:
     save_weights(model, folder)
     # Matplotlib takes most of a second to import, which the first step need not wait for.
     from workshop.cli.look import say_health
-    from workshop.generative_models.visualization.report import (
-        code_indices,
-        run_figures,
-        save_figures,
-    )
+    from workshop.generative_models.visualization.report import run_figures, save_figures
 
     with console.status("drawing figures"):
         figures = run_figures(model, dataset.test, rows, dataset.class_names, settings["seed"])
@@ -175,10 +173,8 @@ class _Collapse(Callback):
     def on_evaluation(self, step: int, model: VQVAE) -> None:
         if jax.process_index() > 0:
             return
-        from workshop.generative_models.visualization import report
-
-        codes = report.code_indices(model, self.dataset.validation.take(slice(1000)))
-        found = report.collapses(model, report.codebook_healths(model, codes))
+        codes = code_indices(model, self.dataset.validation.take(slice(1000)))
+        found = collapses(model.quantizer, codebook_healths(model.quantizer, codes))
         for name in found.keys() - self.named:
             self.named.add(name)
             say(f"step {step:,}, {name.replace('_', ' ')}: {found[name]}")

@@ -4,20 +4,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from matplotlib.figure import Figure
 
-from workshop.generative_models.core.quantizers import ResidualQuantizer, VectorQuantizer
 from workshop.generative_models.data import Split
-from workshop.generative_models.evaluation.codebooks import (
-    CodebookHealth,
-    codebook_health,
-    verdict,
-)
-from workshop.generative_models.evaluation.passes import Progress, condition_of, run_over
+from workshop.generative_models.evaluation import outputs
+from workshop.generative_models.evaluation.outputs import pixels
+from workshop.generative_models.evaluation.passes import condition_of
+from workshop.generative_models.evaluation.quantized import codebook_healths
 from workshop.generative_models.models.vae import VAE, VQVAE, ConditionalVAE
 
 from .bars import code_maps, kl_bars
@@ -41,7 +37,7 @@ def draw_reconstructions(
 ) -> Figure:
     """Draw examples above what the model makes of their means, with its reconstruction loss."""
     part = split.take(slice(count))
-    made = run_over(model, reconstruct_means, part)
+    made = outputs.reconstructions(model, part)
     return reconstructions(
         pixels(np.asarray(part.x)), made["x"], part.y, made["loss"], class_names=class_names
     )
@@ -135,11 +131,11 @@ def run_figures(
     yield "traversals", draw_traversals(model, split)
     yield "interpolations", draw_interpolations(model, split, _pairs(model, split))
     some = split.take(slice(2000))
-    means = run_over(model, _encode, some)["mean"].reshape(len(some), -1)
+    means = outputs.posteriors(model, some)["mean"]
     yield "latent_map", latent_map(means, some.y, class_names)
     if isinstance(model, VQVAE):
-        indices = code_indices(model, some)
-        for name, health in codebook_healths(model, indices).items():
+        indices = outputs.code_indices(model, some)
+        for name, health in codebook_healths(model.quantizer, indices).items():
             yield f"{name}_usage", codebook_panels(health)
         if indices.ndim > 2:
             # Of several codes at a place the first ones.
@@ -148,76 +144,16 @@ def run_figures(
         yield "kl_per_latent", kl_bars(_activity(model, some)[0])
 
 
-def code_indices(model: VQVAE, split: Split, *, progress: Progress = iter) -> np.ndarray:
-    """Return the codes of examples, (n, *code_shape), a pass at a time."""
-    return run_over(model, _indices, split, progress=progress)["indices"]
-
-
-def codebook_healths(model: VQVAE, indices: np.ndarray) -> dict[str, CodebookHealth]:
-    """Return how each codebook of a model is used, by name.
-
-    Args:
-        model: with one codebook, or several: of residual stages, heads or groups.
-        indices: the codes of examples, as `code_indices` returns them.
-    """
-    quantizer, size = model.quantizer, model.num_embeddings
-    if isinstance(quantizer, VectorQuantizer):
-        books = list(np.asarray(quantizer.codebook()))
-    elif isinstance(quantizer, ResidualQuantizer):
-        books = [s.codebook()[0] if isinstance(s, VectorQuantizer) else None
-                 for s in quantizer.stages]  # fmt: skip
-    else:
-        books = [None] * quantizer.codes  # codes without a codebook
-    if quantizer.pooled:
-        return {"codebook": codebook_health(indices, size, books[0])}
-    columns = indices.reshape(-1, quantizer.codes)
-    return {
-        f"codebook_{i + 1}": codebook_health(columns[:, i], size, book)
-        for i, book in enumerate(books)
-    }
-
-
-def collapses(model: VQVAE, healths: Mapping[str, CodebookHealth]) -> dict[str, str]:
-    """Return what to say of each codebook that has collapsed."""
-    found = {name: said for name, h in healths.items() if (said := verdict(h)) is not None}
-    if isinstance(model.quantizer, VectorQuantizer | ResidualQuantizer):
-        return found
-    # What has no codebook to begin or revive needs no such advice.
-    return {name: said.partition(":")[0] for name, said in found.items()}
-
-
 def save_figures(figures: Iterable[tuple[str, Figure]], folder: Path) -> list[Path]:
     """Write figures as FOLDER/NAME.png."""
     return [save(figure, folder / f"{name}.png") for name, figure in figures]
 
 
-def pixels(x: np.ndarray) -> np.ndarray:
-    """Return data as the model reads it: bytes scaled to [0, 1]."""
-    return x / np.float32(255) if x.dtype == np.uint8 else x
-
-
-def reconstruct_means(model: VAE, x: jax.Array, **condition: Any) -> dict[str, jax.Array]:
-    """Return {"x": reconstructions of the means, "loss": -log p(x|z) of each in nats}."""
-    outputs = model(x, deterministic=True, **condition)
-    x, _ = model.as_batch(x)
-    return {"x": outputs["reconstructed"], "loss": -model.log_likelihood(x, outputs)}
-
-
-def _encode(model: VAE, x: jax.Array, **condition: Any) -> dict[str, jax.Array]:
-    mean, log_var = model.encode(x, **condition)
-    return {"mean": mean, "log_var": log_var}
-
-
-def _indices(model: VAE, x: jax.Array) -> dict[str, jax.Array]:
-    assert isinstance(model, VQVAE)
-    return {"indices": model.encode_indices(x)}
-
-
 def _activity(model: VAE, split: Split) -> tuple[np.ndarray, np.ndarray | None]:
     """Return how active each latent is, and that as KL in nats where there is one."""
-    codes = run_over(model, _encode, split)
+    codes = outputs.posteriors(model, split)
     if isinstance(model, VQVAE):
-        return codes["mean"].reshape(-1, codes["mean"].shape[-1]).var(0), None
+        return codes["mean"].reshape(-1, model.latent_shape[-1]).var(0), None
     kl = np.asarray(model.kl_per_dimension({k: jnp.asarray(v) for k, v in codes.items()}))
     return kl, kl
 

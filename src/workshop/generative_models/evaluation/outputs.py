@@ -1,0 +1,47 @@
+"""What a model makes of a data set: posteriors, reconstructions, codes, on the host."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from workshop.generative_models.data import Split
+from workshop.generative_models.evaluation.passes import Progress, run_over
+
+
+def posteriors(model: Any, split: Split, *, progress: Progress = iter) -> dict[str, np.ndarray]:
+    """Return {"mean", "log_var"} of q(z|x) of each example, (n, latents); maps are flattened."""
+    found = run_over(model, _encode, split, progress=progress)
+    return {name: array.reshape(len(array), -1) for name, array in found.items()}
+
+
+def reconstructions(
+    model: Any, split: Split, *, progress: Progress = iter
+) -> dict[str, np.ndarray]:
+    """Return {"x": what the model makes of the means, "loss": -log p(x|z) of each in nats}."""
+    return run_over(model, _reconstruct, split, progress=progress)
+
+
+def code_indices(model: Any, split: Split, *, progress: Progress = iter) -> np.ndarray:
+    """Return the codes that a discrete model gives examples, (n, *code_shape)."""
+    return run_over(model, _indices, split, progress=progress)["indices"]
+
+
+def pixels(x: np.ndarray) -> np.ndarray:
+    """Return data as the model reads it: bytes scaled to [0, 1]."""
+    return x / np.float32(255) if x.dtype == np.uint8 else x
+
+
+def _encode(model: Any, x: jax.Array, **condition: Any) -> dict[str, jax.Array]:
+    mean, log_var = model.encode(x, **condition)
+    return {"mean": mean, "log_var": log_var}
+
+
+def _reconstruct(model: Any, x: jax.Array, **condition: Any) -> dict[str, jax.Array]:
+    outputs = model(x, deterministic=True, **condition)
+    x, _ = model.as_batch(x)
+    return {"x": outputs["reconstructed"], "loss": -model.log_likelihood(x, outputs)}
+
+
+def _indices(model: Any, x: jax.Array) -> dict[str, jax.Array]:
+    return {"indices": model.encode_indices(x)}
