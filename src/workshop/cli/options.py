@@ -7,10 +7,13 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from workshop.generative_models.core.configuration import (
+    LOGITS,
     MODEL_CONFIGS,
+    SCALED,
     AutoencoderConfig,
     DecoderConfig,
     EncoderConfig,
+    LikelihoodName,
     NetworkType,
 )
 from workshop.generative_models.core.quantizer_configuration import (
@@ -51,6 +54,10 @@ class Start(Common):
 
     encoder_type: NetworkType | None = None
     """Kind of both networks; None is dense for small or flat data and cnn for images."""
+    likelihood: Annotated[
+        LikelihoodName | None, tyro.conf.arg(aliases=("--reconstruction-loss-type",))
+    ] = None
+    """log p(x|z); None is bce for images and gaussian for other data."""
     quantizer: Annotated[QuantizerName, tyro.conf.arg(name="quantizer.kind")] = "vq"
     """How a vq-vae makes codes."""
     stage: Annotated[StageName, tyro.conf.arg(name="quantizer.stage.kind")] = "vq"
@@ -162,6 +169,7 @@ def default_config(start: Start) -> AutoencoderConfig:
     discrete = start.model == "vq-vae"
     kind = start.encoder_type or ("dense" if small and not (discrete and images) else "cnn")
     layers = _layers(kind, shape) if start.hidden_dims is None else start.hidden_dims
+    likelihood = start.likelihood or ("bce" if images else "gaussian")
     latent_dim = 16 if start.latent_dim is None else start.latent_dim
     shared: dict[str, Any] = {"latent_dim": latent_dim}
     fields: dict[str, Any] = {
@@ -170,13 +178,14 @@ def default_config(start: Start) -> AutoencoderConfig:
         "decoder": DecoderConfig(
             hidden_dims=layers[::-1],
             output_shape=shape,
-            output_activation="sigmoid" if images else "identity",
+            output_activation="sigmoid" if images or likelihood in LOGITS else "identity",
             **shared,
         ),
     }
     beta = start.model.startswith("beta")
-    fields["reconstruction_loss_type" if beta else "likelihood"] = "bce" if images else "gaussian"
-    if not images:
+    fields["reconstruction_loss_type" if beta else "likelihood"] = likelihood
+    # A scale of 1 in data of [0, 1] would say less than no model; learned, it finds the data's.
+    if likelihood == "discretized_logistic" or (likelihood in SCALED and not images):
         fields["scale"] = "learned"
     fields |= _preset(start, fields["encoder"].latent_dim)
     return MODEL_CONFIGS[start.model](**fields)

@@ -136,6 +136,7 @@ SHARED = {
     "decoder": ({}, BASE["decoder"].model_copy(update={"activation": "tanh"})),
     "encoder_type": ({}, "cnn"),
     "scale": ({"likelihood": "gaussian"}, 0.5),
+    "levels": ({"likelihood": "discretized_logistic"}, 18),
     "free_bits": ({}, 50.0),
     "kl_schedule": (RISING, "cyclical"),
     "kl_schedule_steps": (RISING, 20),
@@ -144,6 +145,7 @@ SHARED = {
 }
 BETA = {k: v for k, v in SHARED.items() if k not in ("likelihood", "kl_weight")} | {
     "scale": ({"reconstruction_loss_type": "laplace"}, "optimal"),
+    "levels": ({"reconstruction_loss_type": "categorical"}, 18),
     "beta_default": ({}, 3.0),
     "beta_warmup_steps": ({}, 10),
     "reconstruction_loss_type": ({}, "bce"),
@@ -156,7 +158,7 @@ CHANGES = {
     "beta-vae-capacity": BETA
     | {
         "use_capacity_control": ({}, True),
-        "capacity_max": (CONTROLLED, 3.0),
+        "capacity_max": (CONTROLLED, 300.0),
         "capacity_num_iter": (CONTROLLED, 10),
         "gamma": (CONTROLLED, 3.0),
     },
@@ -169,6 +171,7 @@ CHANGES = {
     }
     | {
         "scale": (CODES | {"likelihood": "gaussian"}, 0.5),
+        "levels": (CODES | {"likelihood": "categorical"}, 18),
         "num_embeddings": (CODES, 9),
         "embedding_dim": (CODES, 4),
         "commitment_cost": (CODES, 2.0),
@@ -191,7 +194,8 @@ def filled(leaf):
 def losses(name, items):
     config = MODEL_CONFIGS[name](**(BASE | dict(items)))
     graph, state = nnx.split(abstract(lambda rngs: MODELS[name](config, rngs=rngs)))
-    x = np.random.default_rng(0).random((2, 4, 4, 1)).astype(np.float32)
+    # On the levels of both 18 and 256 of them: 255 = 15 * 17.
+    x = np.random.default_rng(0).integers(0, 18, (2, 4, 4, 1)).astype(np.float32) / 17
     batch = {"x": x, "y": np.array([0, 1])} if name == "conditional-vae" else {"x": x}
 
     # Weights by NumPy, and no jit around it all, to spend no time on compiling.
@@ -219,4 +223,6 @@ def test_no_field_of_a_model_is_left_out_or_without_its_argument(name):
     assert set(CHANGES[name]) == set(kind.model_fields) - NOTES - refused
     assert MODELS[name].config_class is kind
     taken = set(inspect.signature(MODELS[name].__init__).parameters)
-    assert set(kind.model_fields) - NOTES - {"encoder_type"} <= (taken | {"scale"} | CONSTANT_KL)
+    assert set(kind.model_fields) - NOTES - {"encoder_type"} <= (
+        taken | {"scale", "levels"} | CONSTANT_KL
+    )

@@ -78,7 +78,9 @@ def models(draw, name):
     latent = draw(sizes) * (code := draw(st.integers(1, 50)))
     mean = network != "dense" and kind is not VQVAEConfig
     pooling = draw(st.sampled_from(["flatten", "mean"] if mean else ["flatten"]))
-    squashed = likelihood in ("bce", "bernoulli", "continuous_bernoulli")
+    squashed = likelihood in ("bce", "bernoulli", "continuous_bernoulli", "categorical")
+    discrete = likelihood in ("discretized_logistic", "categorical")
+    logistic = likelihood == "discretized_logistic"
     ends = ("sigmoid",) if squashed else get_args(configuration.OutputActivation)
     shape = draw(st.sampled_from([None, event]))
     constant_kl = name in ("vq-vae", "beta-vae-capacity")
@@ -95,7 +97,14 @@ def models(draw, name):
             **networks(latent_dim=latent, output_shape=event),
         ),
         "encoder_type": st.just(network),
-        "scale": scales if likelihood in ("gaussian", "laplace") else st.just(1.0),
+        "scale": (
+            scales
+            if likelihood in ("gaussian", "laplace")
+            else positive | st.just("learned")
+            if logistic
+            else st.just(1.0)
+        ),
+        "levels": st.integers(2, 65536) if discrete else st.just(256),
         "free_bits": st.just(0.0) if constant_kl else weights,
         "kl_schedule": st.just(schedule),
         "kl_schedule_steps": st.just(0) if schedule == "constant" else sizes,

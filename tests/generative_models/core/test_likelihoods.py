@@ -196,7 +196,7 @@ def test_families_by_name():
 def test_errors_name_what_there_is():
     with pytest.raises(ValueError, match=r"likelihood='gausian'.*did you mean 'gaussian'\?"):
         create_likelihood("gausian")
-    for name in ("mse", "bce", "continuous_bernoulli"):
+    for name in ("mse", "bce", "continuous_bernoulli", "categorical"):
         with pytest.raises(
             ValueError, match=f"scale=0.5 has no meaning for the likelihood '{name}'"
         ):

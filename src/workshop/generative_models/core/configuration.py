@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from workshop.generative_models.core import checks
 from workshop.generative_models.core.configuration_base import Config, arguments_of
 from workshop.generative_models.core.quantizer_configuration import AnyQuantizerConfig
 
@@ -30,13 +31,21 @@ Activation = Literal[
 OutputActivation = Literal["sigmoid", "tanh", "identity"]
 NetworkType = Literal["dense", "cnn", "resnet"]
 LikelihoodName = Literal[
-    "mse", "bce", "bernoulli", "gaussian", "laplace", "continuous_bernoulli"
+    "mse", "bce", "bernoulli", "gaussian", "laplace", "continuous_bernoulli",
+    "discretized_logistic", "categorical",
 ]  # fmt: skip
+SCALED = ("gaussian", "laplace", "discretized_logistic")
+"""Likelihoods with a scale."""
+LOGITS = ("bce", "bernoulli", "continuous_bernoulli", "categorical")
+"""Likelihoods that read the decoder's output as logits, and not through its activation."""
+DISCRETE = ("discretized_logistic", "categorical")
+"""Likelihoods of data with a few levels."""
 Scale = PositiveFloat | Literal["learned", "optimal"]
 KLScheduleName = Literal["constant", "linear", "sigmoid", "cyclical"]
 ConditionType = Literal["concat", "add"]
 DType = Literal["float32", "bfloat16", "float16"]
 PrecisionName = Literal["default", "high", "highest"]
+Levels = Annotated[int, Field(ge=2, le=65536)]
 Shape = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 
@@ -128,7 +137,11 @@ class AutoencoderConfig(Config):
     encoder_type: NetworkType = "dense"
     """Kind of both networks: fully connected, convolutional, or residual convolutional."""
     scale: Scale = 1.0
-    """Scale of a gaussian or laplace likelihood: a number, learned, or optimal for each batch."""
+    """Scale of a gaussian, laplace or discretized_logistic likelihood: a number, learned, or, but
+    for the last, optimal for each batch."""
+    levels: Levels = 256
+    """How many values a feature can have, under discretized_logistic and categorical: 256 of
+    bytes, 2 of binarised data. They are k / (levels - 1)."""
     free_bits: NonNegativeFloat = 0.0
     """Nats that each latent may use before its KL is penalised (Kingma et al. 2016)."""
     kl_schedule: KLScheduleName = "constant"
@@ -200,15 +213,34 @@ class AutoencoderConfig(Config):
     @model_validator(mode="after")
     def _likelihood_fits(self) -> "AutoencoderConfig":
         name = self.likelihood_name
-        if name not in ("gaussian", "laplace") and self.scale != 1.0:
-            raise ValueError(f"scale={self.scale!r} has no meaning for the likelihood {name!r}")
-        squashed = name in ("bce", "bernoulli", "continuous_bernoulli")
-        if squashed and self.decoder.output_activation != "sigmoid":
+        check_likelihood(name, self.scale, self.levels)
+        if name in LOGITS and self.decoder.output_activation != "sigmoid":
             raise ValueError(
                 f"decoder.output_activation={self.decoder.output_activation!r}: the likelihood "
                 f"{name!r} reads logits, so it must stay 'sigmoid'"
             )
         return self
+
+
+def check_likelihood(name: str, scale: Scale, levels: int) -> None:
+    """Refuse a scale or levels that a likelihood does not have.
+
+    Args:
+        name: of the likelihood.
+        scale: anything but 1 is said to be meant.
+        levels: anything but 256 is said to be meant.
+    """
+    if scale != 1.0 and name not in SCALED:
+        raise ValueError(f"scale={scale!r} has no meaning for the likelihood {name!r}")
+    if scale == "optimal" and name == "discretized_logistic":
+        raise ValueError(
+            f"scale='optimal' has no closed form for the likelihood {name!r}: use 'learned', or "
+            "a number"
+        )
+    if levels != 256 and name not in DISCRETE:
+        raise ValueError(f"levels={levels!r} has no meaning for the likelihood {name!r}")
+    if not 2 <= checks.positive_int("levels", levels) <= 65536:
+        raise ValueError(f"levels={levels}: expected 2 <= levels <= 65536 (16 bits)")
 
 
 class VAEConfig(AutoencoderConfig):

@@ -21,10 +21,10 @@ from workshop.generative_models.core.gaussian import (
     log_density,
     reparameterize,
 )
-from workshop.generative_models.core.likelihoods import Bernoulli, create_likelihood
+from workshop.generative_models.core.likelihoods import create_likelihood
 from workshop.generative_models.core.schedules import ScheduleName, annealed
 from workshop.generative_models.core.typing import DTypeLike, Losses, Outputs, Precision
-from workshop.generative_models.models.vae.decoders import create_decoder
+from workshop.generative_models.models.vae.decoders import create_decoder, fit_parameters
 from workshop.generative_models.models.vae.encoders import create_encoder
 from workshop.generative_models.models.vae.latent_space import LatentSpaceModel
 
@@ -37,6 +37,7 @@ class Options(TypedDict, total=False):
 
     precision: Precision
     scale: Scale
+    levels: int
     free_bits: float
     kl_schedule: str
     kl_schedule_steps: int
@@ -58,14 +59,20 @@ class VAE(LatentSpaceModel):
     Args:
         encoder: module x -> (mean, log_var), or a dict with the keys "mean" and "log_var"; or a
             `VAEConfig` in place of encoder, decoder and latent_dim.
-        decoder: module z -> the unsquashed parameters of p(x|z), in the shape of x.
+        decoder: module z -> the unsquashed parameters of p(x|z), in the shape of x; under
+            "categorical" with one more axis of `levels` logits, for which a decoder of this package
+            is copied with a new last layer.
         latent_dim: size of z.
         rngs: for sampling, when a method is given none.
         kl_weight: β.
         precision: precision of the matrix products of every layer.
         likelihood: log p(x|z) by name: "mse" (sum of squares), "bce" (from logits), "gaussian",
-            "laplace", "continuous_bernoulli".
-        scale: of a gaussian or laplace likelihood: a number, "learned", or "optimal".
+            "laplace", "continuous_bernoulli", and, for data of a few values such as bytes,
+            "discretized_logistic", "categorical".
+        scale: of a gaussian, laplace or discretized_logistic likelihood: a number, "learned", or,
+            but for the last, "optimal".
+        levels: how many values k / (levels - 1) the data can have, under discretized_logistic and
+            categorical.
         free_bits: nats that each latent may use before its KL is penalised.
         kl_schedule: how the KL's weight rises from 0: "constant" (it doesn't), "linear", "sigmoid"
             or "cyclical"; see `core.schedules.annealed`.
@@ -114,6 +121,7 @@ class VAE(LatentSpaceModel):
         precision: Precision = None,
         likelihood: str = "mse",
         scale: Scale = 1.0,
+        levels: int = 256,
         free_bits: float = 0.0,
         kl_schedule: str = "constant",
         kl_schedule_steps: int = 0,
@@ -133,12 +141,13 @@ class VAE(LatentSpaceModel):
         self.kl_schedule_steps = int(checks.at_least("kl_schedule_steps", kl_schedule_steps, 0))
         self.precision, self.dtype = precision, dtype
         self.encoder = encoder
-        self.decoder = decoder
         self.likelihood = create_likelihood(
             likelihood,
             scale=scale,
             link=getattr(decoder, "output_activation", lambda x: x),
+            levels=levels,
         )
+        self.decoder = fit_parameters(decoder, self.likelihood.parameters_per_value, rngs)
         self.rngs = nnx.data(rngs)
         set_numerics(self, dtype=self.dtype, precision=self.precision)
 
@@ -208,13 +217,25 @@ class VAE(LatentSpaceModel):
     def _decoder_output(
         self, z: jax.Array, rngs: nnx.Rngs | None, condition: dict[str, Any]
     ) -> jax.Array:
-        """Return the decoder's output (batch, *event), before its activation, in float32."""
+        """Return the decoder's output (batch, *event), before its activation, in float32.
+
+        With several parameters a value, it has one more axis of them.
+        """
         output = call(self.decoder, z, rngs=rngs, **condition)
         if not isinstance(output, jax.Array):
             raise ValueError(
                 "invalid decoder output format: expected an array (batch, *event), got "
                 f"{type(output).__name__}"
             )
+        several = self.likelihood.parameters_per_value
+        if several > 1:
+            event = output.shape[1:-1] if self.event_shape is None else self.event_shape
+            if output.shape[1:] != (*event, several):
+                raise ValueError(
+                    f"invalid decoder output format: it has shape {output.shape}, expected (batch, "
+                    f"{', '.join(map(str, (*event, several)))}), {several} logits for each value "
+                    "(levels)"
+                )
         return output.astype(jnp.float32)
 
     def decode(self, z: ArrayLike, *, rngs: nnx.Rngs | None = None, **condition: Any) -> jax.Array:
@@ -410,9 +431,10 @@ class VAE(LatentSpaceModel):
         parameter = outputs.get(self.likelihood.parameter)
         if parameter is None:
             parameter = read(outputs, "reconstructed", "reconstruction")
-            if isinstance(self.likelihood, Bernoulli):
+            if self.likelihood.parameter == "logits":
                 parameter = self.likelihood.logits(parameter)
-        if parameter.shape != x.shape:
+        several = self.likelihood.parameters_per_value
+        if parameter.shape != (x.shape if several == 1 else (*x.shape, several)):
             raise ValueError(
                 f"outputs have shape {parameter.shape} and x has shape {x.shape}: they must agree"
             )

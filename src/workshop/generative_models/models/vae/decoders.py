@@ -48,9 +48,12 @@ class Decoder(nnx.Module):
     Attributes:
         output_shape: shape of one example.
         activation: the function that makes a mean of the output.
+        parameters_per_value: how many numbers it gives for each value of an example; several have
+            an axis of their own, the last. `with_parameters` sets it.
     """
 
     config_class = DecoderConfig
+    parameters_per_value = 1
     takes_maps = False
     spatial = False
 
@@ -98,8 +101,19 @@ class Decoder(nnx.Module):
     def _build_layers(self, rngs: nnx.Rngs, numerics: dict[str, Any]) -> None:
         raise NotImplementedError
 
+    def _build_output(self, rngs: nnx.Rngs, numerics: dict[str, Any]) -> None:
+        """Make the last layer, for `parameters_per_value` numbers a value."""
+        raise NotImplementedError
+
+    def with_parameters(self, parameters_per_value: int, rngs: nnx.Rngs) -> "Decoder":
+        """Return a copy that gives so many numbers for each value, its last layer built anew."""
+        decoder = nnx.clone(self)
+        decoder.parameters_per_value = parameters_per_value
+        decoder._build_output(rngs, {"dtype": self.dtype, "precision": self.precision})
+        return decoder
+
     def _decode(self, z: jax.Array) -> jax.Array:
-        """Map (batch, latent_dim) to (batch, *output_shape), not squashed."""
+        """Map (batch, latent_dim) to as many numbers as make an output, not squashed."""
         raise NotImplementedError
 
     def __call__(
@@ -109,6 +123,8 @@ class Decoder(nnx.Module):
         rngs: nnx.Rngs | None = None,  # noqa: ARG002 - the reference's signature; nothing is random
     ) -> jax.Array:
         """Return the unsquashed output (batch, *output_shape), or of one example.
+
+        With several parameters a value it is (batch, *output_shape, parameters_per_value).
 
         Args:
             z: (batch, latent_dim), or (latent_dim,); maps (batch, H', W', latent_dim) when spatial.
@@ -123,6 +139,8 @@ class Decoder(nnx.Module):
                 f"{', '.join(map(str, expected))})"
             )
         output = self._decode(z[None] if single else z)
+        several = () if self.parameters_per_value == 1 else (self.parameters_per_value,)
+        output = output.reshape(output.shape[0], *self.output_shape, *several)
         return output[0] if single else output
 
     @property
@@ -144,12 +162,14 @@ class MLPDecoder(Decoder):
         self.backbone = MLP(
             self.hidden_dims, self.hidden_activation, self.latent_dim, rngs=rngs, **numerics
         )
-        self.output_layer = nnx.Linear(
-            self.hidden_dims[-1], self.output_size, rngs=rngs, **numerics
-        )
+        self._build_output(rngs, numerics)
+
+    def _build_output(self, rngs: nnx.Rngs, numerics: dict[str, Any]) -> None:
+        size = self.output_size * self.parameters_per_value
+        self.output_layer = nnx.Linear(self.hidden_dims[-1], size, rngs=rngs, **numerics)
 
     def _decode(self, z: jax.Array) -> jax.Array:
-        return self.output_layer(self.backbone(z)).reshape(z.shape[0], *self.output_shape)
+        return self.output_layer(self.backbone(z))
 
 
 class CNNDecoder(Decoder):
@@ -170,7 +190,7 @@ class CNNDecoder(Decoder):
     network: type[CNN] = CNN
 
     def _build_layers(self, rngs: nnx.Rngs, numerics: dict[str, Any]) -> None:
-        height, width, channels = self.output_shape
+        height, width, _ = self.output_shape
         stages = len(self.hidden_dims)
         sizes = tuple(zip(halvings(height, stages), halvings(width, stages), strict=True))
         self.sizes = sizes[-2::-1]
@@ -185,6 +205,10 @@ class CNNDecoder(Decoder):
             rngs=rngs,
             **numerics,
         )
+        self._build_output(rngs, numerics)
+
+    def _build_output(self, rngs: nnx.Rngs, numerics: dict[str, Any]) -> None:
+        channels = self.output_shape[-1] * self.parameters_per_value
         self.output_conv = Conv(self.hidden_dims[-1], channels, (3, 3), rngs=rngs, **numerics)
 
     def _build_projection(self, rngs: nnx.Rngs) -> None:
@@ -264,6 +288,17 @@ class ConditionalDecoder(nnx.Module):
                 setattr(self, name, getattr(decoder, name))
         self.decoder = decoder
 
+    @property
+    def parameters_per_value(self) -> int | None:
+        """How many numbers the decoder gives for each value; None if it does not say."""
+        return getattr(self.decoder, "parameters_per_value", None)
+
+    def with_parameters(self, parameters_per_value: int, rngs: nnx.Rngs) -> "ConditionalDecoder":
+        """Return a copy whose decoder gives so many numbers for each value."""
+        wrapper = nnx.clone(self)
+        wrapper.decoder = self.decoder.with_parameters(parameters_per_value, rngs)  # type: ignore
+        return wrapper
+
     def __call__(
         self, z: ArrayLike, condition: Any = None, *, rngs: nnx.Rngs | None = None
     ) -> jax.Array:
@@ -284,6 +319,24 @@ class ConditionalDecoder(nnx.Module):
             )
         output = call(self.decoder, self.condition(z, condition), rngs=rngs)
         return output[0] if single else output
+
+
+def fit_parameters(decoder: Any, parameters_per_value: int, rngs: nnx.Rngs | None) -> nnx.Module:
+    """Return a decoder that gives as many numbers for each value as a likelihood reads.
+
+    A decoder of one's own, and one that does so already, comes back as it is.
+
+    Raises:
+        ValueError: if its last layer must be built anew, and there are no rngs for it.
+    """
+    if getattr(decoder, "parameters_per_value", None) in (None, parameters_per_value):
+        return decoder
+    if rngs is None:
+        raise ValueError(
+            f"the likelihood reads {parameters_per_value} numbers for each value and the decoder "
+            f"gives {decoder.parameters_per_value}, but rngs=None: pass rngs for a new last layer"
+        )
+    return decoder.with_parameters(parameters_per_value, rngs)
 
 
 _DECODERS: dict[str, type[Decoder]] = {

@@ -91,7 +91,10 @@ class ExampleModel(GenerativeModel):
             return
         if self.event_shape not in (None, np.shape(x)[1:]):
             self.as_batch(np.asarray(x)[:1])
+        levels = self.likelihood.levels
         if np.asarray(x).dtype == np.uint8:
+            if levels not in (None, 256):
+                _refuse_between_levels(np.unique(x) / np.float32(255), levels)
             return
         check_finite("x", x)
         values = np.asarray(x)
@@ -102,6 +105,37 @@ class ExampleModel(GenerativeModel):
                     f"x lies in [{low:g}, {high:g}]: this likelihood describes data in [0, 1]; "
                     "scale the data, or use likelihood='gaussian'"
                 )
+        if levels is not None:
+            _refuse_between_levels(values, levels)
+
+
+LEVEL_TOLERANCE = 0.01
+"""How far data may lie from a level, in steps: more than float32 rounds 65,536 levels by."""
+
+
+def _from_level(values: np.ndarray, levels: int) -> np.ndarray:
+    """Return how far values are from the nearest k / (levels - 1), in steps."""
+    steps = values.astype(np.float32) * np.float32(levels - 1)
+    return np.abs(steps - np.rint(steps))
+
+
+def _refuse_between_levels(values: np.ndarray, levels: int) -> None:
+    distance = _from_level(values, levels)
+    if distance.max() <= LEVEL_TOLERANCE:
+        return
+    odd = float(values.ravel()[distance.argmax()])
+    several = np.unique(values)
+    fits = (n for n in range(2, 257) if _from_level(several, n).max() <= LEVEL_TOLERANCE)
+    fit = next(fits, None)
+    way_out = (
+        "round the data to levels, or use likelihood='gaussian'"
+        if fit is None
+        else f"levels={fit} fits this data"
+    )
+    raise ValueError(
+        f"x holds {odd:.6g}, which is none of the values k / {levels - 1} that levels={levels} "
+        f"stands for: {way_out}"
+    )
 
 
 def _refuse_empty(name: str, x: Any) -> None:

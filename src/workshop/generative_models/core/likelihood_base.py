@@ -1,0 +1,118 @@
+"""What every likelihood shares: how a decoder's output is read, and the families with a scale."""
+
+from collections.abc import Callable
+from math import exp
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from workshop.generative_models.core.configuration import Scale
+
+MIN_SCALE = exp(-6.0)
+"""Learned and optimal scales stay above this, as in the code of Rybkin et al.: a perfect
+reconstruction would otherwise have an infinite density."""
+
+
+class Likelihood(nnx.Module):
+    """log p(x|z) of one family. Subclasses say how the decoder's output becomes a mean and a score.
+
+    Attributes:
+        parameter: the key of a model's outputs that `log_prob` reads.
+        support: the data that the family can describe: "unit" for [0, 1], "real" for any number.
+        levels: how many values in [0, 1], k / (levels - 1), it gives probabilities to; None for
+            a density, or a family that takes any value.
+        parameters_per_value: how many numbers the decoder gives for each value of x; several have
+            an axis of their own, the last.
+    """
+
+    parameter: Literal["logits", "reconstructed"] = "reconstructed"
+    support: Literal["unit", "real"] = "real"
+    levels: int | None = None
+    parameters_per_value: int = 1
+
+    def mean(self, logits: Float[Array, "batch *event"]) -> Float[Array, "batch *event"]:
+        """Return E[x|z] from the decoder's output."""
+        raise NotImplementedError
+
+    def logits(
+        self,
+        mean: Float[Array, "batch *event"],  # noqa: ARG002
+    ) -> Float[Array, "batch *event"]:
+        """Refuse: unless a family says how, its mean does not tell the logits."""
+        raise ValueError(
+            f"outputs lacks 'logits', which {type(self).__name__} reads: pass what model(x) "
+            "returned"
+        )
+
+    def log_prob(
+        self, parameter: Float[Array, "batch *event"], x: Float[Array, "batch *event"]
+    ) -> Float[Array, " batch"]:
+        """Return log p(x|z), summed over the features of each example, in nats."""
+        raise NotImplementedError
+
+
+class SquaredError(Likelihood):
+    """The reference's `mse`: log p(x|z) = -Σ (x - μ)², not normalised.
+
+    Args:
+        link: the decoder's output activation.
+    """
+
+    def __init__(self, link: Callable[[jax.Array], jax.Array] = lambda x: x):
+        self.link = link
+
+    def mean(self, logits: Float[Array, "batch *event"]) -> Float[Array, "batch *event"]:
+        """Return μ, the decoder's output through its activation."""
+        return self.link(logits)
+
+    def log_prob(
+        self, parameter: Float[Array, "batch *event"], x: Float[Array, "batch *event"]
+    ) -> Float[Array, " batch"]:
+        """Return minus the squared error of each example."""
+        return -sum_features(jnp.square(x - parameter))
+
+
+class LocationScale(SquaredError):
+    """A family with a mean and one scale for all features.
+
+    Args:
+        scale: a positive number in the data's units, "learned" for one parameter shared by all
+            features, or "optimal" for the maximum-likelihood scale of each batch, in closed form.
+        link: the decoder's output activation.
+
+    References:
+        Rybkin, Daniilidis & Levine, Simple and Effective VAE Training with Calibrated Decoders,
+        ICML 2021.
+    """
+
+    min_scale: float = MIN_SCALE
+
+    def __init__(self, scale: Scale = 1.0, link: Callable[[jax.Array], jax.Array] = lambda x: x):
+        super().__init__(link)
+        fixed = not isinstance(scale, str | None) and 0 < scale < float("inf")
+        if not fixed and scale not in ("learned", "optimal"):
+            raise ValueError(f"scale={scale!r}: expected a positive number, 'learned' or 'optimal'")
+        self.scale = scale
+        self.log_scale = nnx.Param(jnp.zeros(())) if scale == "learned" else None
+
+    def scale_of(
+        self, mean: Float[Array, "batch *event"], x: Float[Array, "batch *event"]
+    ) -> Float[Array, ""]:
+        """Return the scale that `log_prob` uses, in the data's units."""
+        if self.log_scale is not None:
+            # Added, and not a maximum, below which the parameter would have no gradient.
+            return jnp.exp(self.log_scale[...]) + self.min_scale
+        if self.scale == "optimal":
+            return jnp.maximum(self._best_scale(jnp.abs(x - mean)), self.min_scale)
+        return jnp.asarray(self.scale, mean.dtype)
+
+    def _best_scale(self, error: Float[Array, "batch *event"]) -> Float[Array, ""]:
+        raise NotImplementedError
+
+
+def sum_features(values: Float[Array, "batch *event"]) -> Float[Array, " batch"]:
+    """Return the sum over the features of each example, in float32."""
+    return jnp.sum(values.astype(jnp.float32), axis=tuple(range(1, values.ndim)))
