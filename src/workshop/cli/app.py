@@ -53,6 +53,8 @@ def _commands(argv: list[str]) -> dict[str, Callable[..., Any]]:
         "interpolate": interpolate,
         "traverse": traverse,
         "evaluate": evaluate,
+        "compare": compare,
+        "score": score,
         "encode": encode,
         "decode": decode,
         "prior": prior,
@@ -173,17 +175,98 @@ def traverse(
     look.traverse(run, example, dims, range, steps, out)
 
 
-def evaluate(run: Run, data: str | None = None, split: str = "test") -> None:
-    """Print the losses of a trained model, in nats per example.
+def evaluate(
+    run: Run,
+    data: str | None = None,
+    split: str = "test",
+    quick: bool = False,
+    samples: int = 5000,
+    examples: int = 100,
+    annealed: int = 0,
+    generated: int = 1000,
+    factor_examples: int = 2000,
+    points: int = 500,
+    seed: int = 0,
+    out: Path | None = None,
+) -> None:
+    """Measure a trained model: tables, evaluation.json, and a page with figures.
+
+    Ctrl-C cuts a long estimate short, and keeps what it has with its error.
 
     Args:
         run: the run folder.
-        data: other data than the run's own.
+        data: other data than the run's own; needs --out.
         split: train, validation or test.
+        quick: only the ELBO and what the latents or codes hold, in seconds, without a page.
+        samples: of z, for the importance-weighted bound.
+        examples: how many examples get that bound; the others add their ELBO.
+        annealed: how many examples get annealed importance sampling, stricter and slow.
+        generated: samples to compare with data.
+        factor_examples: examples for metrics of disentanglement, where factors are known.
+        points: points of the metrics that intervene on factors.
+        seed: of all draws.
+        out: the folder of evaluation.json and report.html; None is the run's.
     """
-    from workshop.cli import look
+    from workshop.cli import evaluate as command
+    from workshop.generative_models.core import checks
 
-    look.evaluate(run, data, split)
+    for name, value, least in (("samples", samples, 1), ("examples", examples, 2),
+                               ("annealed", annealed, 0), ("generated", generated, 10),
+                               ("factor-examples", factor_examples, 100),
+                               ("points", points, 10)):  # fmt: skip
+        checks.at_least(f"--{name}", value, least)
+    settings = command.Settings(
+        samples=samples,
+        examples=examples,
+        annealed=annealed,
+        generated=generated,
+        factor_examples=factor_examples,
+        points=points,
+        seed=seed,
+    )
+    command.evaluate(run, data, split, settings, quick=quick, out=out)
+
+
+def compare(runs: tyro.conf.Positional[tuple[Path, ...]], out: Path | None = None) -> None:
+    """Lay the evaluations of runs side by side, the best of each figure marked.
+
+    Args:
+        runs: two run folders or more, each with the evaluation.json of `workshop evaluate`.
+        out: an .html file for the tables too.
+    """
+    from workshop.cli import evaluate as command
+
+    command.compare_runs(runs, out)
+
+
+def score(
+    run: Run,
+    data: tyro.conf.Positional[str | None] = None,
+    *,
+    out: Path,
+    odd: tuple[str, ...] = (),
+    samples: int = 16,
+    bound: int = 0,
+    seed: int = 0,
+) -> None:
+    """Write the ELBO and the reconstruction loss of each example: to find the odd ones.
+
+    Args:
+        run: the run folder.
+        data: other data than the run's test examples; every example is scored, in its order, and
+            read as it is needed.
+        out: a .csv file.
+        odd: classes that count as odd, by name or number: says how well the scores tell them.
+        samples: of z, for each example.
+        bound: samples of an importance-weighted bound, the column log_likelihood; 0 is none.
+        seed: of the samples.
+    """
+    from workshop.cli import evaluate as command
+    from workshop.generative_models.core import checks
+
+    checks.positive_int("--samples", samples)
+    checks.at_least("--bound", bound, 0)
+    command.score(run, data, odd, samples, bound, seed, out)
 
 
 def encode(run: Run, data: tyro.conf.Positional[str | None] = None, *, out: Path) -> None:

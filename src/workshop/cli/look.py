@@ -10,7 +10,7 @@ from rich.table import Table
 
 import workshop
 from workshop.cli.runs import compile_once, open_run
-from workshop.cli.train import metrics_table, say
+from workshop.cli.train import say
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.files import replacing
 from workshop.generative_models.data import Split
@@ -75,21 +75,6 @@ def traverse(
         model, dataset.test, example=example, dims=dims, range_vals=range_vals, steps=steps
     )
     _write(figure, None, out or run / "figures" / "traversals.png")
-
-
-def evaluate(run: Path, data: str | None, split: str) -> None:
-    """Print the losses."""
-    model, dataset, options = open_run(run, data)
-    part = dataset.splits[checks.one_of("--split", split, dataset.splits)]
-    trainer = Trainer(model, batch_size=options["batch_size"], seed=options["seed"])
-    metrics = trainer.evaluate(part)
-    console.print(metrics_table(metrics, f"{split}, {len(part):,} examples"))
-    if isinstance(model, VQVAE):
-        codes = outputs.code_indices(model, part)
-        say_health(model, codes)
-        if model.prior is not None:
-            reconstruction = metrics["reconstruction_loss"]
-            console.print(prior_table(model, codes, part, split, reconstruction))
 
 
 def say_health(model: VQVAE, codes: np.ndarray) -> None:

@@ -25,6 +25,16 @@ class Estimate:
     unit: str = ""
     """Such as nats or bits; empty for a plain number."""
 
+    def __str__(self) -> str:
+        """Return the figure with as many digits as its error leaves two of: -101.39 ± 0.30 nats."""
+        unit = f" {self.unit}" if self.unit else ""
+        if self.value == int(self.value) and not self.standard_error:
+            return f"{self.value:,.0f}{unit}"
+        if not self.standard_error or not np.isfinite(self.standard_error):
+            return f"{self.value:,.4g}{unit}"
+        digits = max(0, 1 - int(np.floor(np.log10(self.standard_error))))
+        return f"{self.value:,.{digits}f} ± {self.standard_error:,.{digits}f}{unit}"
+
     def as_json(self) -> dict[str, Any]:
         """Return the fields, for `evaluation.json`; a figure that is not finite is None there."""
         return {
@@ -52,6 +62,43 @@ def mean_of(values: ArrayLike, estimator: str, unit: str = "", *, scale: float =
     n = len(array)
     error = float(array.std(ddof=1) / np.sqrt(n)) if n > 1 else None
     return Estimate(float(array.mean()), error, n, estimator, unit)
+
+
+def mean_with_part(
+    every: ArrayLike, extra: ArrayLike, estimator: str, unit: str = "", *, scale: float = 1.0
+) -> Estimate:
+    """Return a mean whose costly part is known for the first examples only.
+
+        θ = 1/n Σ_i a_i + 1/m Σ_j≤m d_j,   SE² = s²(a)/n + s²(d)/m + 2 s(a, d)/n
+
+    a is cheap and known for all n, d is what the costly estimate adds to it. Where d varies less
+    than a + d, this beats the mean of the m alone. It has no bias if examples are in random order.
+
+    Args:
+        every: (n,) a.
+        extra: (m,) d of the first m of them.
+        estimator: what is estimated.
+        unit: of the values, once scaled.
+        scale: factor on all of it.
+
+    References:
+        Cochran, Sampling Techniques, 3rd ed. 1977, section 12.2 (double sampling).
+
+    Examples:
+        >>> mean_with_part([1.0, 2.0, 6.0], [0.5, 0.5], "three, two of them in full").value
+        3.5
+    """
+    a, d = np.asarray(every, np.float64) * scale, np.asarray(extra, np.float64) * scale
+    n, m = len(a), len(d)
+    if not 1 <= m <= n:
+        raise ValueError(f"extra has {m} values: expected 1 to {n}, as every has")
+    error = None
+    if m > 1:
+        covariance = np.cov(a[:m], d)
+        error = float(np.sqrt(max(a.var(ddof=1) / n + covariance[1, 1] / m
+                                  + 2 * covariance[0, 1] / n, 0.0)))  # fmt: skip
+    text = estimator if m == n else f"{estimator}, {m:,} of {n:,} examples; else ELBO"
+    return Estimate(float(a.mean() + d.mean()), error, n, text, unit)
 
 
 def jackknife(

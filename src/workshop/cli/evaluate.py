@@ -1,0 +1,261 @@
+"""Commands that measure: the evaluation of a run, runs side by side, scores of single examples."""
+
+import csv
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import workshop
+from workshop.cli.progress import interruptible
+from workshop.cli.runs import (
+    check_shape,
+    compile_once,
+    every_example,
+    load_data,
+    open_run,
+    read_options,
+)
+from workshop.cli.train import say
+from workshop.generative_models.core import checks
+from workshop.generative_models.core.files import replacing
+from workshop.generative_models.data import Dataset, Split, sprites
+from workshop.generative_models.evaluation import likelihood, summary
+from workshop.generative_models.evaluation.comparison import Compared, compare
+from workshop.generative_models.evaluation.copying import nearest_training_neighbours
+from workshop.generative_models.evaluation.detection import detection
+from workshop.generative_models.evaluation.labels import label_of
+from workshop.generative_models.evaluation.sections import Section
+from workshop.generative_models.evaluation.study import Settings, Study
+from workshop.generative_models.models.saving import load_model, read_config
+from workshop.generative_models.tracking.loggers import read_rows
+from workshop.generative_models.visualization import grids, report
+from workshop.generative_models.visualization.evaluation import comparison_page, run_page, shown
+
+console = Console()
+
+
+def evaluate(
+    run: Path, data: str | None, split: str, settings: Settings, *, quick: bool, out: Path | None
+) -> None:
+    """Print what is known of a run, and write it as JSON and as a page."""
+    model, dataset, options = open_run(run, data)
+    part = dataset.splits[checks.one_of("--split", split, dataset.splits)]
+    folder = run if out is None else out
+    if data is not None and out is None:
+        raise ValueError("--data without --out: RUN/evaluation.json is of the run's own data")
+    study = Study(
+        model, dataset.train, part, settings,
+        sprites if (data or options["data"]) == "sprites" else None,  # type: ignore[arg-type]
+        partial(interruptible, console=console),
+    )  # fmt: skip
+    found: dict[str, Section] = {}
+    for name, section in summary.evaluate(study, quick=quick):
+        found[name] = section
+        console.print(_table(section))
+        for note in section.notes:
+            say(note)
+    verdicts = [verdict for section in found.values() for verdict in section.verdicts]
+    for verdict in verdicts:
+        console.print(f"[bold yellow]![/] {escape(verdict)}", highlight=False, soft_wrap=True)
+    about = _about(run, dataset, split, len(study.test))
+    stem = "evaluation" if split == "test" else f"evaluation-{split}"
+    summary.write(summary.as_json(found, settings, **about), folder / f"{stem}.json")
+    say(str(folder / f"{stem}.json"))
+    if quick:
+        return
+    with console.status("drawing figures"):
+        lines = [f"{about['model']} on {dataset!r}, {split} examples", about["device"]]
+        figures = _figures(run, study, dataset)
+        text = run_page(
+            f"Evaluation of {run.name}", found, figures, about=lines, command=about["command"]
+        )
+    page = folder / ("report.html" if split == "test" else f"report-{split}.html")
+    with replacing(page) as temporary:
+        temporary.write_text(text)
+    say(str(page))
+
+
+def _table(section: Section) -> Table:
+    table = Table("figure", "value ± error", "n", "how", title=section.title, title_justify="left")
+    table.columns[1].justify = table.columns[2].justify = "right"
+    for key, figure in section.figures.items():
+        table.add_row(
+            escape(label_of(key).text), str(figure), f"{figure.n:,}", escape(figure.estimator)
+        )
+    return table
+
+
+def _about(run: Path, dataset: Dataset, split: str, examples: int) -> dict[str, Any]:
+    """Return where an evaluation comes from."""
+    return {
+        "command": shlex.join(["workshop", *sys.argv[1:]]),
+        "version": workshop.__version__,
+        "run": str(run),
+        "model": read_config(run)["model"],
+        "data": {"name": dataset.name, "split": split, "examples": examples},
+        "device": f"jax {jax.__version__}, {jax.devices()[0].device_kind}",
+    }
+
+
+def _figures(run: Path, study: Study, dataset: Dataset) -> Iterator[tuple[str, Figure]]:
+    rows = read_rows(run / "metrics.jsonl")
+    yield from report.run_figures(
+        study.model, study.test, rows, dataset.class_names, study.settings.seed
+    )
+    some = study.samples[:24]
+    train = study.pixels_of(study.some_train(study.settings.fitted))
+    nearest = nearest_training_neighbours(some, train).indices
+    title = "Samples above their nearest training examples"
+    yield "neighbours", grids.reconstructions(some, train[nearest], title=title)
+
+
+def compare_runs(runs: Sequence[Path], out: Path | None) -> None:
+    """Print the evaluations of runs side by side."""
+    found = [summary.read(run / "evaluation.json") for run in runs]
+    rows, names = compare(found), [str(run) for run in runs]
+    titles: dict[str, str] = {}
+    for evaluation in found:
+        titles |= evaluation["titles"]
+    for section, group in groupby(rows, key=lambda row: row.section):
+        console.print(_side_by_side(titles[section], list(group), names))
+    console.print("[bold green]best[/], with those within two standard errors of it")
+    data = {str(evaluation["data"]) for evaluation in found}
+    if len(data) > 1:
+        say(f"these runs were evaluated on different data: {'; '.join(sorted(data))}")
+    if out is not None:
+        if out.suffix != ".html":
+            raise ValueError(f"--out {out}: expected a name that ends in .html")
+        command = shlex.join(["workshop", *sys.argv[1:]])
+        with replacing(out) as temporary:
+            temporary.write_text(comparison_page(rows, names, titles, command=command))
+        say(str(out))
+
+
+def _side_by_side(title: str, rows: Sequence[Compared], names: Sequence[str]) -> Table:
+    table = Table("figure", *map(escape, names), title=title, title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in rows:
+        cells = [escape(shown(figure)) for figure in row.figures]
+        marked = [f"[bold green]{c}[/]" if i in row.best else c for i, c in enumerate(cells)]
+        table.add_row(escape(label_of(row.name).text) + ("" if row.alike else " †"), *marked)
+    if not all(row.alike for row in rows):
+        table.caption = "† estimated in different ways, so not compared"
+    return table
+
+
+def score(
+    run: Path, data: str | None, odd: Sequence[str], samples: int, bound: int, seed: int, out: Path
+) -> None:
+    """Write the scores of single examples."""
+    if out.suffix != ".csv":
+        raise ValueError(f"--out {out}: expected a name that ends in .csv")
+    compile_once()
+    options = read_options(run)[1]
+    model = load_model(run)
+    if data is None:
+        dataset = load_data(options["data"], options)
+        splits, classes = {"test": dataset.test}, dataset.class_names
+    else:
+        splits, classes = every_example(data, options, on_disk=True)
+    check_shape(data or options["data"], next(iter(splits.values())).shape, model)
+    chosen = _odd_labels(odd, splits, classes)
+    scored: dict[str, dict[str, np.ndarray]] = {}
+    for name, split in splits.items():
+        scored[name] = _scores(model, split, samples, bound, seed, f"scoring {name}")
+    _write_scores(out, splits, scored, classes)
+    say(f"{sum(len(next(iter(s.values()))) for s in scored.values()):,} examples: {out}")
+    if chosen:
+        _say_detection(splits, scored, chosen)
+
+
+def _scores(
+    model: Any, split: Split, samples: int, bound: int, seed: int, what: str
+) -> dict[str, np.ndarray]:
+    """Return the columns of scores, in nats; all as long as the shortest that was cut short."""
+    terms = likelihood.rate_and_distortion(
+        model, split, samples=samples, seed=seed, progress=interruptible(what, console)
+    )
+    rate, distortion = terms["rate"], terms["distortion"]
+    columns = {"elbo": -(rate + distortion), "reconstruction_loss": distortion, "kl": rate}
+    if bound:
+        columns["log_likelihood"] = likelihood.importance_weighted_bound(
+            model, split, samples=bound, seed=seed,
+            progress=interruptible(f"{what}, {bound:,} samples", console),
+        )  # fmt: skip
+    done = min(map(len, columns.values()))
+    return {name: column[:done] for name, column in columns.items()}
+
+
+def _write_scores(
+    out: Path,
+    splits: dict[str, Split],
+    scored: dict[str, dict[str, np.ndarray]],
+    classes: Sequence[str] | None,
+) -> None:
+    first = next(iter(splits.values()))
+    columns = list(next(iter(scored.values())))
+    known = [n for n, there in (("part", len(splits) > 1), ("name", first.names is not None),
+                                ("label", first.y is not None)) if there]  # fmt: skip
+    with replacing(out) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["index", *known, *columns])
+        for part, split in splits.items():
+            for i, numbers in enumerate(zip(*scored[part].values(), strict=True)):
+                said = {
+                    "part": part,
+                    "name": split.names[i] if split.names is not None else None,
+                    "label": _class_name(split.y[i], classes) if split.y is not None else None,
+                }
+                writer.writerow([i, *(said[n] for n in known), *(f"{v:.6g}" for v in numbers)])
+
+
+def _class_name(label: int, classes: Sequence[str] | None) -> str:
+    return str(label) if classes is None else classes[label]
+
+
+def _odd_labels(
+    odd: Sequence[str], splits: dict[str, Split], classes: Sequence[str] | None
+) -> list[int]:
+    """Return the labels that count as odd, by their names or numbers."""
+    if not odd:
+        return []
+    labels = [split.y for split in splits.values()]
+    if any(y is None for y in labels):
+        raise ValueError(f"--odd {' '.join(odd)}: the data has no labels")
+    present = np.unique(np.concatenate([y for y in labels if y is not None])).tolist()
+    names = {_class_name(label, classes): label for label in present}
+    chosen = [names[checks.one_of("--odd", name, names)] for name in odd]
+    if len(set(chosen)) == len(present):
+        raise ValueError("--odd names every class: at least one must be normal")
+    return chosen
+
+
+def _say_detection(
+    splits: dict[str, Split], scored: dict[str, dict[str, np.ndarray]], odd: list[int]
+) -> None:
+    """Print how well scores tell odd examples from normal ones."""
+    columns = [c for c in next(iter(scored.values())) if c != "kl"]
+    is_odd = np.concatenate(
+        [np.isin(split.y, odd)[: len(scored[name]["elbo"])] for name, split in splits.items()]  # type: ignore[arg-type]
+    )
+    table = Table("score", "AUROC ± error", "average precision ± error",
+                  title=f"{int(is_odd.sum()):,} odd of {len(is_odd):,} examples")  # fmt: skip
+    for column in columns:
+        values = np.concatenate([part[column] for part in scored.values()])
+        values = values if column == "reconstruction_loss" else -values
+        figures = detection(values[~is_odd], values[is_odd])
+        name = column.replace("_", " ") if column == "reconstruction_loss" else f"-{column}"
+        table.add_row(name, str(figures["auroc"]), str(figures["average_precision"]))
+    console.print(table)

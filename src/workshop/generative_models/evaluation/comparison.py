@@ -1,0 +1,84 @@
+"""Evaluations of several runs side by side, the best of each figure marked."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from workshop.generative_models.evaluation.estimates import Estimate
+from workshop.generative_models.evaluation.labels import Better, label_of
+
+ERRORS = 2.0
+"""Standard errors of a difference within which two figures count as equal."""
+
+
+class Compared(NamedTuple):
+    """One figure of several runs."""
+
+    section: str
+    name: str
+    figures: tuple[Estimate | None, ...]
+    """In the order of the runs; None where a run has none."""
+    best: tuple[int, ...]
+    """Which runs are the best, with those that the errors do not tell from it."""
+    alike: bool
+    """Whether it was estimated in the same way for all."""
+
+
+def compare(evaluations: Sequence[Mapping[str, Any]]) -> list[Compared]:
+    """Return every figure of the evaluations, in the order in which they come.
+
+    Figures that were estimated in different ways, with other numbers of samples or examples, have
+    no best one.
+
+    Args:
+        evaluations: as `summary.read` returns them.
+
+    Raises:
+        ValueError: if there are fewer than two.
+
+    Examples:
+        >>> runs = [{"sections": {"likelihood": {"elbo": Estimate(v, 0.1, 9, "mean")}}}
+        ...         for v in (-3.0, -1.0, -1.1)]
+        >>> compare(runs)[0].best
+        (1, 2)
+    """
+    if len(evaluations) < 2:
+        raise ValueError(f"compare: expected at least two runs, got {len(evaluations)}")
+    rows = []
+    for section, name in _names(evaluations):
+        found = tuple(e["sections"].get(section, {}).get(name) for e in evaluations)
+        known = [f for f in found if f is not None]
+        alike = len({(f.estimator, f.n) for f in known}) == 1
+        best = best_of(found, label_of(name).better) if alike and len(known) > 1 else ()
+        rows.append(Compared(section, name, found, best, alike))
+    return rows
+
+
+def best_of(figures: Sequence[Estimate | None], better: Better) -> tuple[int, ...]:
+    """Return the places of the best figure and of those within two standard errors of it."""
+    known = {i: f for i, f in enumerate(figures) if f is not None and np.isfinite(f.value)}
+    if not better or not known:
+        return ()
+    sign = 1 if better == "higher" else -1
+    first = max(known.values(), key=lambda f: sign * f.value)
+
+    def near(figure: Estimate) -> bool:
+        errors = (first.standard_error or 0.0, figure.standard_error or 0.0)
+        return abs(first.value - figure.value) <= ERRORS * float(np.hypot(*errors))
+
+    places = tuple(i for i, f in known.items() if near(f))
+    return () if len(places) == len(figures) else places
+
+
+def _names(evaluations: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return (section, figure) of all, each once, in the order of first appearance."""
+    every = (
+        (section, name)
+        for evaluation in evaluations
+        for section, figures in evaluation["sections"].items()
+        for name in figures
+    )
+    order = list(dict.fromkeys(every))
+    sections = list(dict.fromkeys(section for section, _ in order))
+    return sorted(order, key=lambda key: sections.index(key[0]))

@@ -1,0 +1,122 @@
+"""Everything to say of one model: its figures, what they rest on, and what is wrong."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from workshop.generative_models.core.files import replacing
+from workshop.generative_models.evaluation import sections
+from workshop.generative_models.evaluation.estimates import Estimate
+from workshop.generative_models.evaluation.sections import Section
+from workshop.generative_models.evaluation.study import Settings, Study
+
+FORMAT = 1
+"""Of `evaluation.json`."""
+
+
+def evaluate(study: Study, *, quick: bool = False) -> Iterator[tuple[str, Section]]:
+    """Yield the sections of an evaluation by name, each as soon as it is done.
+
+    Which there are depends on the model and the data: `codes` and `prior` for discrete latents,
+    else `latents`; `probes` with labels; `disentanglement` with factors; `reconstructions` for
+    images in [0, 1].
+
+    Args:
+        study: the model and its data.
+        quick: only likelihood, by the ELBO, and what the latents or codes hold.
+
+    Raises:
+        ValueError: if the data does not fit the model.
+
+    Examples:
+        >>> from flax import nnx
+        >>> from workshop.generative_models.data import load_dataset
+        >>> from workshop.generative_models.models.vae import VAE, MLPDecoder, MLPEncoder
+        >>> digits, rngs = load_dataset("digits"), nnx.Rngs(0)
+        >>> model = VAE(MLPEncoder([8], 2, "relu", (8, 8, 1), rngs=rngs),
+        ...             MLPDecoder([8], (8, 8, 1), 2, rngs=rngs), 2, likelihood="bce", rngs=rngs)
+        >>> found = dict(evaluate(Study(model, digits.train, digits.test), quick=True))
+        >>> sorted(found), found["likelihood"].figures["elbo"].unit
+        (['latents', 'likelihood'], 'nats')
+    """
+    yield "likelihood", sections.likelihood_section(study, elbo_only=quick)
+    if study.codes_exist:
+        yield "codes", sections.codes_section(study)
+        if study.model.prior is not None:
+            yield "prior", sections.prior_section(study)
+    else:
+        yield "latents", sections.latents_section(study)
+    if quick:
+        return
+    if study.shows_images:
+        yield "reconstructions", sections.reconstructions_section(study)
+    yield from sections.samples_sections(study).items()
+    if study.has_classes:
+        yield "probes", sections.probes_section(study)
+    if study.test.factors is not None:
+        yield "disentanglement", sections.disentanglement_section(study)
+
+
+def as_json(found: Mapping[str, Section], settings: Settings, **about: Any) -> dict[str, Any]:
+    """Return an evaluation as `evaluation.json` holds it.
+
+    Args:
+        found: sections by name, as `evaluate` yields them.
+        settings: what they were made with.
+        about: the model, the data and the command, or whatever else JSON can hold.
+    """
+    return {
+        "format": FORMAT,
+        **about,
+        "settings": asdict(settings),
+        "verdicts": [verdict for section in found.values() for verdict in section.verdicts],
+        "sections": {
+            name: {
+                "title": section.title,
+                "figures": {key: figure.as_json() for key, figure in section.figures.items()},
+                "verdicts": section.verdicts,
+                "notes": section.notes,
+                "series": section.series,
+            }
+            for name, section in found.items()
+        },
+    }
+
+
+def write(content: Mapping[str, Any], path: Path) -> None:
+    """Write an evaluation, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return an evaluation with its figures as `Estimate`, and the titles of sections as "titles".
+
+    Raises:
+        ValueError: if there is none, or it is damaged or of a newer format.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} is missing: run workshop evaluate {path.parent} first")
+    try:
+        content = json.loads(path.read_text())
+        if content["format"] > FORMAT:
+            raise ValueError(f"its format {content['format']} is newer than {FORMAT}")
+        content["titles"] = {name: s["title"] for name, s in content["sections"].items()}
+        content["sections"] = {
+            name: {
+                key: _figure(figure) for key, figure in section["figures"].items()
+            }
+            for name, section in content["sections"].items()
+        }  # fmt: skip
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+    return content
+
+
+def _figure(content: dict[str, Any]) -> Estimate:
+    """Return a figure as JSON holds it; a value that was not finite is None there."""
+    value = content["value"]
+    return Estimate(**{f.name: content[f.name] for f in fields(Estimate) if f.name != "value"},
+                    value=float("nan") if value is None else value)  # fmt: skip
