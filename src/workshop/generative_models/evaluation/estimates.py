@@ -28,7 +28,7 @@ class Estimate:
     def __str__(self) -> str:
         """Return the figure with as many digits as its error leaves two of: -101.39 ± 0.30 nats."""
         unit = f" {self.unit}" if self.unit else ""
-        if self.value == int(self.value) and not self.standard_error:
+        if float(self.value).is_integer() and not self.standard_error:
             return f"{self.value:,.0f}{unit}"
         if not self.standard_error or not np.isfinite(self.standard_error):
             return f"{self.value:,.4g}{unit}"

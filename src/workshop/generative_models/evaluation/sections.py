@@ -67,7 +67,7 @@ def likelihood_section(study: Study, *, elbo_only: bool = False) -> Section:
         "elbo_train": mean_of(seen, text, "nats"),
     }
     section = Section("Likelihood", figures)
-    best, how = np.zeros(1), "ELBO"
+    best, how = np.zeros(len(elbo)), "ELBO"
     if not (study.codes_exist or elbo_only):
         best, how = _stricter(study, elbo, section)
     if type(model.likelihood) is SquaredError:

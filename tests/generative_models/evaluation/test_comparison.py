@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from workshop.generative_models.evaluation.comparison import best_of, compare
+from workshop.generative_models.evaluation.estimates import Estimate
+from workshop.generative_models.evaluation.labels import LABELS, label_of
+
+
+def figure(value, error=None, how="mean", n=10):
+    return Estimate(value, error, n, how)
+
+
+@pytest.mark.parametrize(
+    ("values", "better", "best"),
+    [
+        ([figure(1.0), figure(3.0), figure(2.0)], "higher", (1,)),
+        ([figure(1.0), figure(3.0), figure(2.0)], "lower", (0,)),
+        ([figure(1.0), figure(3.0)], "", ()),
+        # √(0.3² + 0.4²) = 0.5: two of them reach 1, and not 1.1.
+        ([figure(1.0, 0.3), figure(2.0, 0.4), figure(0.9, 0.3)], "higher", (0, 1)),
+        ([figure(1.0, 0.3), figure(1.0, 0.3)], "higher", ()),
+        ([None, figure(1.0), figure(2.0)], "lower", (1,)),
+        ([figure(float("nan")), figure(1.0)], "higher", (1,)),
+        ([None, None], "higher", ()),
+    ],
+)
+def test_the_best_and_what_is_no_worse(values, better, best):
+    assert best_of(values, better) == best
+
+
+def test_figures_come_by_section_in_the_order_of_the_first_run():
+    first = {"likelihood": {"elbo": figure(1.0)}, "latents": {"active_units": figure(3.0)}}
+    second = {"latents": {"total_correlation": figure(0.1)}, "likelihood": {"elbo": figure(2.0)}}
+    rows = compare([{"sections": first}, {"sections": second}])
+    assert [(r.section, r.name) for r in rows] == [
+        ("likelihood", "elbo"), ("latents", "active_units"), ("latents", "total_correlation"),
+    ]  # fmt: skip
+    assert rows[0].best == (1,)
+    assert rows[1].figures == (first["latents"]["active_units"], None)
+    assert rows[2].best == (), "one run alone is not the best of them"
+
+
+@pytest.mark.parametrize("other", [figure(2.0, how="another"), figure(2.0, n=11)])
+def test_what_was_estimated_otherwise_has_no_best(other):
+    runs = [{"sections": {"a": {"elbo": f}}} for f in (figure(1.0), other)]
+    (row,) = compare(runs)
+    assert not row.alike
+    assert row.best == ()
+
+
+def test_one_run_alone_is_refused():
+    with pytest.raises(ValueError, match="at least two"):
+        compare([{"sections": {}}])
+
+
+def test_labels():
+    assert {label.better for label in LABELS.values()} == {"higher", "lower", ""}
+    assert len({label.text for label in LABELS.values()}) == len(LABELS)
+    assert label_of("used_3").text == "codes used, codebook 3"
+    assert label_of("share_used_12").better == "higher"
+    assert np.unique([label_of(x).text for x in ("used", "used_1", "used_x")]).size == 3
