@@ -1,0 +1,215 @@
+"""How likely a model finds examples: bounds on log p(x) and estimates of it, in nats per example.
+
+From the loosest to the strictest: `elbo`, `importance_weighted_bound`,
+`annealed_importance_sampling`. Under a density they compare models of the same data in the same
+units; `mse` is no normalised density, and compares only with itself.
+`core.likelihoods.bits_per_dim` gives them in bits per dimension.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int, Key
+
+from workshop.generative_models.core.checks import positive_int
+from workshop.generative_models.core.likelihoods import LocationScale
+from workshop.generative_models.evaluation.annealing import (
+    annealed_importance_sampling,
+    annealed_log_weights,
+)
+from workshop.generative_models.evaluation.importance import (
+    importance_sampling,
+    importance_weighted_bound,
+)
+from workshop.generative_models.evaluation.passes import Progress
+from workshop.generative_models.evaluation.weighing import (
+    Batch,
+    Gaussian,
+    examples_of,
+    has_codes,
+    log_given,
+    posterior,
+    refuse_moving_scale,
+    restored,
+    run_passes,
+    sample_keys,
+)
+
+__all__ = [
+    "annealed_importance_sampling",
+    "annealed_log_weights",
+    "elbo",
+    "fix_scale",
+    "importance_sampling",
+    "importance_weighted_bound",
+    "rate_and_distortion",
+]
+
+
+def elbo(
+    model: Any,
+    x: Any,
+    y: Any = None,
+    *,
+    samples: int = 1,
+    seed: int = 0,
+    progress: Progress = iter,
+) -> Float[np.ndarray, " n"]:
+    r"""Return the evidence lower bound of each example, in nats: what training maximises at β = 1.
+
+        ELBO(x) = E_q(z|x)[log p(x|z)] - KL(q(z|x) ‖ p(z)) ≤ log p(x),
+
+    the divergence in closed form, the expectation by the mean over samples.
+
+    Args:
+        model: a VAE of any kind.
+        x: (n, *event), or a `Split`.
+        y: labels (n,) or one for all, if the model is conditional.
+        samples: of z, for each example.
+        seed: of the samples. Each depends on the seed, the number of its example in x and its own
+            number alone.
+        progress: see `evaluation.passes.Progress`; cut short, the examples done are returned.
+
+    Raises:
+        ValueError: for data that does not fit the model, or a scale that is chosen by each batch
+            (see `fix_scale`).
+
+    References:
+        Kingma & Welling, Auto-Encoding Variational Bayes, ICLR 2014.
+
+    Examples:
+        >>> from workshop.generative_models.models.vae import VAE, MLPDecoder, MLPEncoder
+        >>> rngs = nnx.Rngs(0)
+        >>> model = VAE(MLPEncoder([8], 2, "relu", (5,), rngs=rngs),
+        ...             MLPDecoder([8], (5,), 2, rngs=rngs), 2, likelihood="bce", rngs=rngs)
+        >>> x = np.ones((3, 5))
+        >>> terms = rate_and_distortion(model, x)
+        >>> (elbo(model, x) == -(terms["rate"] + terms["distortion"])).all()
+        np.True_
+    """
+    terms = rate_and_distortion(model, x, y, samples=samples, seed=seed, progress=progress)
+    return -(terms["rate"] + terms["distortion"])
+
+
+def rate_and_distortion(
+    model: Any,
+    x: Any,
+    y: Any = None,
+    *,
+    samples: int = 1,
+    seed: int = 0,
+    progress: Progress = iter,
+) -> dict[str, Float[np.ndarray, " n"]]:
+    """Return the two terms of the ELBO of each example, in nats.
+
+    The arguments and errors are those of `elbo`.
+
+    Returns:
+        "rate", KL(q(z|x) ‖ p(z)), and "distortion", -E_q(z|x)[log p(x|z)].
+
+    References:
+        Alemi et al., Fixing a Broken ELBO, ICML 2018.
+    """
+    samples = positive_int("samples", samples)
+    refuse_moving_scale("elbo", model)
+    split = examples_of("elbo", model, x, y)
+
+    def one_pass(graphdef: nnx.GraphDef, state: Any, batch: Batch) -> dict[str, jax.Array]:
+        return terms_of(graphdef, state, batch, jnp.asarray(samples))
+
+    return run_passes(one_pass, model, split, seed=seed, progress=progress)
+
+
+@functools.partial(jax.jit, static_argnames=("graphdef",))
+def terms_of(
+    graphdef: nnx.GraphDef, state: Any, batch: Batch, samples: Int[Array, ""]
+) -> dict[str, jax.Array]:
+    """Return rate and distortion of a batch: means over samples."""
+    model = restored(graphdef, state)
+    q = posterior(model, batch)
+
+    def add(number: jax.Array, means: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        outputs = {"mean": q[0], "log_var": q[1], **drawn(model, q, batch.keys, number)}
+        log_p = log_given(model, batch, outputs["z"])
+        terms = {"rate": model.kl_per_example(outputs).sum(-1), "distortion": -log_p}
+        # Means and not sums, which would lose digits as they grow.
+        return jax.tree.map(lambda mean, term: mean + (term - mean) / (number + 1), means, terms)
+
+    zeros = jnp.zeros(len(batch.x))
+    return jax.lax.fori_loop(0, samples, add, {"rate": zeros, "distortion": zeros})
+
+
+def drawn(
+    model: Any, q: Gaussian, keys: Key[Array, " batch"], number: Int[Array, ""]
+) -> dict[str, Any]:
+    """Return the latents of one sample of each example, by the model's own rule, as "z"."""
+    if has_codes(model):
+        return model.latents(*q, deterministic=True)
+
+    def one(mean: jax.Array, log_var: jax.Array, key: jax.Array) -> jax.Array:
+        return model.latents(mean[None], log_var[None], rngs=nnx.Rngs(key))["z"][0]
+
+    return {"z": jax.vmap(one)(*q, sample_keys(keys, number[None])[0])}
+
+
+def fix_scale(
+    model: Any, x: Any, y: Any = None, *, seed: int = 0, progress: Progress = iter
+) -> Any:
+    """Return a copy of a model whose likelihood has one scale, the best for these examples.
+
+    That is the maximum-likelihood scale over all of them together, one sample of z each: the root
+    mean squared error under a gaussian likelihood, the mean absolute one under laplace.
+
+    Args:
+        model: a VAE with a gaussian or laplace likelihood, such as one with scale="optimal".
+        x: (n, *event), or a `Split`: training data, not the data that is scored.
+        y: labels (n,) or one for all, if the model is conditional.
+        seed: of the samples.
+        progress: see `evaluation.passes.Progress`.
+
+    Raises:
+        ValueError: if the likelihood has no scale in closed form, or data does not fit the model.
+
+    References:
+        Rybkin, Daniilidis & Levine, Simple and Effective VAE Training with Calibrated Decoders,
+        ICML 2021.
+
+    Examples:
+        >>> from workshop.generative_models.models.vae import VAE, MLPDecoder, MLPEncoder
+        >>> rngs = nnx.Rngs(0)
+        >>> model = VAE(MLPEncoder([8], 2, "relu", (5,), rngs=rngs),
+        ...             MLPDecoder([8], (5,), 2, rngs=rngs), 2, likelihood="gaussian",
+        ...             scale="optimal", rngs=rngs)
+        >>> 0 < fix_scale(model, np.ones((3, 5))).likelihood.scale < 1
+        True
+    """
+    likelihood = model.likelihood
+    if not isinstance(likelihood, LocationScale):
+        raise ValueError(
+            f"fix_scale: the likelihood {type(likelihood).__name__} has no scale to fix: use the "
+            "model as it is"
+        )
+    best = type(likelihood)("optimal", likelihood.link)
+    split = examples_of("fix_scale", model, x, y)
+    scales = run_passes(scales_of, model, split, seed=seed, progress=progress)
+    # The best scale is a power mean of errors, so that of the examples' scales it is that of all.
+    scale = float(best.scale_of(jnp.zeros(len(scales)), jnp.asarray(scales)))
+    fixed = nnx.clone(model)
+    fixed.likelihood = type(likelihood)(scale, likelihood.link)
+    fixed.config = None if model.config is None else model.config.restated({"scale": scale})
+    return fixed
+
+
+@functools.partial(jax.jit, static_argnames=("graphdef",))
+def scales_of(graphdef: nnx.GraphDef, state: Any, batch: Batch) -> Float[Array, " batch"]:
+    """Return the best scale of each example alone."""
+    model = restored(graphdef, state)
+    best = type(model.likelihood)("optimal", model.likelihood.link)
+    z = drawn(model, posterior(model, batch), batch.keys, jnp.asarray(0))["z"]
+    means = model.decode(z, rngs=nnx.Rngs(batch.keys[0]), **batch.condition)
+    x, _ = model.as_batch(batch.x)
+    return jax.vmap(lambda mean, x: best.scale_of(mean[None], x[None]))(means, x)

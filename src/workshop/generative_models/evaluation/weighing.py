@@ -1,0 +1,218 @@
+"""Samples of latents with their importance weights p(x, z) / q(z).
+
+Every estimate of log p(x) needs them: keyed by example and by sample, a pass at a time, as many at
+once as the device likes.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.extend.core
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int, Key
+
+from workshop.generative_models.core.gaussian import clip_log_var, log_density
+from workshop.generative_models.data import Split
+from workshop.generative_models.evaluation.passes import (
+    PASS,
+    Progress,
+    condition_of,
+    in_passes,
+)
+
+BUDGETS = {"cpu": 2**22}
+"""Bytes of the widest array of a step: on a CPU about what stays in the cache of a core."""
+BUDGET = 2**28
+"""The same on accelerators, which want to be full."""
+TRACED = 1024
+"""Samples that are traced to see how wide a step is: so many that the weights, which do not grow
+with them, do not count."""
+Gaussian = tuple[Float[Array, "batch latents"], Float[Array, "batch latents"]]
+"""Mean and log-variance of a diagonal Gaussian for each example."""
+
+
+class Batch(NamedTuple):
+    """The examples of a pass."""
+
+    x: jax.Array
+    """(batch, *event)."""
+    condition: dict[str, Any]
+    """What a conditional model reads beside."""
+    keys: Key[Array, " batch"]
+    """A random key for each example, from the seed and the example's number alone."""
+
+
+def examples_of(where: str, model: Any, x: Any, y: Any) -> Split:
+    """Return examples and labels as a split, or say what is wrong with them.
+
+    Args:
+        where: the caller, for errors.
+        model: any module with `read_batch`.
+        x: a `Split`, or an array (n, *event).
+        y: labels (n,) or one for all, for a conditional model; None with a `Split`, which has its
+            own.
+    """
+    if isinstance(x, Split):
+        if y is not None:
+            raise ValueError(f"{where}: y is given twice, beside a Split and in it: leave y out")
+        return x
+    array = np.asarray(x)
+    if array.ndim < 2 or not len(array):
+        raise ValueError(f"{where}: x has shape {array.shape}: expected (n, *event), n at least 1")
+    if array.dtype != np.uint8:
+        array = array.astype(np.float32)
+    if y is None:
+        return Split(array)
+    labels = np.asarray(y)
+    if labels.dtype.kind not in "iu" or labels.shape not in ((), (len(array),)):
+        raise ValueError(
+            f"{where}: y has shape {labels.shape} and type {labels.dtype}: expected integer labels "
+            f"({len(array)},), or one for all"
+        )
+    split = Split(array, np.broadcast_to(labels, len(array)).astype(np.int32))
+    if not condition_of(model, split):
+        raise ValueError(f"{where}: y is given, but {type(model).__name__} reads no labels")
+    return split
+
+
+def has_codes(model: Any) -> bool:
+    """Say whether latents are codes, chosen without chance, and not samples of a density."""
+    return hasattr(model, "encode_indices")
+
+
+def refuse_codes(where: str, model: Any) -> None:
+    """Refuse a model whose q(z|x) is one point, and has no density."""
+    if has_codes(model):
+        raise ValueError(
+            f"{where}: the latents of {type(model).__name__} are codes, chosen without chance: its "
+            "bound is its ELBO with any number of samples; use elbo(model, x)"
+        )
+
+
+def refuse_moving_scale(where: str, model: Any) -> None:
+    """Refuse a likelihood whose scale depends on what other examples are in the batch."""
+    if getattr(model.likelihood, "scale", None) == "optimal":
+        raise ValueError(
+            f"{where}: the likelihood's scale='optimal' is chosen by each batch, which is no "
+            "density of one example: pass fix_scale(model, training_data) in place of the model"
+        )
+
+
+def run_passes(
+    one_pass: Callable[..., Any],
+    model: Any,
+    split: Split,
+    *,
+    size: int = PASS,
+    seed: int,
+    progress: Progress,
+) -> Any:
+    """Return `one_pass(graphdef, state, batch)` over all examples, joined; see `in_passes`."""
+    graphdef, state = nnx.split(model)
+    key = jax.random.key(seed)
+
+    def numbered(index: np.ndarray) -> Any:
+        part = split.take(index)
+        model.check_data(part.x, part.y)
+        return one_pass(
+            graphdef, state, batch_of(model, part, example_keys(key, jnp.asarray(index)))
+        )
+
+    return in_passes(numbered, len(split), size=size, progress=progress)
+
+
+def batch_of(model: Any, part: Split, keys: Key[Array, " batch"]) -> Batch:
+    """Return the examples of a split as a pass reads them."""
+    return Batch(jnp.asarray(part.x), condition_of(model, part), keys)
+
+
+def restored(graphdef: nnx.GraphDef, state: Any) -> Any:
+    """Return a model put together inside a compiled function, in evaluation mode."""
+    model = nnx.merge(graphdef, state, copy=True)
+    model.eval()
+    return model
+
+
+@jax.jit
+def example_keys(key: Key[Array, ""], numbers: Int[Array, " batch"]) -> Key[Array, " batch"]:
+    """Return the key of each example, by its number."""
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
+
+
+def sample_keys(
+    keys: Key[Array, " batch"], numbers: Int[Array, " samples"]
+) -> Key[Array, "samples batch"]:
+    """Return the keys of samples of each example, by their numbers."""
+    return jax.vmap(lambda number: jax.vmap(jax.random.fold_in, (0, None))(keys, number))(numbers)
+
+
+def standard_normal(
+    keys: Key[Array, "samples batch"], latents: int
+) -> Float[Array, "samples batch latents"]:
+    """Return ε ~ N(0, I) of each sample: the same however they are gathered in steps."""
+    return jax.vmap(jax.vmap(lambda key: jax.random.normal(key, (latents,))))(keys)
+
+
+def posterior(model: Any, batch: Batch) -> Gaussian:
+    """Return mean and log-variance of q(z|x) of each example."""
+    return model.encode(batch.x, rngs=nnx.Rngs(batch.keys[0]), **batch.condition)
+
+
+def log_given(model: Any, batch: Batch, z: jax.Array) -> Float[Array, " batch"]:
+    """Return log p(x|z) of each example, in nats."""
+    rngs = nnx.Rngs(batch.keys[0])
+    return model.conditional_log_prob(batch.x, z, rngs=rngs, **batch.condition)
+
+
+def log_weights(
+    model: Any, batch: Batch, base: Gaussian, noise: Float[Array, "samples batch latents"]
+) -> Float[Array, "samples batch"]:
+    """Return log p(x|z) + log p(z) - log q(z) in nats, at z = μ + σ ⊙ ε.
+
+    Args:
+        model: with `conditional_log_prob` and `log_prior`.
+        batch: the examples.
+        base: μ and log σ² of q, which is clipped as everywhere.
+        noise: ε.
+    """
+    mean, log_var = base
+    log_var = clip_log_var(log_var)
+    # From ε itself: (z - μ) / σ would lose its digits where σ is small beside μ.
+    log_q = log_density(noise, jnp.zeros_like(noise), jnp.zeros_like(noise)) - 0.5 * log_var
+
+    def log_joint(z: Float[Array, "batch latents"]) -> Float[Array, " batch"]:
+        return log_given(model, batch, z) + model.log_prior(z)
+
+    return jax.vmap(log_joint)(mean + jnp.exp(0.5 * log_var) * noise) - log_q.sum(-1)
+
+
+def rows_of(model: Any, split: Split) -> int:
+    """Return how many samples of latents to decode at once: as many as fill the device's budget.
+
+    Memory then does not grow with examples or samples.
+    """
+    graphdef, state = nnx.split(model)
+    keys = example_keys(jax.random.key(0), jnp.arange(1))
+
+    def step(state: Any, batch: Batch) -> jax.Array:
+        at_work = restored(graphdef, state)
+        q = posterior(at_work, batch)
+        noise = standard_normal(sample_keys(batch.keys, jnp.arange(TRACED)), q[0].shape[-1])
+        return log_weights(at_work, batch, q, noise)
+
+    traced = jax.make_jaxpr(step)(state, batch_of(model, split.take([0]), keys))
+    budget = BUDGETS.get(jax.default_backend(), BUDGET)
+    return max(1, budget * TRACED // widest(traced.jaxpr))
+
+
+def widest(jaxpr: Any) -> int:
+    """Return the bytes of the largest array that a traced function makes."""
+    sizes = [1]
+    for equation in jaxpr.eqns:
+        arrays = [v.aval for v in equation.outvars if hasattr(v.aval, "dtype")]
+        sizes += [array.size * array.dtype.itemsize for array in arrays]
+        sizes += [widest(inner) for inner in jax.extend.core.jaxprs_in_params(equation.params)]
+    return max(sizes)
