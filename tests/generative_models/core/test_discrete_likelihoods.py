@@ -257,9 +257,7 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match=r"scale=0\.0: expected a positive number"):
         DiscretizedLogistic(0.0)
     for name in ("mse", "bce", "gaussian"):
-        with pytest.raises(
-            ValueError, match=f"levels=16 has no meaning for .* '{name}'"
-        ):
+        with pytest.raises(ValueError, match=f"levels=16 has no meaning for .* '{name}'"):
             create_likelihood(name, levels=16)
     with pytest.raises(ValueError, match="outputs lacks 'logits', which Categorical reads"):
         Categorical(2).logits(jnp.zeros((1, 1)))
