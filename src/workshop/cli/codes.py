@@ -9,11 +9,10 @@ import jax
 import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
-from rich.console import Console
 from rich.progress import track
 
 import workshop
-from workshop.cli.look import prior_table, write_arrays
+from workshop.cli.look import write_arrays
 from workshop.cli.runs import (
     check_shape,
     compile_once,
@@ -22,20 +21,20 @@ from workshop.cli.runs import (
     open_run,
     read_options,
 )
-from workshop.cli.train import say
+from workshop.cli.tables import console, say, say_section
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.configuration import PriorConfig
 from workshop.generative_models.data import Split
 from workshop.generative_models.data.files import read_arrays
 from workshop.generative_models.evaluation import outputs
 from workshop.generative_models.evaluation.passes import Progress, in_passes
+from workshop.generative_models.evaluation.sections import prior_section
+from workshop.generative_models.evaluation.study import Study
 from workshop.generative_models.models.saving import read_config, save_prior, write_json
 from workshop.generative_models.models.vae import VQVAE
 from workshop.generative_models.models.vae.vq_vae import prior_for
 from workshop.generative_models.training import Stopped, Trainer, create_optimizer
 from workshop.generative_models.visualization import grids, report, save
-
-console = Console()
 
 
 def encode(run: Path, data: str | None, out: Path) -> None:
@@ -128,9 +127,7 @@ def fit_prior(
     prior.eval()
     model.prior = prior
     save_prior(model, run)
-    losses = Trainer(model, batch_size=settings["batch_size"], seed=seed).evaluate(dataset.test)
-    reconstruction = losses["reconstruction_loss"]
-    console.print(prior_table(model, codes["test"], dataset.test, "test", reconstruction))
+    say_section(prior_section(Study(model, dataset.train, dataset.test)))
     figure, _ = report.draw_samples(model, 100, class_names=dataset.class_names, seed=seed)
     say(str(save(figure, run / "figures" / "prior_samples.png")))
 

@@ -12,7 +12,6 @@ from typing import Any
 import jax
 import numpy as np
 from matplotlib.figure import Figure
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -26,7 +25,7 @@ from workshop.cli.runs import (
     open_run,
     read_options,
 )
-from workshop.cli.train import say
+from workshop.cli.tables import console, say, say_section, say_verdicts
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.files import replacing
 from workshop.generative_models.data import Dataset, Split, sprites
@@ -41,8 +40,6 @@ from workshop.generative_models.models.saving import load_model, read_config
 from workshop.generative_models.tracking.loggers import read_rows
 from workshop.generative_models.visualization import grids, report
 from workshop.generative_models.visualization.evaluation import comparison_page, run_page, shown
-
-console = Console()
 
 
 def evaluate(
@@ -62,12 +59,9 @@ def evaluate(
     found: dict[str, Section] = {}
     for name, section in summary.evaluate(study, quick=quick):
         found[name] = section
-        console.print(_table(section))
-        for note in section.notes:
-            say(note)
-    verdicts = [verdict for section in found.values() for verdict in section.verdicts]
-    for verdict in verdicts:
-        console.print(f"[bold yellow]![/] {escape(verdict)}", highlight=False, soft_wrap=True)
+        say_section(section)
+    for section in found.values():
+        say_verdicts(section.verdicts)
     about = _about(run, dataset, split, len(study.test))
     stem = "evaluation" if split == "test" else f"evaluation-{split}"
     summary.write(summary.as_json(found, settings, **about), folder / f"{stem}.json")
@@ -84,16 +78,6 @@ def evaluate(
     with replacing(page) as temporary:
         temporary.write_text(text)
     say(str(page))
-
-
-def _table(section: Section) -> Table:
-    table = Table("figure", "value ± error", "n", "how", title=section.title, title_justify="left")
-    table.columns[1].justify = table.columns[2].justify = "right"
-    for key, figure in section.figures.items():
-        table.add_row(
-            escape(label_of(key).text), str(figure), f"{figure.n:,}", escape(figure.estimator)
-        )
-    return table
 
 
 def _about(run: Path, dataset: Dataset, split: str, examples: int) -> dict[str, Any]:
@@ -216,7 +200,7 @@ def _write_scores(
                 said = {
                     "part": part,
                     "name": split.names[i] if split.names is not None else None,
-                    "label": _class_name(split.y[i], classes) if split.y is not None else None,
+                    "label": _class_name(int(split.y[i]), classes) if split.y is not None else None,
                 }
                 writer.writerow([i, *(said[n] for n in known), *(f"{v:.6g}" for v in numbers)])
 

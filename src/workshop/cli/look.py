@@ -1,12 +1,10 @@
 """Commands that look at a trained run: samples, reconstructions, paths, figures of merit."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from rich.console import Console
-from rich.table import Table
 
 import workshop
 from workshop.cli.runs import compile_once, open_run
@@ -15,10 +13,8 @@ from workshop.generative_models.core import checks
 from workshop.generative_models.core.files import replacing
 from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation import outputs
-from workshop.generative_models.evaluation.quantized import codebook_healths, collapses
 from workshop.generative_models.models.saving import read_config
 from workshop.generative_models.models.vae import VQVAE
-from workshop.generative_models.training import Trainer
 from workshop.generative_models.visualization import report, save
 
 console = Console()
@@ -75,57 +71,6 @@ def traverse(
         model, dataset.test, example=example, dims=dims, range_vals=range_vals, steps=steps
     )
     _write(figure, None, out or run / "figures" / "traversals.png")
-
-
-def say_health(model: VQVAE, codes: np.ndarray) -> None:
-    """Print how the codebooks are used, and what to do about one that has collapsed."""
-    found = codebook_healths(model.quantizer, codes)
-    table = Table("codebook", "codes used", "dead", "perplexity", "bits per code", "apart")
-    for name, health in found.items():
-        apart = "" if health.distances is None else f"{np.median(health.distances):.3f}"
-        table.add_row(
-            name.replace("_", " "),
-            f"{health.used:,} of {len(health.counts):,} ({health.share:.0%})",
-            f"{len(health.dead):,}",
-            f"{health.perplexity:.1f}",
-            f"{health.bits:.2f}",
-            apart,
-        )
-    console.print(table)
-    for name, collapse in collapses(model.quantizer, found).items():
-        say(f"{name.replace('_', ' ')}: {collapse}")
-
-
-def prior_table(
-    model: VQVAE, codes: np.ndarray, split: Split, name: str, reconstruction: float
-) -> Table:
-    """Return what a model's prior reaches on data, and the whole model with it.
-
-    Args:
-        model: with a prior.
-        codes: of the examples.
-        split: the examples.
-        name: what they are called.
-        reconstruction: -log p(x|z) of them, in nats per example.
-    """
-    assert model.prior is not None
-    data: dict[str, Any] = {"x": codes}
-    classes, label = model.prior.num_classes, 0.0
-    if classes is not None and split.y is not None and split.y.max() < classes:
-        data["y"], label = split.y, float(np.log(classes))
-    metrics = Trainer(model.prior).evaluate(data)
-    # p(x) is at least p(x, y), and classes are as likely.
-    whole = reconstruction + metrics["loss"] + label
-    bits = whole / (np.prod(split.shape) * np.log(2))
-    table = Table("figure", "value", title=f"the prior, {name}, {len(split):,} examples")
-    table.columns[1].justify = "right"
-    given, also = ("|class", ", class") if "y" in data else ("", "")
-    table.add_row(f"-log p(z{given}), nats per example", f"{metrics['loss']:.3f}")
-    table.add_row("bits per code", f"{metrics['bits_per_code']:.3f}")
-    table.add_row("bits per code of a uniform prior", f"{np.log2(model.num_embeddings):.3f}")
-    table.add_row("-log p(x|z), nats per example", f"{reconstruction:.3f}")
-    table.add_row(f"-log p(x, z{also}), bits per dimension", f"{bits:.4f}")
-    return table
 
 
 def _check_index(name: str, index: int, split: Split) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
-from rich.console import Console
 from rich.table import Table
 
 from workshop.cli.options import TrainOptions
 from workshop.cli.runs import NOT_KEPT, compile_once, load_data, read_options, whole_name
+from workshop.cli.tables import console, say, say_section, say_verdicts
 from workshop.generative_models.core import checks
 from workshop.generative_models.data import Dataset
 from workshop.generative_models.evaluation.outputs import code_indices
@@ -33,8 +33,6 @@ from workshop.generative_models.training import (
     create_optimizer,
     distributed,
 )
-
-console = Console()
 
 
 def train(options: TrainOptions, *, moved_to: str | None = None) -> None:
@@ -81,25 +79,23 @@ def train(options: TrainOptions, *, moved_to: str | None = None) -> None:
     if not first:
         return
     save_weights(model, folder)
-    # Matplotlib takes most of a second to import, which the first step need not wait for.
-    from workshop.cli.look import say_health
+    # They take seconds to import, which the first step need not wait for.
+    from workshop.generative_models.evaluation.sections import codes_section
+    from workshop.generative_models.evaluation.study import Study
     from workshop.generative_models.visualization.report import run_figures, save_figures
 
     with console.status("drawing figures"):
         figures = run_figures(model, dataset.test, rows, dataset.class_names, settings["seed"])
         save_figures(figures, folder / "figures")
-    console.print(metrics_table(metrics, f"test, {len(dataset.test):,} examples"))
+    console.print(_metrics_table(metrics, f"test, {len(dataset.test):,} examples"))
     if isinstance(model, VQVAE):
-        say_health(model, code_indices(model, dataset.test))
+        codes = codes_section(Study(model, dataset.train, dataset.test))
+        say_section(codes)
+        say_verdicts(codes.verdicts)
     say(f"figures: {folder / 'figures'}")
 
 
-def say(text: str) -> None:
-    """Print text as it is: names of folders may hold what rich takes for markup."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def metrics_table(metrics: dict[str, float], title: str) -> Table:
+def _metrics_table(metrics: dict[str, float], title: str) -> Table:
     """Return metrics as a table, in nats per example."""
     names = {
         "elbo": "ELBO",

@@ -11,7 +11,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from workshop.generative_models.core.configuration import Scale, check_likelihood
-from workshop.generative_models.core.likelihood_base import Likelihood, LocationScale, sum_features
+from workshop.generative_models.core.likelihood_base import (
+    Likelihood,
+    LocationScale,
+    identity,
+    softplus,
+    sum_features,
+)
 
 
 class DiscretizedLogistic(LocationScale):
@@ -48,7 +54,7 @@ class DiscretizedLogistic(LocationScale):
     def __init__(
         self,
         scale: Scale = 1.0,
-        link: Callable[[jax.Array], jax.Array] = lambda x: x,
+        link: Callable[[jax.Array], jax.Array] = identity,
         levels: int = 256,
     ):
         check_likelihood("discretized_logistic", scale, levels)
@@ -72,8 +78,8 @@ class DiscretizedLogistic(LocationScale):
         distance = k * step - parameter
         # σ(a) - σ(b) = σ(a) σ(-b) (1 - exp(b - a)), where b - a is the same for all features: no
         # difference of two numbers near 1, or near 0, is taken. An open end has no factor for it.
-        log_below_a = -jax.nn.softplus(-(distance + step / 2) / scale)
-        log_above_b = -jax.nn.softplus((distance - step / 2) / scale)
+        log_below_a = -softplus(-(distance + step / 2) / scale)
+        log_above_b = -softplus((distance - step / 2) / scale)
         log_width = jnp.log(-jnp.expm1(-step / scale))
         first, final = k == 0, k == last
         return sum_features(

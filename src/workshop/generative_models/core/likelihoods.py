@@ -22,6 +22,8 @@ from workshop.generative_models.core.likelihood_base import (
     Likelihood,
     LocationScale,
     SquaredError,
+    identity,
+    softplus,
     sum_features,
 )
 
@@ -45,7 +47,7 @@ class Bernoulli(Likelihood):
         self, parameter: Float[Array, "batch *event"], x: Float[Array, "batch *event"]
     ) -> Float[Array, " batch"]:
         """Return the log-probability of x in [0, 1], in nats per example."""
-        return sum_features(x * parameter - jax.nn.softplus(parameter))
+        return sum_features(x * parameter - softplus(parameter))
 
 
 class ContinuousBernoulli(Bernoulli):
@@ -129,7 +131,7 @@ def create_likelihood(
     name: str,
     *,
     scale: Scale = 1.0,
-    link: Callable[[jax.Array], jax.Array] = lambda x: x,
+    link: Callable[[jax.Array], jax.Array] = identity,
     levels: int = 256,
 ) -> Likelihood:
     """Return a likelihood by name, such as mse, bce or discretized_logistic.

@@ -50,7 +50,8 @@ class Section:
 def likelihood_section(study: Study, *, elbo_only: bool = False) -> Section:
     """How likely the model finds examples: bounds from the loosest to the strictest."""
     settings, model, test = study.settings, study.fixed_scale, study.test
-    draws, seed = settings.elbo_samples, settings.seed
+    draws = 1 if study.codes_exist else settings.elbo_samples  # codes are chosen without chance
+    seed = settings.seed
     terms = {
         name: likelihood.rate_and_distortion(
             model, split, samples=draws, seed=seed, progress=study.progress(f"ELBO of {name}")

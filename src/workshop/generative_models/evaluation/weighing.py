@@ -30,7 +30,7 @@ BUDGET = 2**28
 TRACED = 1024
 """Samples that are traced to see how wide a step is: so many that the weights, which do not grow
 with them, do not count."""
-Gaussian = tuple[Float[Array, "batch latents"], Float[Array, "batch latents"]]
+Gaussian = tuple[Float[Array, "batch *latents"], Float[Array, "batch *latents"]]
 """Mean and log-variance of a diagonal Gaussian for each example."""
 
 

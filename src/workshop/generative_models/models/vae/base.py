@@ -21,6 +21,7 @@ from workshop.generative_models.core.gaussian import (
     log_density,
     reparameterize,
 )
+from workshop.generative_models.core.likelihood_base import identity
 from workshop.generative_models.core.likelihoods import create_likelihood
 from workshop.generative_models.core.schedules import ScheduleName, annealed
 from workshop.generative_models.core.typing import DTypeLike, Losses, Outputs, Precision
@@ -144,7 +145,7 @@ class VAE(LatentSpaceModel):
         self.likelihood = create_likelihood(
             likelihood,
             scale=scale,
-            link=getattr(decoder, "output_activation", lambda x: x),
+            link=getattr(decoder, "output_activation", identity),
             levels=levels,
         )
         self.decoder = fit_parameters(decoder, self.likelihood.parameters_per_value, rngs)

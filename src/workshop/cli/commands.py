@@ -1,0 +1,301 @@
+"""The commands and their options. What a command does is imported when it runs: help is quick."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+Run = tyro.conf.Positional[Path]
+
+
+def sample(
+    run: Run,
+    count: int = 64,
+    temperature: float = 1.0,
+    label: int | None = None,
+    seed: int = 0,
+    out: Path | None = None,
+) -> None:
+    """Draw samples from a trained model, as a picture or an array.
+
+    Args:
+        run: the run folder.
+        count: how many.
+        temperature: factor on the prior's standard deviation: higher is more varied.
+        label: the class, for a conditional model or prior; None is all of them.
+        seed: of the samples.
+        out: a .png, .npy or .npz file; None is RUN/figures/samples.png.
+    """
+    from workshop.cli import look
+
+    look.sample(run, count, temperature, label, seed, out)
+
+
+def reconstruct(
+    run: Run, data: str | None = None, count: int = 24, out: Path | None = None
+) -> None:
+    """Draw examples beside what a trained model makes of them.
+
+    Args:
+        run: the run folder.
+        data: other data than the run's own; its test part is used.
+        count: how many.
+        out: a .png, .npy or .npz file; None is RUN/figures/reconstructions.png.
+    """
+    from workshop.cli import look
+
+    look.reconstruct(run, data, count, out)
+
+
+def interpolate(
+    run: Run,
+    first: int = 0,
+    last: int = 1,
+    steps: int = 10,
+    out: Path | None = None,
+) -> None:
+    """Draw the way from one test example to another through the latent space.
+
+    Args:
+        run: the run folder.
+        first: index of the first example in the test data.
+        last: index of the last example.
+        steps: number of pictures.
+        out: a .png file; None is RUN/figures/interpolations.png.
+    """
+    from workshop.cli import look
+
+    look.interpolate(run, first, last, steps, out)
+
+
+def traverse(
+    run: Run,
+    example: int = 0,
+    dims: tuple[int, ...] | None = None,
+    range: tuple[float, float] = (-3.0, 3.0),
+    steps: int = 11,
+    out: Path | None = None,
+) -> None:
+    """Draw what each latent changes while it alone moves.
+
+    Args:
+        run: the run folder.
+        example: index of the test example to start from.
+        dims: the latents; None is the ten most active.
+        range: first and last value of a latent.
+        steps: number of values.
+        out: a .png file; None is RUN/figures/traversals.png.
+    """
+    from workshop.cli import look
+
+    look.traverse(run, example, dims, range, steps, out)
+
+
+def evaluate(
+    run: Run,
+    data: str | None = None,
+    split: str = "test",
+    quick: bool = False,
+    samples: int = 5000,
+    examples: int = 100,
+    annealed: int = 0,
+    generated: int = 1000,
+    factor_examples: int = 2000,
+    points: int = 500,
+    seed: int = 0,
+    out: Path | None = None,
+) -> None:
+    """Measure a trained model: tables, evaluation.json, and a page with figures.
+
+    Ctrl-C cuts a long estimate short, and keeps what it has with its error.
+
+    Args:
+        run: the run folder.
+        data: other data than the run's own; needs --out.
+        split: train, validation or test.
+        quick: only the ELBO and what the latents or codes hold, in seconds, without a page.
+        samples: of z, for the importance-weighted bound.
+        examples: how many examples get that bound; the others add their ELBO.
+        annealed: how many examples get annealed importance sampling, stricter and slow.
+        generated: samples to compare with data.
+        factor_examples: examples for metrics of disentanglement, where factors are known.
+        points: points of the metrics that intervene on factors.
+        seed: of all draws.
+        out: the folder of evaluation.json and report.html; None is the run's.
+    """
+    from workshop.cli import evaluate as command
+    from workshop.generative_models.core import checks
+
+    for name, value, least in (("samples", samples, 1), ("examples", examples, 2),
+                               ("annealed", annealed, 0), ("generated", generated, 10),
+                               ("factor-examples", factor_examples, 100),
+                               ("points", points, 10)):  # fmt: skip
+        checks.at_least(f"--{name}", value, least)
+    settings = command.Settings(
+        samples=samples,
+        examples=examples,
+        annealed=annealed,
+        generated=generated,
+        factor_examples=factor_examples,
+        points=points,
+        seed=seed,
+    )
+    command.evaluate(run, data, split, settings, quick=quick, out=out)
+
+
+def compare(runs: tyro.conf.Positional[tuple[Path, ...]], out: Path | None = None) -> None:
+    """Lay the evaluations of runs side by side, the best of each figure marked.
+
+    Args:
+        runs: two run folders or more, each with the evaluation.json of `workshop evaluate`.
+        out: an .html file for the tables too.
+    """
+    from workshop.cli import evaluate as command
+
+    command.compare_runs(runs, out)
+
+
+def score(
+    run: Run,
+    data: tyro.conf.Positional[str | None] = None,
+    *,
+    out: Path,
+    odd: tuple[str, ...] = (),
+    samples: int = 16,
+    bound: int = 0,
+    seed: int = 0,
+) -> None:
+    """Write the ELBO and the reconstruction loss of each example: to find the odd ones.
+
+    Args:
+        run: the run folder.
+        data: other data than the run's test examples; every example is scored, in its order, and
+            read as it is needed.
+        out: a .csv file.
+        odd: classes that count as odd, by name or number: says how well the scores tell them.
+        samples: of z, for each example.
+        bound: samples of an importance-weighted bound, the column log_likelihood; 0 is none.
+        seed: of the samples.
+    """
+    from workshop.cli import evaluate as command
+    from workshop.generative_models.core import checks
+
+    checks.positive_int("--samples", samples)
+    checks.at_least("--bound", bound, 0)
+    command.score(run, data, odd, samples, bound, seed, out)
+
+
+def encode(run: Run, data: tyro.conf.Positional[str | None] = None, *, out: Path) -> None:
+    """Write the codes that a trained vq-vae gives images: a tokenizer.
+
+    Args:
+        run: the run folder.
+        data: other data than the run's own, of which every example is encoded, in its order.
+        out: a .npz file: x, or x_train, x_validation and x_test, and what is known of labels (y)
+            and file names (names).
+    """
+    from workshop.cli import codes
+
+    codes.encode(run, data, out)
+
+
+def decode(run: Run, codes: tyro.conf.Positional[Path], count: int = 64, *, out: Path) -> None:
+    """Write the images that codes stand for.
+
+    Args:
+        run: the run folder.
+        codes: a file that `workshop encode` wrote, or one like it.
+        count: how many of the images a .png shows.
+        out: a .png, .npy or .npz file.
+    """
+    from workshop.cli import codes as commands
+
+    commands.decode(run, codes, count, out)
+
+
+def prior(
+    run: Run,
+    steps: int = 3000,
+    layers: int = 4,
+    width: int = 128,
+    heads: int = 4,
+    dropout: float = 0.1,
+    batch_size: int = 64,
+    learning_rate: float = 1e-3,
+    resume: bool = False,
+    progress: bool = True,
+) -> None:
+    """Fit what samples the codes of a trained vq-vae: a causal transformer.
+
+    Args:
+        run: the run folder; it keeps the prior, which `workshop sample` then draws from.
+        steps: training steps.
+        layers: blocks of the transformer.
+        width: size of its vectors.
+        heads: heads of its attention.
+        dropout: share of what is dropped out in training.
+        batch_size: examples in a step.
+        learning_rate: the largest learning rate.
+        resume: go on from the newest checkpoint of a fit that was stopped.
+        progress: show a progress bar.
+    """
+    from workshop.cli import codes
+    from workshop.generative_models.core.configuration import PriorConfig
+
+    config = PriorConfig(layers=layers, width=width, heads=heads, dropout=dropout)
+    codes.fit_prior(
+        run,
+        config,
+        {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate},
+        resume=resume,
+        progress=progress,
+    )
+
+
+def data() -> None:
+    """List the data there is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from workshop.generative_models.data import list_datasets
+
+    table = Table("name", "examples", "shape", "classes", "needs", "what it is")
+    for name, info in list_datasets().items():
+        shape = "×".join(map(str, info.shape))
+        extra = "" if info.extra is None else f"pip install 'workshop-vae\\[{info.extra}]'"
+        table.add_row(
+            name,
+            f"{info.examples:,}",
+            shape,
+            "" if info.num_classes is None else str(info.num_classes),
+            extra,
+            info.description,
+        )
+    console = Console()
+    console.print(table)
+    console.print(
+        "or a path: a .npy or .npz file, or a folder of images (folders inside become classes)\n"
+        "or hf:NAME_OR_PATH, a Hugging Face data set (pip install 'workshop-vae\\[hf]')"
+    )
+
+
+def train() -> None:
+    """Train a model and leave a run folder with its figures."""
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "train": train,
+    "sample": sample,
+    "reconstruct": reconstruct,
+    "interpolate": interpolate,
+    "traverse": traverse,
+    "evaluate": evaluate,
+    "compare": compare,
+    "score": score,
+    "encode": encode,
+    "decode": decode,
+    "prior": prior,
+    "data": data,
+}
+"""By name; the options of `train` depend on one another, see `app`."""

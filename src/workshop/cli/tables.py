@@ -1,0 +1,38 @@
+"""What commands print: sentences, and sections of an evaluation as tables."""
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from workshop.generative_models.evaluation.labels import label_of
+
+if TYPE_CHECKING:  # it brings scikit-learn, which training can do without
+    from workshop.generative_models.evaluation.sections import Section
+
+console = Console()
+
+
+def say(text: str) -> None:
+    """Print text as it is: names of folders may hold what rich takes for markup."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def say_verdicts(verdicts: list[str]) -> None:
+    """Print what is wrong, and what helps."""
+    for verdict in verdicts:
+        console.print(f"[bold yellow]![/] {escape(verdict)}", highlight=False, soft_wrap=True)
+
+
+def say_section(section: "Section") -> None:
+    """Print a section's figures and notes."""
+    table = Table("figure", "value ± error", "n", "how", title=section.title, title_justify="left")
+    table.columns[1].justify = table.columns[2].justify = "right"
+    for key, figure in section.figures.items():
+        table.add_row(
+            escape(label_of(key).text), str(figure), f"{figure.n:,}", escape(figure.estimator)
+        )
+    console.print(table)
+    for note in section.notes:
+        say(note)

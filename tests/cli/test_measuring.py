@@ -1,0 +1,159 @@
+"""The commands that measure a run: evaluate, compare, score."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import workshop
+from workshop.cli import main
+from workshop.cli.progress import interruptible
+from workshop.cli.tables import console
+from workshop.generative_models.data import load_dataset
+from workshop.generative_models.evaluation import likelihood, summary
+from workshop.generative_models.evaluation.detection import auroc
+from workshop.generative_models.training import Trainer
+
+LITTLE = ("--samples", 32, "--examples", 20, "--generated", 40)
+
+
+def command(*arguments):
+    main([str(a) for a in arguments])
+
+
+def refused(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        command(*arguments)
+    assert stop.value.code == 2
+    return " ".join(capsys.readouterr().err.split())
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A short run on the digits, evaluated."""
+    folder = tmp_path_factory.mktemp("runs") / "one"
+    command("train", "--steps", 30, "--hidden-dims", 16, "--latent-dim", 4, "--out", folder,
+            "--no-progress")  # fmt: skip
+    command("evaluate", folder, *LITTLE)
+    return folder
+
+
+def test_evaluate_says_what_the_trainer_says(run):
+    """The same ELBO from other draws: within four standard errors of the noise of z."""
+    found = summary.read(run / "evaluation.json")["sections"]["likelihood"]
+    model, test = workshop.load(run), load_dataset("digits").test
+    trained = Trainer(model, batch_size=60).evaluate(test)
+    draws = [likelihood.elbo(model, test, seed=seed).mean() for seed in range(1, 9)]
+    assert abs(trained["elbo"] - np.mean(draws)) < 4 * np.std(draws, ddof=1)
+    assert abs(found["elbo"].value - np.mean(draws)) < 4 * np.std(draws, ddof=1)
+    assert found["rate"].value == pytest.approx(trained["kl_loss"], rel=1e-5)
+    assert found["elbo"].n == len(test)
+
+
+def test_evaluate_writes_what_needs_nothing_else(run):
+    content = json.loads((run / "evaluation.json").read_text())
+    assert content["data"] == {"name": "digits", "split": "test", "examples": 180}
+    page = (run / "report.html").read_text()
+    for section in content["sections"].values():
+        assert section["title"] in page
+    pictures = re.findall(r'src="([^"]{30})', page)
+    assert len(pictures) == 8
+    assert all(p.startswith("data:image/png;base64,") for p in pictures)
+    assert "http" not in page.split("</style>")[1]
+    assert not re.search(r"<script|<link|@import|url\(", page)
+
+
+def test_other_parts_and_folders_have_names_of_their_own(run, tmp_path, capsys):
+    command("evaluate", run, "--quick", "--split", "validation", "--out", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["evaluation-validation.json"]
+    assert "without --out" in refused(capsys, "evaluate", run, "--data", "digits")
+    assert "--split='tset'" in refused(capsys, "evaluate", run, "--split", "tset")
+    assert "--samples=0" in refused(capsys, "evaluate", run, "--samples", 0)
+
+
+def test_compare(run, tmp_path, capsys):
+    other = tmp_path / "other"
+    other.mkdir()
+    content = json.loads((run / "evaluation.json").read_text())
+    content["sections"]["likelihood"]["figures"]["elbo"]["value"] = 0.0
+    (other / "evaluation.json").write_text(json.dumps(content))
+    command("compare", run, other, "--out", tmp_path / "both.html")
+    page = (tmp_path / "both.html").read_text()
+    best = re.findall(r"<td[^>]*best[^>]*>([^<]*)", page)
+    assert best == ["0.00 ± 0.20 nats"] or best[0].startswith("0.0")
+    assert len(best) == 1, "all else is the same for both"
+    capsys.readouterr()
+    assert "run workshop evaluate" in refused(capsys, "compare", run, tmp_path)
+    assert "at least two" in refused(capsys, "compare", run)
+
+
+def test_score_gives_each_example_its_terms(run, tmp_path, capsys):
+    out = tmp_path / "scores.csv"
+    command("score", run, "--out", out, "--odd", 3, 8, "--bound", 8, "--samples", 2)
+    printed = capsys.readouterr().out
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    test = load_dataset("digits").test
+    assert [int(r["index"]) for r in rows] == list(range(len(test)))
+    assert [int(r["label"]) for r in rows] == test.y.tolist()
+    terms = likelihood.rate_and_distortion(workshop.load(run), test, samples=2)
+    for name, key in (("reconstruction_loss", "distortion"), ("kl", "rate")):
+        np.testing.assert_allclose([float(r[name]) for r in rows], terms[key], rtol=1e-5)
+    elbo = np.array([float(r["elbo"]) for r in rows])
+    odd = np.isin(test.y, [3, 8])
+    area = auroc(-elbo[~odd], -elbo[odd])
+    assert str(area) in printed
+    for name in ("x", "3,8"):
+        said = refused(capsys, "score", run, "--out", out, "--odd", name)
+        assert f"--odd='{name}'" in said
+    assert "ends in .csv" in refused(capsys, "score", run, "--out", tmp_path / "a.txt")
+
+
+def test_score_reads_a_folder_of_images_by_its_classes(run, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for name in ("good", "odd"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for i in range(3):
+            pixels = rng.integers(0, 255, (8, 8), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / name / f"{i}.png")
+    out = tmp_path / "scores.csv"
+    command("score", run, tmp_path / "data", "--out", out, "--odd", "odd")
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert [r["name"] for r in rows] == [f"{c}/{i}.png" for c in ("good", "odd") for i in range(3)]
+    assert [r["label"] for r in rows] == ["good"] * 3 + ["odd"] * 3
+    assert "3 odd of 6 examples" in capsys.readouterr().out
+    assert "names every class" in refused(
+        capsys, "score", run, tmp_path / "data", "--out", out, "--odd", "odd", "good"
+    )
+
+
+class TestCutShort:
+    def test_what_was_done_is_kept(self, capsys):
+        done = []
+        for item in interruptible("counting", console)(range(10)):
+            done.append(item)
+            if item == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+        assert done == [0, 1, 2, 3]
+        assert "cut short after 4 of 10 passes" in capsys.readouterr().out
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    def test_a_request_to_end_ends(self):
+        counting = iter(interruptible("counting", console)(range(10)))
+        next(counting)
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(SystemExit) as stop:
+            next(counting)
+        assert stop.value.code == 128 + signal.SIGTERM
+
+
+def test_help_imports_no_jax():
+    code = "import sys; from workshop.cli.app import main\ntry: main(['score', '--help'])\n"
+    code += "except SystemExit: pass\nassert 'jax' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
