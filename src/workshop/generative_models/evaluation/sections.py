@@ -1,13 +1,14 @@
 """The parts of an evaluation: each a few figures of one model, and what is wrong with it."""
 
 from dataclasses import dataclass, field
-from math import log, prod
+from math import exp, log, prod
 
 import numpy as np
 
 from workshop.generative_models.core.likelihoods import SquaredError
 from workshop.generative_models.evaluation import disentanglement, likelihood, outputs, probes
 from workshop.generative_models.evaluation.aggregate import aggregate_posterior, far_from_prior
+from workshop.generative_models.evaluation.codebooks import entropy
 from workshop.generative_models.evaluation.copying import copying, copying_verdict
 from workshop.generative_models.evaluation.decomposition import kl_decomposition, saturation
 from workshop.generative_models.evaluation.estimates import (
@@ -102,7 +103,7 @@ def _stricter(study: Study, elbo: np.ndarray, section: Section) -> tuple[np.ndar
         section.verdicts.append(
             f"importance weights hang on few samples (median "
             f"{np.median(found['effective_samples']):.1f} effective of {settings.samples:,}): the "
-            "bound is loose; annealing (annealed=20) is stricter"
+            "bound is loose: annealed importance sampling (annealed, such as 20) is stricter"
         )
     if settings.annealed:
         part = study.test.take(slice(settings.annealed))
@@ -162,8 +163,7 @@ def codes_section(study: Study) -> Section:
         text = f"{own.size:,} codes of {n:,} examples, error by the jackknife over examples"
 
         def perplexity(rows: np.ndarray, size: int = size) -> float:
-            shares = np.bincount(rows[rows >= 0], minlength=size) / (rows >= 0).sum()
-            return float(np.exp(-np.sum(shares * np.log(np.maximum(shares, 1e-300)))))
+            return exp(entropy(np.bincount(rows[rows >= 0], minlength=size)))
 
         error = jackknife(perplexity, own) if n >= 10 else None
         plain = f"count over {own.size:,} codes"
