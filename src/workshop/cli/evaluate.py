@@ -101,7 +101,10 @@ def _figures(run: Path, study: Study, dataset: Dataset) -> Iterator[tuple[str, F
     train = study.pixels_of(study.some_train(study.settings.fitted))
     nearest = nearest_training_neighbours(some, train).indices
     title = "Samples above their nearest training examples"
-    yield "neighbours", grids.reconstructions(some, train[nearest], title=title)
+    yield (
+        "neighbours",
+        grids.reconstructions(some, train[nearest], title=title, names=("Sample", "Nearest")),
+    )
 
 
 def compare_runs(runs: Sequence[Path], out: Path | None) -> None:

@@ -101,6 +101,7 @@ def reconstructions(
     class_names: Sequence[str] | None = None,
     columns: int | None = None,
     title: str = "Originals and their reconstructions",
+    names: tuple[str, str] = ("Original", "Reconstruction"),
     limits: Limits | None = None,
 ) -> Figure:
     """Draw each original above its reconstruction, both on the scale of the originals.
@@ -116,6 +117,7 @@ def reconstructions(
         class_names: names by label, written instead of the numbers.
         columns: pairs a row, by default at most 10.
         title: the heading of the figure.
+        names: what the upper and the lower one of a pair are called.
         limits: as in `image_grid`.
 
     Raises:
@@ -137,7 +139,7 @@ def reconstructions(
             f"got {second.shape}"
         )
     n = len(first)
-    names, losses, notes = pair_captions(n, labels, errors, class_names)
+    classes, losses, notes = pair_captions(n, labels, errors, class_names)
     scale = scale_of(call, first, limits)
     notes += vector_note(first, scale)
     notes += ["The dark line over a reconstruction is its original."] if first.ndim == 2 else []
@@ -150,8 +152,8 @@ def reconstructions(
         scale=scale,
         title=title,
         notes=notes,
-        row_labels={row: ("Original", "Reconstruction")[row % 2] for row in rows},
-        above=dict(enumerate(names)),
+        row_labels={row: names[row % 2] for row in rows},
+        above=dict(enumerate(classes)),
         below={n + i: loss for i, loss in enumerate(losses)},
         last_of_group=set(rows[1:-1:2]),
         shadows={n + i: i for i in range(n)},
