@@ -18,9 +18,7 @@ def picture(name: str) -> Figure:
 
 def sections(elbo: float = -1.5) -> dict[str, Section]:
     return {
-        "likelihood": Section(
-            "Likelihood", {"elbo": Estimate(elbo, 0.1, 1234, "a <mean>", "nats")}
-        ),
+        "likelihood": Section("Likelihood", {"elbo": Estimate(elbo, 0.1, 1234, "<a>", "nats")}),
         "latents": Section("Latents", {}, ["2 of 3 latents & more are inactive"], ["a note"]),
     }
 
