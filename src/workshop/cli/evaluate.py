@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from rich.table import Table
 import workshop
 from workshop.cli.progress import interruptible
 from workshop.cli.runs import (
+    as_trained,
     check_shape,
     compile_once,
     every_example,
@@ -28,6 +30,7 @@ from workshop.cli.runs import (
 from workshop.cli.tables import console, say, say_section, say_verdicts
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.files import replacing
+from workshop.generative_models.core.likelihoods import LocationScale
 from workshop.generative_models.data import Dataset, Split, sprites
 from workshop.generative_models.evaluation import likelihood, summary
 from workshop.generative_models.evaluation.comparison import Compared, compare
@@ -35,6 +38,7 @@ from workshop.generative_models.evaluation.copying import nearest_training_neigh
 from workshop.generative_models.evaluation.detection import detection
 from workshop.generative_models.evaluation.labels import label_of
 from workshop.generative_models.evaluation.sections import Section
+from workshop.generative_models.evaluation.sections import samples as copies
 from workshop.generative_models.evaluation.study import Settings, Study
 from workshop.generative_models.models.saving import load_model, read_config
 from workshop.generative_models.tracking.loggers import read_rows
@@ -51,20 +55,21 @@ def evaluate(
     folder = run if out is None else out
     if data is not None and out is None:
         raise ValueError("--data without --out: RUN/evaluation.json is of the run's own data")
+    drawn = (data or options["data"]) == "sprites" and dataset.shape == sprites.IMAGE_SHAPE
     study = Study(
-        model, dataset.train, part, settings,
-        sprites if (data or options["data"]) == "sprites" else None,  # type: ignore[arg-type]
-        partial(interruptible, console=console),
+        model, dataset.train, part, settings, sprites if drawn else None,  # type: ignore[arg-type]
+        partial(interruptible, console=console), held_out=split != "train",
     )  # fmt: skip
+    about = _about(run, dataset, split, len(study.test))
+    stem = "evaluation" if split == "test" else f"evaluation-{split}"
     found: dict[str, Section] = {}
     for name, section in summary.evaluate(study, quick=quick):
         found[name] = section
+        # At once: what comes next may be stopped.
+        summary.write(summary.as_json(found, study, **about), folder / f"{stem}.json")
         say_section(section)
     for section in found.values():
         say_verdicts(section.verdicts)
-    about = _about(run, dataset, split, len(study.test))
-    stem = "evaluation" if split == "test" else f"evaluation-{split}"
-    summary.write(summary.as_json(found, settings, **about), folder / f"{stem}.json")
     say(str(folder / f"{stem}.json"))
     if quick:
         return
@@ -98,7 +103,7 @@ def _figures(run: Path, study: Study, dataset: Dataset) -> Iterator[tuple[str, F
         study.model, study.test, rows, dataset.class_names, study.settings.seed
     )
     some = study.samples[:24]
-    train = study.pixels_of(study.some_train(study.settings.fitted))
+    train = study.pixels_of(study.some_train(copies.SEARCHED // prod(study.test.shape)))
     nearest = nearest_training_neighbours(some, train).indices
     title = "Samples above their nearest training examples"
     yield (
@@ -109,6 +114,8 @@ def _figures(run: Path, study: Study, dataset: Dataset) -> Iterator[tuple[str, F
 
 def compare_runs(runs: Sequence[Path], out: Path | None) -> None:
     """Print the evaluations of runs side by side."""
+    if out is not None and out.suffix != ".html":
+        raise ValueError(f"--out {out}: expected a name that ends in .html")
     found = [summary.read(run / "evaluation.json") for run in runs]
     rows, names = compare(found), [str(run) for run in runs]
     titles: dict[str, str] = {}
@@ -117,12 +124,10 @@ def compare_runs(runs: Sequence[Path], out: Path | None) -> None:
     for section, group in groupby(rows, key=lambda row: row.section):
         console.print(_side_by_side(titles[section], list(group), names))
     console.print("[bold green]best[/], with those within two standard errors of it")
-    data = {str(evaluation["data"]) for evaluation in found}
-    if len(data) > 1:
-        say(f"these runs were evaluated on different data: {'; '.join(sorted(data))}")
+    for key, what in (("data", "on different data"), ("likelihood", "under different likelihoods")):
+        if len({evaluation["basis"][key] for evaluation in found}) > 1:
+            say(f"these runs were evaluated {what}: figures that this changes have no best one")
     if out is not None:
-        if out.suffix != ".html":
-            raise ValueError(f"--out {out}: expected a name that ends in .html")
         command = shlex.join(["workshop", *sys.argv[1:]])
         with replacing(out) as temporary:
             temporary.write_text(comparison_page(rows, names, titles, command=command))
@@ -138,7 +143,7 @@ def _side_by_side(title: str, rows: Sequence[Compared], names: Sequence[str]) ->
         marked = [f"[bold green]{c}[/]" if i in row.best else c for i, c in enumerate(cells)]
         table.add_row(escape(label_of(row.name).text) + ("" if row.alike else " †"), *marked)
     if not all(row.alike for row in rows):
-        table.caption = "† estimated in different ways, so not compared"
+        table.caption = "† not of the same kind, so not compared"
     return table
 
 
@@ -149,15 +154,23 @@ def score(
     if out.suffix != ".csv":
         raise ValueError(f"--out {out}: expected a name that ends in .csv")
     compile_once()
-    options = read_options(run)[1]
+    content, options = read_options(run)
     model = load_model(run)
     if data is None:
         dataset = load_data(options["data"], options)
         splits, classes = {"test": dataset.test}, dataset.class_names
     else:
         splits, classes = every_example(data, options, on_disk=True)
-    check_shape(data or options["data"], next(iter(splits.values())).shape, model)
+        check_shape(data, next(iter(splits.values())).shape, model)
+        trained = as_trained(model, content, splits, classes, data)
+        if trained is not splits:
+            splits, classes = trained, content["classes"]
     chosen = _odd_labels(odd, splits, classes)
+    family = model.likelihood
+    if isinstance(family, LocationScale) and family.scale == "optimal":
+        train = load_data(options["data"], options).train.take(slice(Settings.fitted))
+        model = likelihood.fix_scale(model, train)
+        say("the likelihood's scale is the best one for the run's training examples")
     scored: dict[str, dict[str, np.ndarray]] = {}
     for name, split in splits.items():
         scored[name] = _scores(model, split, samples, bound, seed, f"scoring {name}")

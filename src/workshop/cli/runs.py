@@ -1,14 +1,17 @@
 """A run folder, read back: its model, the data it was trained on, and its options."""
 
 import os
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from workshop.cli.options import Common, TrainOptions
+from workshop.generative_models.core import checks
 from workshop.generative_models.data import (
     Dataset,
     Split,
@@ -95,11 +98,61 @@ def whole_name(data: str) -> str:
 def open_run(run: Path, data: str | None = None) -> tuple[VAE, Dataset, dict[str, Any]]:
     """Return a run's model, its data or other data of the same shape, and its options."""
     compile_once()
-    options = read_options(run)[1]
+    content, options = read_options(run)
     model = load_model(run)
     dataset = load_data(data or options["data"], options)
     check_shape(f"--data {data}", dataset.shape, model)
+    if data is not None:
+        splits = as_trained(model, content, dataset.splits, dataset.class_names, data)
+        dataset = replace(dataset, **splits, class_names=_classes(model, content, dataset))
     return model, dataset, options
+
+
+def _classes(model: VAE, content: dict[str, Any], dataset: Dataset) -> tuple[str, ...] | None:
+    known = content.get("classes") if _reads_labels(model) else None
+    return dataset.class_names if known is None else tuple(known)
+
+
+def _reads_labels(model: VAE) -> bool:
+    return "y" in model.read_batch({"x": None, "y": 0}, 0, {})[1]
+
+
+def as_trained(
+    model: VAE,
+    content: dict[str, Any],
+    splits: dict[str, Split],
+    names: Sequence[str] | None,
+    data: str,
+) -> dict[str, Split]:
+    """Return other data with the labels that a conditional model was trained on, by their names.
+
+    A folder of some of the classes numbers them otherwise; a model that is told the wrong class
+    would not say so.
+
+    Args:
+        model: of the run.
+        content: of its config.json.
+        splits: of the data.
+        names: of its classes, where they have any.
+        data: what an error calls the data.
+
+    Raises:
+        ValueError: if the model reads labels, and the data has none, or ones that it does not know.
+    """
+    if not _reads_labels(model):
+        return splits
+    if any(split.y is None for split in splits.values()):
+        raise ValueError(f"{data} has no labels, and the model was trained to read them")
+    known = content.get("classes")
+    if (known is None) != (names is None):
+        raise ValueError(f"{data}: its classes have {'names' if names else 'numbers'}, those that "
+                         f"the model was trained on {'names' if known else 'numbers'}")  # fmt: skip
+    if known is None or names is None or list(names) == list(known):
+        return splits
+    for name in names:
+        checks.one_of(f"{data}: class", name, known)
+    places = np.array([known.index(name) for name in names], np.int32)
+    return {k: replace(s, y=places[s.y]) for k, s in splits.items()}
 
 
 def check_shape(data: str, shape: tuple[int, ...], model: VAE) -> None:

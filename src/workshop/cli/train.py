@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,7 @@ def _trainer(
         clip_norm=settings["clip_norm"],
         accumulate=settings["accumulate"],
     )
-    callbacks: list[Callback] = [_Begin(model, folder, settings)]
+    callbacks: list[Callback] = [_Begin(model, folder, settings, dataset.class_names)]
     if isinstance(model, VQVAE):
         callbacks.append(_Collapse(dataset))
     if settings["tensorboard"] and jax.process_index() == 0:
@@ -148,13 +149,16 @@ def _trainer(
 class _Begin(Callback):
     """Write the run's config once nothing was refused; say where a run goes on."""
 
-    def __init__(self, model: VAE, folder: Path, settings: dict[str, Any]):
+    def __init__(
+        self, model: VAE, folder: Path, settings: dict[str, Any], classes: Sequence[str] | None
+    ):
         self.model, self.folder, self.settings = model, folder, settings
+        self.classes = None if classes is None else list(classes)
 
     def on_start(self, step: int) -> None:
         if jax.process_index() > 0:
             return
-        save_config(self.model, self.folder, training=self.settings)
+        save_config(self.model, self.folder, training=self.settings, classes=self.classes)
         if step:
             say(f"goes on from step {step:,}")
 

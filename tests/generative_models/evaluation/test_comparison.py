@@ -5,8 +5,10 @@ from workshop.generative_models.evaluation.comparison import best_of, compare
 from workshop.generative_models.evaluation.estimates import Estimate
 from workshop.generative_models.evaluation.labels import LABELS, label_of
 
+BASIS = {"data": "digits", "likelihood": "Bernoulli"}
 
-def figure(value, error=None, how="mean", n=10):
+
+def figure(value, error=0.0, how="mean", n=10):
     return Estimate(value, error, n, how)
 
 
@@ -22,6 +24,8 @@ def figure(value, error=None, how="mean", n=10):
         ([None, figure(1.0), figure(2.0)], "lower", (1,)),
         ([figure(float("nan")), figure(1.0)], "higher", (1,)),
         ([None, None], "higher", ()),
+        # Without an error nobody knows whether 2 is more than 1.
+        ([figure(1.0), figure(2.0, None)], "higher", ()),
     ],
 )
 def test_the_best_and_what_is_no_worse(values, better, best):
@@ -31,7 +35,7 @@ def test_the_best_and_what_is_no_worse(values, better, best):
 def test_figures_come_by_section_in_the_order_of_the_first_run():
     first = {"likelihood": {"elbo": figure(1.0)}, "latents": {"active_units": figure(3.0)}}
     second = {"latents": {"total_correlation": figure(0.1)}, "likelihood": {"elbo": figure(2.0)}}
-    rows = compare([{"sections": first}, {"sections": second}])
+    rows = compare([{"sections": s, "basis": BASIS} for s in (first, second)])
     assert [(r.section, r.name) for r in rows] == [
         ("likelihood", "elbo"), ("latents", "active_units"), ("latents", "total_correlation"),
     ]  # fmt: skip
@@ -42,15 +46,34 @@ def test_figures_come_by_section_in_the_order_of_the_first_run():
 
 @pytest.mark.parametrize("other", [figure(2.0, how="another"), figure(2.0, n=11)])
 def test_what_was_estimated_otherwise_has_no_best(other):
-    runs = [{"sections": {"a": {"elbo": f}}} for f in (figure(1.0), other)]
+    runs = [{"sections": {"a": {"elbo": f}}, "basis": BASIS} for f in (figure(1.0), other)]
     (row,) = compare(runs)
     assert not row.alike
     assert row.best == ()
 
 
+@pytest.mark.parametrize(
+    ("other", "alike"),
+    [
+        ({}, {"elbo": True, "mig": True}),
+        ({"likelihood": "Gaussian"}, {"elbo": False, "mig": True}),
+        ({"data": "other digits"}, {"elbo": False, "mig": False}),
+    ],
+)
+def test_a_density_is_not_compared_with_a_probability_nor_digits_with_others(other, alike):
+    found = [
+        {"sections": {"likelihood": {"elbo": figure(v)}, "disentanglement": {"mig": figure(v)}},
+         "basis": BASIS | changes}
+        for v, changes in ((1.0, {}), (2.0, other))
+    ]  # fmt: skip
+    rows = {row.name: row for row in compare(found)}
+    assert {name: row.alike for name, row in rows.items()} == alike
+    assert {name: row.best == (1,) for name, row in rows.items()} == alike
+
+
 def test_one_run_alone_is_refused():
     with pytest.raises(ValueError, match="at least two"):
-        compare([{"sections": {}}])
+        compare([{"sections": {}, "basis": BASIS}])
 
 
 def test_labels():

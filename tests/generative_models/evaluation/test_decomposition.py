@@ -219,7 +219,7 @@ def test_too_few_examples_are_named():
     assert saturation(held(4.6)) is None
     assert saturation(held(4.61)) == (
         "mutual information is 4.61 of at most log 1,000 = 6.91 nats: what is beyond counts as "
-        "total correlation; give more examples, or read only their sum"
+        "total correlation; give more examples, or read the two only together"
     )
 
 

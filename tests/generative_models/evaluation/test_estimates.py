@@ -6,6 +6,7 @@ from workshop.generative_models.evaluation.estimates import (
     jackknife,
     mean_of,
     mean_with_part,
+    share_of,
 )
 
 
@@ -92,3 +93,17 @@ def test_what_is_not_finite_is_none_in_json():
     assert Estimate(float("nan"), 1.0, 2, "how").as_json() == {
         "value": None, "standard_error": 1.0, "n": 2, "estimator": "how", "unit": "",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("p", [0.02, 0.5, 0.9])
+def test_the_error_of_a_share_is_its_spread_and_never_0(p):
+    """2,000 counts of 200, whose spread is √(p (1 - p)/200).
+
+    p̃ adds a hit and a miss, which at p = 0.02 makes the error a tenth too large: the safe side.
+    """
+    hits = np.random.default_rng(0).random((2000, 200)) < p
+    errors = [share_of(h).standard_error for h in hits]
+    assert np.mean(errors) == pytest.approx(np.sqrt(p * (1 - p) / 200), rel=0.2)
+    assert min(errors) > 0
+    assert share_of(0.25, 8).value == 0.25
+    assert share_of([True] * 98).standard_error == pytest.approx(np.sqrt(0.99 * 0.01 / 98))

@@ -68,7 +68,8 @@ def test_errors_are_those_of_shares():
     for name in ("precision", "recall", "coverage"):
         p = figures[name].value
         assert 0 < p < 1
-        assert figures[name].standard_error == pytest.approx(np.sqrt(p * (1 - p) / 49), rel=1e-9)
+        q = (50 * p + 1) / 52
+        assert figures[name].standard_error == pytest.approx(np.sqrt(q * (1 - q) / 50), rel=1e-9)
 
 
 def test_expectations_under_equal_distributions():

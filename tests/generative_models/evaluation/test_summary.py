@@ -62,7 +62,7 @@ def test_sections_are_those_of_the_model_and_its_data(found):
 
 def test_it_is_the_same_from_disk(found, tmp_path):
     study, sections = found
-    content = summary.as_json(sections, study.settings, run="here")
+    content = summary.as_json(sections, study, run="here")
     summary.write(content, tmp_path / "a" / "evaluation.json")
     back = summary.read(tmp_path / "a" / "evaluation.json")
     assert back["sections"] == {name: s.figures for name, s in sections.items()}
@@ -145,3 +145,43 @@ def test_of_a_discrete_model_codes_and_prior_are_told(discrete):
 def test_data_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="expected"):
         Study(TRUTH.model(), Split(TRUTH.data(3)), Split(np.zeros((3, 99), np.float32)))
+
+
+def test_a_section_that_cannot_be_measured_costs_no_other():
+    y = np.arange(60, dtype=np.int32) % 2
+    three = Split(TRUTH.data(3, seed=1), y[:3])
+    sections = dict(summary.evaluate(Study(TRUTH.model(), Split(TRUTH.data(60), y), three, LITTLE)))
+    assert "not measured: real: expected at least 6" in sections["samples"].notes[0]
+    assert sections["probes"].figures["knn_accuracy"].n == 3
+    assert sections["likelihood"].figures["elbo"].n == 3
+
+
+def test_examples_are_taken_in_random_order_and_what_they_are_is_told():
+    """Test data that lies there class by class, which the first of them would not stand for."""
+    y = np.repeat(np.arange(4, dtype=np.int32), 25)
+    train, test = Split(TRUTH.data(50)), Split(TRUTH.data(100, seed=1), y)
+    some = Settings(tested=40)
+    study = Study(TRUTH.model(), train, test, some)
+    assert len(study.test) == 40
+    assert set(study.test.y.tolist()) == {0, 1, 2, 3}
+    assert Study(TRUTH.model(), train, test, some).basis == study.basis
+    others = [
+        Study(TRUTH.model(), train, Split(test.x, y[::-1].copy()), some),
+        Study(TRUTH.model(), Split(TRUTH.data(50, seed=2)), test, some),
+    ]
+    assert len({study.basis["data"], *(other.basis["data"] for other in others)}) == 3
+    assert study.basis["likelihood"] == "Gaussian"
+    of_classes = Study(TRUTH.model(conditional=True), train, Split(test.x, y % 3), some)
+    assert of_classes.basis["likelihood"] == "Gaussian given the class"
+
+
+def test_cut_short_in_the_elbo_the_bound_takes_those_that_are_left():
+    test = Split(TRUTH.data(250, seed=1))
+    settings = Settings(samples=8, examples=200, elbo_samples=1)
+    short = {"ELBO of test": lambda s: list(s)[:1]}
+    study = Study(TRUTH.model(), Split(TRUTH.data(60)), test, settings,
+                  progress=lambda what: short.get(what, iter))  # fmt: skip
+    name, section = next(summary.evaluate(study))
+    assert name == "likelihood"
+    figures = section.figures
+    assert (figures["elbo"].n, figures["importance_weighted_bound"].n) == (100, 100)

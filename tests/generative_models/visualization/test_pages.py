@@ -35,7 +35,7 @@ def test_figures_stand_under_their_sections_and_the_rest_last():
     assert "1,234" in by_part[0]
     assert "&lt;a&gt;" in by_part[0]
     assert "2 of 3 latents &amp; more are inactive" in text.split("<h2>")[0]
-    assert "Nothing was found wrong" not in text
+    assert "None of the checks" not in text
 
 
 def test_figures_of_several_codebooks_stand_under_codes():
@@ -48,12 +48,13 @@ def test_figures_of_several_codebooks_stand_under_codes():
 
 
 def test_the_best_of_several_runs_is_marked():
-    runs = [{"sections": {"likelihood": s["likelihood"].figures}}
+    basis = {"data": "a", "likelihood": "b"}
+    runs = [{"sections": {"likelihood": s["likelihood"].figures}, "basis": basis}
             for s in (sections(-2.0), sections(-1.0))]  # fmt: skip
     text = comparison_page(compare(runs), ["one", "two"], {"likelihood": "Likelihood"})
     cells = re.findall(r'<td class="([^"]*)">([^<]*)</td>', text)
     assert [cell for kind, cell in cells if "best" in kind] == ["-1.00 ± 0.10 nats"]
-    assert "found wrong" not in text
+    assert "None of the checks" not in text
 
 
 def test_nothing_runs_and_nothing_is_fetched():

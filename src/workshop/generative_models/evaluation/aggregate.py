@@ -26,27 +26,21 @@ class AggregatePosterior:
     """Variance of q(z_j); 1 under the prior."""
     gaussian_kl: list[Estimate]
     """KL(N(mean, variance) ‖ N(0, 1)): the least that KL(q(z_j) ‖ p(z_j)) can be."""
-    marginal_kl: list[Estimate]
-    """KL(q(z_j) ‖ p(z_j)), with the form of q(z_j) beyond its two moments."""
     joint_gaussian_kl: Estimate
     """KL of the Gaussian with the mean and covariance of q(z): the least for KL(q(z) ‖ p(z))."""
 
 
-def aggregate_posterior(
-    mean: ArrayLike, log_var: ArrayLike, *, seed: int = 0
-) -> AggregatePosterior:
+def aggregate_posterior(mean: ArrayLike, log_var: ArrayLike) -> AggregatePosterior:
     """Compare the aggregate posterior q(z) = E_x q(z|x) with the prior N(0, I), in nats.
 
         E z = E_x μ,  Cov z = Cov_x μ + E_x diag σ²,  KL(q ‖ p) = KL(q ‖ g) + KL(g ‖ p)
 
     where g is the Gaussian with the moments of q: since log p is quadratic, KL(g ‖ p) is what the
-    moments alone cost, and a lower bound. `marginal_kl` takes one z of each example and the mixture
-    of all for q(z_j). Σ_j of it is the dimension-wise KL of `kl_decomposition`.
+    moments alone cost, and a lower bound. `marginal_kl` has the form of q(z_j) too.
 
     Args:
         mean: (n, latents) means of q(z|x), n >= 2.
         log_var: (n, latents) their log-variances, clipped to [-20, 20].
-        seed: of the draws of z; each example has its own.
 
     Raises:
         ValueError: if shapes differ or are others, or if numbers are not finite.
@@ -62,21 +56,37 @@ def aggregate_posterior(
         (0.25, 0.318)
     """
     means, log_vars = posteriors("aggregate_posterior", mean, log_var)
-    n = len(means)
-    marginal = log_ratios(means, log_vars, np.arange(n)[None], "all", n, seed)[2][0]
     means = means.astype(np.float64)
     variances = np.exp(np.clip(log_vars.astype(np.float64), *LOG_VAR_LIMITS))
     spread = variances + np.square(means - means.mean(axis=0))
-    drawn = f"{METHODS['all']}, 1 sample of z each"
     return AggregatePosterior(
         mean=[mean_of(m, "mean over examples") for m in means.T],
         variance=[mean_of(v, "mean over examples, about the mean of all") for v in spread.T],
         gaussian_kl=[
             moments_kl(m[:, None], v[:, None]) for m, v in zip(means.T, variances.T, strict=True)
         ],
-        marginal_kl=[mean_of(k, drawn, "nats") for k in marginal.T],
         joint_gaussian_kl=moments_kl(means, variances),
     )
+
+
+def marginal_kl(mean: ArrayLike, log_var: ArrayLike, *, seed: int = 0) -> list[Estimate]:
+    """Return KL(q(z_j) ‖ p(z_j)) of each latent, in nats.
+
+    One z of each example, and the mixture of all for q(z_j). Their sum is the dimension-wise KL of
+    `kl_decomposition`.
+
+    Args:
+        mean: (n, latents) means of q(z|x), n >= 2.
+        log_var: (n, latents) their log-variances, clipped to [-20, 20].
+        seed: of the draws of z; each example has its own.
+
+    Raises:
+        ValueError: if shapes differ or are others, or if numbers are not finite.
+    """
+    means, log_vars = posteriors("marginal_kl", mean, log_var)
+    n = len(means)
+    ratios = log_ratios(means, log_vars, np.arange(n)[None], "all", n, seed)[2][0]
+    return [mean_of(k, f"{METHODS['all']}, 1 sample of z each", "nats") for k in ratios.T]
 
 
 def moments_kl(

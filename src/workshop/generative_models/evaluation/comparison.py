@@ -8,6 +8,8 @@ import numpy as np
 from workshop.generative_models.evaluation.estimates import Estimate
 from workshop.generative_models.evaluation.labels import Better, label_of
 
+LIKELIHOOD = ("likelihood", "prior")
+"""Sections whose figures are of one family of likelihoods."""
 ERRORS = 2.0
 """Standard errors of a difference within which two figures count as equal."""
 
@@ -28,44 +30,54 @@ class Compared(NamedTuple):
 def compare(evaluations: Sequence[Mapping[str, Any]]) -> list[Compared]:
     """Return every figure of the evaluations, in the order in which they come.
 
-    Figures that were estimated in different ways, with other numbers of samples or examples, have
-    no best one.
+    Figures have no best one if they were estimated in different ways, with other numbers of samples
+    or examples, of other data, or, those of likelihood, under other families; or if they have no
+    error.
 
     Args:
-        evaluations: as `summary.read` returns them.
+        evaluations: as `summary.read` returns them, with their "basis".
 
     Raises:
         ValueError: if there are fewer than two.
 
     Examples:
-        >>> runs = [{"sections": {"likelihood": {"elbo": Estimate(v, 0.1, 9, "mean")}}}
+        >>> runs = [{"sections": {"likelihood": {"elbo": Estimate(v, 0.1, 9, "mean")}},
+        ...          "basis": {"data": "digits", "likelihood": "Bernoulli"}}
         ...         for v in (-3.0, -1.0, -1.1)]
         >>> compare(runs)[0].best
         (1, 2)
     """
     if len(evaluations) < 2:
         raise ValueError(f"compare: expected at least two runs, got {len(evaluations)}")
+    same = {
+        key: len({evaluation["basis"][key] for evaluation in evaluations}) == 1
+        for key in ("data", "likelihood")
+    }
     rows = []
     for section, name in _names(evaluations):
         found = tuple(e["sections"].get(section, {}).get(name) for e in evaluations)
         known = [f for f in found if f is not None]
-        alike = len({(f.estimator, f.n) for f in known}) == 1
+        alike = len({(f.estimator, f.n) for f in known}) == 1 and same["data"]
+        alike = alike and (same["likelihood"] or section not in LIKELIHOOD)
         best = best_of(found, label_of(name).better) if alike and len(known) > 1 else ()
         rows.append(Compared(section, name, found, best, alike))
     return rows
 
 
 def best_of(figures: Sequence[Estimate | None], better: Better) -> tuple[int, ...]:
-    """Return the places of the best figure and of those within two standard errors of it."""
+    """Return the places of the best figure and of those within two standard errors of it.
+
+    None if which way is better is not known, a figure has no error, or all are as good.
+    """
     known = {i: f for i, f in enumerate(figures) if f is not None and np.isfinite(f.value)}
-    if not better or not known:
+    if not better or not known or any(f.standard_error is None for f in known.values()):
         return ()
     sign = 1 if better == "higher" else -1
     first = max(known.values(), key=lambda f: sign * f.value)
 
     def near(figure: Estimate) -> bool:
-        errors = (first.standard_error or 0.0, figure.standard_error or 0.0)
-        return abs(first.value - figure.value) <= ERRORS * float(np.hypot(*errors))
+        error = np.hypot(first.standard_error or 0.0, figure.standard_error or 0.0)
+        return abs(first.value - figure.value) <= ERRORS * float(error)
 
     places = tuple(i for i, f in known.items() if near(f))
     return () if len(places) == len(figures) else places

@@ -151,7 +151,7 @@ def saturation(information: Estimate) -> str | None:
     return (
         f"mutual information is {information.value:.2f} of at most log {information.n:,} = "
         f"{limit:.2f} nats: what is beyond counts as total correlation; give more examples, or "
-        "read only their sum"
+        "read the two only together"
     )
 
 

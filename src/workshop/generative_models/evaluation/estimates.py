@@ -1,6 +1,6 @@
 """A figure with what a reviewer asks of it: estimator, sample size, standard error."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -62,6 +62,31 @@ def mean_of(values: ArrayLike, estimator: str, unit: str = "", *, scale: float =
     n = len(array)
     error = float(array.std(ddof=1) / np.sqrt(n)) if n > 1 else None
     return Estimate(float(array.mean()), error, n, estimator, unit)
+
+
+def share_of(hits: ArrayLike | float, n: int | None = None, estimator: str = "") -> Estimate:
+    """Return a share of n independent examples, whose error is √(p̃ (1 - p̃) / n), p̃ = (k+1)/(n+2).
+
+    The plain binomial error is 0 where none or all are hit, which claims to know what is not known.
+
+    Args:
+        hits: (n,) whether each example is hit; or the share itself, and then n.
+        n: how many examples.
+        estimator: what a hit is.
+
+    References:
+        Agresti & Coull, Approximate is better than "exact" for interval estimation of binomial
+        proportions, The American Statistician 1998.
+
+    Examples:
+        >>> str(share_of([False] * 98))
+        '0.000 ± 0.010'
+    """
+    array = np.asarray(hits, np.float64)
+    n = array.size if n is None else positive_int("n", n)
+    share = float(array.mean())
+    middle = (share * n + 1) / (n + 2)
+    return Estimate(share, float(np.sqrt(middle * (1 - middle) / n)), n, estimator)
 
 
 def mean_with_part(
@@ -130,5 +155,10 @@ def jackknife(
     if positive_int("groups", groups) < 2 or groups > n:
         raise ValueError(f"groups={groups}: expected 2 <= groups <= {n} (examples)")
     group = np.random.default_rng(seed).permutation(np.arange(n) % groups)
-    left = np.array([statistic(*(a[group != i] for a in arrays)) for i in range(groups)])
-    return float(np.sqrt((groups - 1) / groups * np.sum(np.square(left - left.mean()))))
+    return jackknife_error([statistic(*(a[group != i] for a in arrays)) for i in range(groups)])
+
+
+def jackknife_error(left: Sequence[float]) -> float:
+    """Return √((g - 1)/g Σ_i (θ_(i) - θ̄)²) of a statistic without each of g groups in turn."""
+    groups, each = len(left), np.asarray(left, np.float64)
+    return float(np.sqrt((groups - 1) / groups * np.sum(np.square(each - each.mean()))))

@@ -9,7 +9,7 @@ from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.neighbors import NearestNeighbors
 
 from workshop.generative_models.core.checks import positive_int
-from workshop.generative_models.evaluation.estimates import Estimate, mean_of
+from workshop.generative_models.evaluation.estimates import Estimate, mean_of, share_of
 from workshop.generative_models.evaluation.features import feature_pair
 
 BLOCK = 2**22
@@ -50,8 +50,12 @@ def precision_recall(real: ArrayLike, fake: ArrayLike, k: int = PRECISION_K) -> 
 def precision_recall_of(around_fake: np.ndarray, around_real: np.ndarray, k: int):
     """Return both from the number of balls of the other set around each example."""
     return {
-        "precision": mean_of(around_fake > 0, f"share of samples in balls of the data, k={k}"),
-        "recall": mean_of(around_real > 0, f"share of the data in balls of samples, k={k}"),
+        "precision": share_of(
+            around_fake > 0, estimator=f"share of samples in balls of the data, k={k}"
+        ),
+        "recall": share_of(
+            around_real > 0, estimator=f"share of the data in balls of samples, k={k}"
+        ),
     }
 
 
@@ -91,7 +95,9 @@ def density_coverage_of(around_fake: np.ndarray, in_real: np.ndarray, k: int):
     """Return both from the balls around each sample and the samples in each ball."""
     return {
         "density": mean_of(around_fake / k, f"balls of the data around a sample / k, k={k}"),
-        "coverage": mean_of(in_real > 0, f"share of balls of the data with samples, k={k}"),
+        "coverage": share_of(
+            in_real > 0, estimator=f"share of balls of the data with samples, k={k}"
+        ),
     }
 
 

@@ -1,12 +1,13 @@
 """What a model makes of a data set: posteriors, reconstructions, codes, on the host."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
 from workshop.generative_models.data import Split
-from workshop.generative_models.evaluation.passes import Progress, run_over
+from workshop.generative_models.evaluation.passes import Progress, in_passes, run_over
 
 
 def posteriors(model: Any, split: Split, *, progress: Progress = iter) -> dict[str, np.ndarray]:
@@ -20,6 +21,24 @@ def reconstructions(
 ) -> dict[str, np.ndarray]:
     """Return {"x": what the model makes of the means, "loss": -log p(x|z) of each in nats}."""
     return run_over(model, _reconstruct, split, progress=progress)
+
+
+def of_reconstructions(
+    model: Any,
+    split: Split,
+    measure: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]],
+    *,
+    progress: Progress = iter,
+) -> dict[str, np.ndarray]:
+    """Return `measure(reconstructions, indices)` of all examples, a pass at a time.
+
+    The reconstructions themselves, as large as the data, are not kept.
+    """
+
+    def one_pass(index: np.ndarray) -> dict[str, np.ndarray]:
+        return measure(reconstructions(model, split.take(index))["x"], index)
+
+    return in_passes(one_pass, len(split), progress=progress)
 
 
 def code_indices(model: Any, split: Split, *, progress: Progress = iter) -> np.ndarray:

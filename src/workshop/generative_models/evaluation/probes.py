@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 
 from workshop.generative_models.core.checks import positive_int
 
-from .estimates import Estimate, mean_of
+from .estimates import Estimate, share_of
 
 
 def knn_accuracy(
@@ -21,7 +21,7 @@ def knn_accuracy(
 ) -> Estimate:
     """Return the accuracy of a vote of the k nearest training codes, by Euclidean distance.
 
-    The error is the binomial √(p (1 - p) / (n - 1)) over the n test examples.
+    The error is that of `estimates.share_of` over the n test examples.
 
     Args:
         means: (examples, latents) codes, such as means of q(z|x), to vote.
@@ -51,7 +51,7 @@ def linear_accuracy(
 ) -> Estimate:
     """Return the accuracy of logistic regression on codes standardised by the training ones.
 
-    The error is the binomial √(p (1 - p) / (n - 1)) over the n test examples. The regression is
+    The error is that of `estimates.share_of` over the n test examples. The regression is
     scikit-learn's, with its ridge of C = 1.
 
     Args:
@@ -77,7 +77,7 @@ def linear_accuracy(
 def _accuracy(model, name: str, codes, labels, test_codes, test_labels) -> Estimate:
     """Fit on the first, score on the second."""
     hits = model.fit(codes, labels).predict(test_codes) == test_labels
-    return mean_of(hits, f"accuracy of {name}, {len(codes):,} training examples")
+    return share_of(hits, estimator=f"accuracy of {name}, {len(codes):,} training examples")
 
 
 def _checked(where: str, means, labels, test_means, test_labels) -> tuple[np.ndarray, ...]:

@@ -32,12 +32,26 @@ def reconstruction_quality(images: ArrayLike, reconstructions: ArrayLike) -> dic
         >>> {k: round(v.value, 6) for k, v in reconstruction_quality(white, 0.9 * white).items()}
         {'mse': 0.01, 'psnr': 20.0, 'ssim': 0.994475}
     """
+    return means_of(quality_of_each(images, reconstructions))
+
+
+def quality_of_each(
+    images: ArrayLike, reconstructions: ArrayLike
+) -> dict[str, Float[np.ndarray, " n"]]:
+    """Return `mse`, `psnr` and `ssim` of each example; see `reconstruction_quality`."""
     return {
-        "mse": mean_of(mse(images, reconstructions), "mean over examples"),
-        "psnr": mean_of(psnr(images, reconstructions), "mean over examples", "dB"),
-        "ssim": mean_of(
-            ssim(images, reconstructions), f"mean over examples, {WINDOW}×{WINDOW} Gaussian window"
-        ),
+        "mse": mse(images, reconstructions),
+        "psnr": psnr(images, reconstructions),
+        "ssim": ssim(images, reconstructions),
+    }
+
+
+def means_of(each: dict[str, Float[np.ndarray, " n"]]) -> dict[str, Estimate]:
+    """Return the means of what `quality_of_each` returned."""
+    return {
+        "mse": mean_of(each["mse"], "mean over examples"),
+        "psnr": mean_of(each["psnr"], "mean over examples", "dB"),
+        "ssim": mean_of(each["ssim"], f"mean over examples, {WINDOW}×{WINDOW} Gaussian window"),
     }
 
 

@@ -1,6 +1,7 @@
 """A model beside the data that it is evaluated on, and what several figures need of both."""
 
 import functools
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from workshop.generative_models.core.likelihoods import LocationScale
 from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation import likelihood, outputs
 from workshop.generative_models.evaluation.disentanglement import Sampler
-from workshop.generative_models.evaluation.passes import PASS, Progress, in_passes
+from workshop.generative_models.evaluation.passes import PASS, Progress, condition_of, in_passes
 from workshop.generative_models.evaluation.weighing import has_codes
 
 
@@ -49,9 +50,12 @@ class Study:
     Args:
         model: a VAE of any kind, evaluated as a copy in evaluation mode.
         train: examples that it was trained on, in random order.
-        test: examples that it was not trained on, in random order.
+        test: examples that it was not trained on; taken in random order.
         settings: how much to do; `Settings()` if None.
-        sampler: draws factors and shows them, for metrics that intervene; None leaves them out.
+        sampler: draws factors and shows them, for metrics that intervene; None leaves them out, and
+            so does a conditional model, which would need labels for them.
+        held_out: False says that the test examples were trained on after all: samples are then not
+            compared with them as with examples not seen.
         progress: from what is done to what shows its progress.
     """
 
@@ -63,16 +67,42 @@ class Study:
         settings: Settings | None = None,
         sampler: Sampler | None = None,
         progress: Callable[[str], Progress] = lambda _: iter,
+        *,
+        held_out: bool = True,
     ):
         settings = Settings() if settings is None else settings
         model.check_data(test.x[:1], None if test.y is None else test.y[:1])
         self.model = nnx.clone(model)
         self.model.eval()
-        self.train, self.test, self.settings = train, test.take(slice(settings.tested)), settings
-        self.sampler, self.progress = sampler, progress
+        order = np.random.default_rng(settings.seed).permutation(len(test))
+        self.train, self.test, self.settings = train, test.take(order[: settings.tested]), settings
+        self.progress, self.held_out = progress, held_out
+        self.conditional = bool(condition_of(model, test))
+        self.sampler = None if self.conditional else sampler
         self.codes_exist = has_codes(model)
         family = model.likelihood
         self.rescaled = isinstance(family, LocationScale) and family.scale == "optimal"
+
+    @property
+    def draws(self) -> int:
+        """How many z the ELBO takes of each example; codes are chosen without chance."""
+        return 1 if self.codes_exist else self.settings.elbo_samples
+
+    @functools.cached_property
+    def terms(self) -> dict[str, np.ndarray]:
+        """Rate and distortion of each test example; fewer if it was cut short."""
+        return self._terms(self.test, "ELBO of test")
+
+    @functools.cached_property
+    def training_terms(self) -> dict[str, np.ndarray]:
+        """The same of as many training examples."""
+        return self._terms(self.some_train(len(self.test)), "ELBO of training")
+
+    def _terms(self, split: Split, what: str) -> dict[str, np.ndarray]:
+        return likelihood.rate_and_distortion(
+            self.fixed_scale, split, samples=self.draws, seed=self.settings.seed,
+            progress=self.progress(what),
+        )  # fmt: skip
 
     @functools.cached_property
     def fixed_scale(self) -> Any:
@@ -86,6 +116,22 @@ class Study:
         """Whether examples are images in [0, 1]."""
         x = self.pixels_of(self.test)
         return x.ndim == 4 and bool(x.min() >= 0 and x.max() <= 1)
+
+    @functools.cached_property
+    def is_binary(self) -> bool:
+        """Whether all values are 0 or 1."""
+        x = self.pixels_of(self.test)
+        return bool(((x == 0) | (x == 1)).all())
+
+    @property
+    def basis(self) -> dict[str, str]:
+        """What evaluations must share for their figures to be compared, `data` and `likelihood`."""
+        family, reads = self.model.likelihood, " given the class" if self.conditional else ""
+        levels = "" if family.levels is None else f" of {family.levels} levels"
+        return {
+            "data": f"{_digest(self.train)} {_digest(self.test)}",
+            "likelihood": f"{type(family).__name__}{levels}{reads}",
+        }
 
     @property
     def has_classes(self) -> bool:
@@ -146,6 +192,18 @@ class Study:
     def pixels_of(split: Split) -> np.ndarray:
         """Return examples as the model reads them."""
         return outputs.pixels(np.asarray(split.x))
+
+
+def _digest(split: Split) -> str:
+    """Return what tells examples from others: a hash of their number and of a hundred of them."""
+    rows = np.linspace(0, len(split) - 1, min(len(split), 100)).astype(int)
+    some = split.take(rows)
+    x = np.ascontiguousarray(some.x)
+    found = hashlib.sha256(f"{split.x.shape} {x.dtype}".encode())
+    found.update(x.tobytes())
+    if some.y is not None:
+        found.update(some.y.tobytes())
+    return found.hexdigest()[:12]
 
 
 @functools.partial(nnx.jit, static_argnames="count")

@@ -1,7 +1,7 @@
 """Everything to say of one model: its figures, what they rest on, and what is wrong."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from workshop.generative_models.core.files import replacing
 from workshop.generative_models.evaluation import sections
 from workshop.generative_models.evaluation.estimates import Estimate
 from workshop.generative_models.evaluation.sections import Section
-from workshop.generative_models.evaluation.study import Settings, Study
+from workshop.generative_models.evaluation.study import Study
 
 FORMAT = 1
 """Of `evaluation.json`."""
@@ -28,7 +28,8 @@ def evaluate(study: Study, *, quick: bool = False) -> Iterator[tuple[str, Sectio
         quick: only likelihood, by the ELBO, and what the latents or codes hold.
 
     Raises:
-        ValueError: if the data does not fit the model.
+        ValueError: if not even the ELBO can be measured. What else cannot, with too few examples,
+            is said in the notes of an empty section.
 
     Examples:
         >>> from flax import nnx
@@ -42,35 +43,50 @@ def evaluate(study: Study, *, quick: bool = False) -> Iterator[tuple[str, Sectio
         (['latents', 'likelihood'], 'nats')
     """
     yield "likelihood", sections.likelihood_section(study, elbo_only=quick)
+    for name, make in _further(study, quick=quick):
+        try:
+            found = make(study)
+        except ValueError as error:  # too few examples, or one class: the others are worth having
+            found = Section(name.capitalize(), {}, notes=[f"not measured: {error}"])
+        yield from found.items() if isinstance(found, dict) else [(name, found)]
+
+
+def _further(
+    study: Study, *, quick: bool
+) -> Iterator[tuple[str, Callable[[Study], Section | dict[str, Section]]]]:
+    """Yield the sections after the first, which differ by model and data."""
     if study.codes_exist:
-        yield "codes", sections.codes_section(study)
+        yield "codes", sections.codes_section
         if study.model.prior is not None:
-            yield "prior", sections.prior_section(study)
+            yield "prior", sections.prior_section
     else:
-        yield "latents", sections.latents_section(study)
+        yield "latents", sections.latents_section
     if quick:
         return
     if study.shows_images:
-        yield "reconstructions", sections.reconstructions_section(study)
-    yield from sections.samples_sections(study).items()
+        yield "reconstructions", sections.reconstructions_section
+    yield "samples", sections.samples_sections
+    if study.held_out:
+        yield "copying", sections.copying_section
     if study.has_classes:
-        yield "probes", sections.probes_section(study)
+        yield "probes", sections.probes_section
     if study.test.factors is not None:
-        yield "disentanglement", sections.disentanglement_section(study)
+        yield "disentanglement", sections.disentanglement_section
 
 
-def as_json(found: Mapping[str, Section], settings: Settings, **about: Any) -> dict[str, Any]:
+def as_json(found: Mapping[str, Section], study: Study, **about: Any) -> dict[str, Any]:
     """Return an evaluation as `evaluation.json` holds it.
 
     Args:
         found: sections by name, as `evaluate` yields them.
-        settings: what they were made with.
+        study: what they were made of.
         about: the model, the data and the command, or whatever else JSON can hold.
     """
     return {
         "format": FORMAT,
         **about,
-        "settings": asdict(settings),
+        "settings": asdict(study.settings),
+        "basis": study.basis,
         "verdicts": [verdict for section in found.values() for verdict in section.verdicts],
         "sections": {
             name: {

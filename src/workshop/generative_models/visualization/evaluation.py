@@ -83,14 +83,17 @@ def comparison_page(
     parts = []
     for section, group in groupby(rows, key=lambda row: row.section):
         table = [
-            Row([label_of(row.name).text, *map(shown, row.figures)], [i + 1 for i in row.best])
+            Row(
+                [label_of(row.name).text + ("" if row.alike else " †"), *map(shown, row.figures)],
+                [i + 1 for i in row.best],
+            )
             for row in group
         ]
         numbers = range(1, len(runs) + 1)
         parts.append(Part(titles.get(section, section), ("figure", *runs), table, list(numbers)))
     about = [
-        "The best of a figure is marked, with those within two standard errors of it; figures that "
-        "were estimated in different ways have no best one."
+        "The best of a figure is marked, with those within two standard errors of it.",
+        "† Estimated in different ways, of other data or under another likelihood: not compared.",
     ]
     return page("Runs compared", parts, about=about, command=command)
 

@@ -62,7 +62,7 @@ def page(
 
     Examples:
         >>> text = page("A & B", [Part("Numbers", ["a"], [Row(["<1>"])])], verdicts=[])
-        >>> "A &amp; B" in text, "&lt;1&gt;" in text, "Nothing was found wrong" in text
+        >>> "A &amp; B" in text, "&lt;1&gt;" in text, "None of the checks" in text
         (True, True, True)
     """
     return _template().render(

@@ -1,0 +1,116 @@
+"""How likely the model finds examples: bounds from the loosest to the strictest."""
+
+from math import log, prod
+
+import numpy as np
+
+from workshop.generative_models.core.likelihoods import Bernoulli, SquaredError
+from workshop.generative_models.evaluation import likelihood
+from workshop.generative_models.evaluation.estimates import mean_of, mean_with_part
+from workshop.generative_models.evaluation.sections.section import Section
+from workshop.generative_models.evaluation.study import Study
+
+FEW = 10
+"""Effective samples below which an importance-weighted bound hangs on a few."""
+OVERFIT = 0.05
+"""Share of the distortion that the ELBO may lose from training to other examples, unremarked."""
+CHAINS, TEMPERATURES = 16, 1000
+
+
+def likelihood_section(study: Study, *, elbo_only: bool = False) -> Section:
+    """Return bounds on log p(x), the parts of the ELBO, and bits per dimension.
+
+    Args:
+        study: the model and its data.
+        elbo_only: leave out the bounds that cost more.
+    """
+    rate, distortion = study.terms["rate"], study.terms["distortion"]
+    elbo = -(rate + distortion)
+    seen = -(study.training_terms["rate"] + study.training_terms["distortion"])
+    draws = study.draws
+    text = "mean over examples" if study.codes_exist else f"mean over examples, {draws} z each"
+    figures = {
+        "elbo": mean_of(elbo, text, "nats"),
+        "distortion": mean_of(distortion, f"-E log p(x|z), {text}", "nats"),
+        "rate": mean_of(rate, "KL(q(z|x) ‖ p(z)), mean over examples", "nats"),
+        "elbo_train": mean_of(seen, text, "nats"),
+    }
+    section = Section("Likelihood", figures)
+    best, how = np.zeros(len(elbo)), "ELBO"
+    if not (study.codes_exist or elbo_only):
+        best, how = _stricter(study, elbo, section)
+    add_bits(study, section, elbo, best, f"at most; by the {how}")
+    if study.rescaled:
+        section.notes.append("the likelihood's scale is the best one for the training examples")
+    _compare_with_training(section, elbo, seen, float(distortion.mean()))
+    return section
+
+
+def add_bits(
+    study: Study, section: Section, bound: np.ndarray, extra: np.ndarray, how: str
+) -> None:
+    """Add bits per dimension, -log p(x) / (D log 2), and say of what they are."""
+    family = study.model.likelihood
+    if type(family) is SquaredError:
+        section.notes.append(
+            "mse is a sum of squares, no density: its figures compare only with one another"
+        )
+        return
+    if type(family) is Bernoulli and not study.is_binary:
+        section.notes.append(
+            "bce is a probability of black and white data, and this is grey: its figures compare "
+            "only with one another (binarize, or another likelihood)"
+        )
+        return
+    probability = family.levels is not None or type(family) is Bernoulli
+    kind = "" if probability else ", of a density: may be negative"
+    scale = -1 / (prod(study.test.shape) * log(2))
+    section.figures["bits_per_dim"] = mean_with_part(bound, extra, how + kind, "bits", scale=scale)
+
+
+def _stricter(study: Study, elbo: np.ndarray, section: Section) -> tuple[np.ndarray, str]:
+    """Add the bounds that cost more; return what the strictest one adds to the ELBO."""
+    settings, model, figures = study.settings, study.fixed_scale, section.figures
+
+    def first(count: int):  # the ELBO may have been cut short
+        return study.test.take(slice(min(count, len(elbo))))
+
+    found = likelihood.importance_sampling(
+        model, first(settings.examples), samples=settings.samples, seed=settings.seed,
+        progress=study.progress("importance-weighted bound"),
+    )  # fmt: skip
+    extra, how = found["bound"] - elbo[: len(found["bound"])], "importance-weighted bound"
+    text, effective = f"{settings.samples:,} z each", found["effective_samples"]
+    figures["importance_weighted_bound"] = mean_with_part(elbo, extra, text, "nats")
+    figures["effective_samples"] = mean_of(
+        effective, f"of {settings.samples:,}, mean over examples"
+    )
+    if np.median(effective) < FEW <= settings.samples / 100:
+        section.verdicts.append(
+            f"importance weights hang on few samples (median {np.median(effective):.1f} effective "
+            f"of {settings.samples:,}): the bound is loose: annealed importance sampling "
+            "(annealed, such as 20) is stricter"
+        )
+    if settings.annealed:
+        annealed = likelihood.annealed_importance_sampling(
+            model, first(settings.annealed), chains=CHAINS, steps=TEMPERATURES,
+            seed=settings.seed, progress=study.progress("annealing"),
+        )  # fmt: skip
+        extra, how = annealed - elbo[: len(annealed)], "annealed importance sampling"
+        text = f"{CHAINS} chains of {TEMPERATURES:,} temperatures each, HMC"
+        figures["annealed_importance_sampling"] = mean_with_part(elbo, extra, text, "nats")
+    return extra, how
+
+
+def _compare_with_training(
+    section: Section, elbo: np.ndarray, seen: np.ndarray, distortion: float
+) -> None:
+    gap = float(seen.mean() - elbo.mean())
+    error = float(np.hypot(seen.std() / len(seen) ** 0.5, elbo.std() / len(elbo) ** 0.5))
+    # Half a nat, because the distortion of a density may be near 0.
+    if gap > 3 * error and gap > max(OVERFIT * abs(distortion), 0.5):
+        section.verdicts.append(
+            f"training examples have an ELBO {gap:.1f} nats higher than others (± {error:.1f}), "
+            "the model overfits: train for fewer steps, keep the best (keep_best), use a smaller "
+            "network or more data"
+        )

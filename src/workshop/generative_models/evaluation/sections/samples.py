@@ -1,0 +1,88 @@
+"""How near reconstructions and samples come to data, and whether samples are copies."""
+
+from collections.abc import Callable
+from math import prod
+
+import numpy as np
+
+from workshop.generative_models.evaluation import outputs
+from workshop.generative_models.evaluation.copying import copying, copying_verdict
+from workshop.generative_models.evaluation.estimates import Estimate
+from workshop.generative_models.evaluation.features import classifier_features, pca_features
+from workshop.generative_models.evaluation.reconstructions import means_of, quality_of_each
+from workshop.generative_models.evaluation.samples import sample_quality
+from workshop.generative_models.evaluation.sections.section import Section
+from workshop.generative_models.evaluation.study import Study
+
+LEAST, MOST = 8, 64
+"""Features: a tenth of the test examples, but so many at least and at most. The Fréchet distance's
+bias grows with features over examples."""
+BARELY = 0.1
+"""Share of the data that samples cover, below which they are called far from it."""
+SEARCHED = 2**27
+"""Values of training examples that copies are looked for among: 1 GiB of float64."""
+
+
+def reconstructions_section(study: Study) -> Section:
+    """Return how near reconstructions of the means come to images in [0, 1]."""
+
+    def measure(made: np.ndarray, index: np.ndarray) -> dict[str, np.ndarray]:
+        images = study.pixels_of(study.test.take(index))
+        return quality_of_each(images, np.clip(made, 0, 1))
+
+    found = outputs.of_reconstructions(
+        study.model, study.test, measure, progress=study.progress("reconstructions")
+    )
+    return Section("Reconstructions", means_of(found))
+
+
+def samples_sections(study: Study) -> dict[str, Section]:
+    """Return how near samples come to examples that were not trained on, by features."""
+    shape, settings = study.test.shape, study.settings
+    most = SEARCHED // 2 // prod(shape)
+    train = study.some_train(min(settings.fitted, most))
+    real = study.pixels_of(study.test.take(slice(most)))
+    rows, fake = study.pixels_of(train), study.samples
+    dim = int(np.clip(len(real) // 10, LEAST, MOST))
+    few = min(dim, prod(shape), len(rows))
+    features: dict[str, tuple[str, Callable]] = {
+        "samples_pca": (f"{few} principal components", pca_features(rows, few))
+    }
+    if study.has_classes and train.y is not None:
+        features["samples_classifier"] = (
+            f"{dim} features of a classifier of the labels",
+            classifier_features(rows, train.y, hidden=(256, dim), seed=settings.seed),
+        )
+    found = {}
+    for name, (what, function) in features.items():
+        figures = sample_quality(real, fake, function, seed=settings.seed)
+        found[name] = Section(f"Samples, in {what}", figures)
+    coverage = found["samples_pca"].figures["coverage"]
+    if study.codes_exist and study.model.prior is None:
+        found["samples_pca"].notes.append(
+            "no prior is fitted (workshop prior RUN): codes are drawn one by one, by their usage"
+        )
+    elif coverage.value + 2 * (coverage.standard_error or 0.0) < BARELY:
+        found["samples_pca"].verdicts.append(
+            f"samples come near {coverage.value:.0%} of the test examples only (coverage): train "
+            "for longer, or bring the latents nearer to the prior by a higher beta"
+        )
+    return found
+
+
+def copying_section(study: Study) -> Section:
+    """Return whether samples are copies of training examples."""
+    count = max(SEARCHED // prod(study.test.shape), 1)
+    train = study.some_train(count)
+    held_out = study.test.take(slice(count))
+    figures: dict[str, Estimate] = copying(
+        study.samples, study.pixels_of(train), study.pixels_of(held_out)
+    )
+    said = copying_verdict(figures)
+    section = Section("Copies of training examples", figures, [said] if said else [])
+    if len(train) < len(study.train):
+        section.notes.append(
+            f"copies were looked for among {len(train):,} of {len(study.train):,} training "
+            "examples: those of others are not seen"
+        )
+    return section
