@@ -7,14 +7,15 @@ header. All are validated on the way in, and none can hold code.
 import hashlib
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from flax import nnx
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.configuration import MODEL_CONFIGS, PriorConfig
@@ -25,6 +26,8 @@ from workshop.generative_models.models.vae.vq_vae import prior_for
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 PRIOR_FILE = "prior.safetensors"
+Model = TypeVar("Model", bound=VAE)
+Built = TypeVar("Built", bound=nnx.Module)
 
 
 def save_config(model: VAE, folder: str | Path, **more: Any) -> None:
@@ -44,12 +47,25 @@ def save_config(model: VAE, folder: str | Path, **more: Any) -> None:
             f"{type(model).__name__} is a class of your own, which nothing on disk could rebuild: "
             f"save its weights, and build it yourself before loading them"
         )
-    content = {"model": names[0], "config": model.config.model_dump(mode="json"), **more}
+    config = model.config
+    if config.encoder.input_shape is None:  # it was read off the first batch
+        encoder = config.encoder.model_copy(update={"input_shape": config.decoder.output_shape})
+        config = config.model_copy(update={"encoder": encoder})
+    content = {"model": names[0], "config": config.model_dump(mode="json"), **more}
     write_json(content, Path(folder) / CONFIG_FILE)
 
 
 def save_weights(model: VAE, folder: str | Path) -> None:
-    """Write `model.safetensors`: parameters, and what training keeps beside them."""
+    """Write `model.safetensors`: parameters, and what training keeps beside them.
+
+    Raises:
+        ValueError: if the model waits for its first batch, and has no weights yet.
+    """
+    if any(getattr(module, "pending_rngs", None) for _, module in nnx.iter_modules(model)):
+        raise ValueError(
+            f"this {type(model).__name__} has no weights to save yet: its encoder was given no "
+            "input_shape, and has seen no batch"
+        )
     _write(_main(model), Path(folder) / WEIGHTS_FILE)
 
 
@@ -65,7 +81,7 @@ def save_prior(model: VQVAE, folder: str | Path) -> None:
     about = {"config": config.model_dump(mode="json"), "num_classes": model.prior.num_classes}
     about["fitted_to"] = _digest(Path(folder))
     metadata = {"prior": json.dumps(about)}
-    _write(_variables(model.prior), Path(folder) / PRIOR_FILE, metadata)
+    _write(variables(model.prior), Path(folder) / PRIOR_FILE, metadata)
 
 
 def _digest(folder: Path) -> str:
@@ -79,10 +95,10 @@ def write_json(content: dict[str, Any], path: Path) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def _write(variables: dict[str, Any], path: Path, metadata: dict[str, str] | None = None) -> None:
-    arrays = {name: np.asarray(variable[...]) for name, variable in variables.items()}
+def _write(found: dict[str, Any], path: Path, metadata: dict[str, str] | None = None) -> None:
+    arrays = {name: np.asarray(variable[...]) for name, variable in found.items()}
     with replacing(path) as temporary:
-        save_file(arrays, temporary, metadata)
+        temporary.write_bytes(save(arrays, metadata))  # `save_file` makes it the owner's alone
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
@@ -96,7 +112,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         raise ValueError(f"{folder} is no run: it holds no {CONFIG_FILE}")
     try:
         content = json.loads(path.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from None
     if not (isinstance(content, dict) and {"model", "config"} <= content.keys()):
         raise ValueError(f"{path} describes no model: expected the keys 'model' and 'config'")
@@ -109,29 +125,42 @@ def build_model(name: str, config: Any, *, rngs: nnx.Rngs) -> VAE:
     return MODELS[name](MODEL_CONFIGS[name].model_validate(config), rngs=rngs)
 
 
-def load_model(folder: str | Path) -> VAE:
-    """Return the model that a run folder holds.
+def load_model(folder: str | Path, kind: type[Model] = VAE) -> Model:
+    """Return the model that a folder holds, such as a run folder.
 
     Its outputs are those of the model that was saved; its own random streams start at seed 0.
 
     Args:
         folder: a folder with `config.json` and `model.safetensors`.
+        kind: the class that it must be of, or a subclass of it.
 
     Raises:
-        ValueError: if a file is missing or damaged, or the two do not fit each other.
+        ValueError: if a file is missing or damaged, the two do not fit each other, or the model is
+            of another class.
     """
     content = read_config(folder)
-    try:
-        model = build_model(content["model"], content["config"], rngs=nnx.Rngs(0))
-    except ValidationError as error:
-        raise ValueError(f"{Path(folder) / CONFIG_FILE} is damaged: {error}") from None
+    about = Path(folder) / CONFIG_FILE
+    name = checks.one_of(f"{about}: model", content["model"], MODELS)
+    if not issubclass(MODELS[name], kind):
+        raise ValueError(
+            f"{folder} holds a {MODELS[name].__name__}, which is no {kind.__name__}: load it with "
+            f"{MODELS[name].__name__}.from_pretrained, or with workshop.load"
+        )
     path = Path(folder) / WEIGHTS_FILE
     if not path.is_file():
-        raise ValueError(f"{folder} holds no {WEIGHTS_FILE}: its training did not reach the end")
-    _read(path, _main(model), CONFIG_FILE)
+        raise ValueError(
+            f"{folder} holds no {WEIGHTS_FILE}: its training did not reach the end, or it was not "
+            "copied whole"
+        )
+    try:
+        model = _filled(
+            lambda: build_model(name, content["config"], rngs=nnx.Rngs(0)), _main, path, CONFIG_FILE
+        )
+    except ValidationError as error:
+        raise ValueError(f"{about} is damaged: {error}") from None
     if isinstance(model, VQVAE) and (Path(folder) / PRIOR_FILE).is_file():
         model.prior = _load_prior(model, Path(folder))
-    return model
+    return model  # type: ignore[return-value]
 
 
 def _load_prior(model: VQVAE, folder: Path) -> CodePrior | None:
@@ -141,44 +170,81 @@ def _load_prior(model: VQVAE, folder: Path) -> CodePrior | None:
             about = json.loads((file.metadata() or {})["prior"])
         config = PriorConfig.model_validate(about["config"])
         classes, fitted_to = about["num_classes"], about["fitted_to"]
-        prior = prior_for(model, config, num_classes=classes, rngs=nnx.Rngs(0))
-    except (ValueError, KeyError, TypeError, SafetensorError) as error:
+        if classes is not None:
+            checks.positive_int("num_classes", classes)
+    except (ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         raise ValueError(f"{path} is damaged: {error}") from None
     if fitted_to != _digest(folder):
         logging.getLogger("workshop").warning(
             "%s was fitted to other weights of this model, and is left out: fit it again", path
         )
         return None
-    _read(path, _variables(prior), "header")
+    prior = _filled(
+        lambda: prior_for(model, config, num_classes=classes, rngs=nnx.Rngs(0)),
+        variables, path, "header",
+    )  # fmt: skip
     prior.eval()
     return prior
 
 
-def _read(path: Path, variables: dict[str, Any], config: str) -> None:
-    """Set variables to what a file of weights holds, which must be what its config says."""
+def _filled(
+    build: Callable[[], Built], named: Callable[[Any], dict[str, Any]], path: Path, config: str
+) -> Built:
+    """Return what `build` makes, with the weights of a file that fits it.
+
+    Nothing is allocated before names, shapes and dtypes are known to agree: a config may say any
+    size.
+
+    Args:
+        build: makes the module as its config says.
+        named: variables of a module by the names that the file has.
+        path: the file.
+        config: what an error calls the config.
+    """
+    _check_fits(path, named(nnx.eval_shape(build)), config)
+    module = build()
+    arrays = load_file(path)
+    for name, variable in named(module).items():
+        if not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{path} is damaged: {name} holds NaN or infinite values")
+        variable[...] = arrays[name]
+    return module
+
+
+def _check_fits(path: Path, wanted: dict[str, Any], config: str) -> None:
+    """Raise a ValueError unless a file of weights has the variables that its config makes."""
     try:
-        arrays = load_file(path)
+        with safe_open(path, "numpy") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            found = {n: (tuple(s.get_shape()), s.get_dtype()) for n, s in slices.items()}
     except SafetensorError as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
-    if arrays.keys() != variables.keys():
-        odd = sorted(arrays.keys() ^ variables.keys())
+        raise ValueError(f"{path} is damaged, or no file of weights: {error}") from None
+    if found.keys() != wanted.keys():
+        odd = sorted(found.keys() ^ wanted.keys())
         raise ValueError(f"{path} does not fit its {config}: {odd[0]} is in one of them only")
-    for name, variable in variables.items():
-        wanted, found = variable[...], arrays[name]
-        if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
+    for name, variable in wanted.items():
+        value = variable.get_value()
+        makes = (value.shape, _stored_type(value.dtype))
+        if found[name] != makes:
+            (shape, dtype), (its_shape, its_dtype) = found[name], makes
             raise ValueError(
-                f"{path}: {name} is {found.dtype} {found.shape}, but its {config} makes it "
-                f"{wanted.dtype} {wanted.shape}"
+                f"{path}: {name} is {dtype} {shape}, but its {config} makes it {its_dtype} "
+                f"{its_shape}"
             )
-        variable[...] = found
 
 
-def _variables(model: nnx.Module) -> dict[str, Any]:
-    """Return the variables that make the model what it is, by dotted path; no random streams."""
-    state = nnx.state(model, nnx.Not(nnx.RngState))
+def _stored_type(dtype: Any) -> str:
+    """Return what safetensors calls a type: F32, I64, BOOL."""
+    kind = np.dtype(dtype)
+    return "BOOL" if kind == np.bool_ else f"{kind.kind.upper()}{8 * kind.itemsize}"
+
+
+def variables(module: nnx.Module) -> dict[str, Any]:
+    """Return the variables that make a module what it is, by dotted path; no random streams."""
+    state = nnx.state(module, nnx.Not(nnx.RngState))
     return {".".join(map(str, path)): variable for path, variable in nnx.to_flat_state(state)}
 
 
 def _main(model: VAE) -> dict[str, Any]:
     """Return the model's variables without those of its prior, which has a file of its own."""
-    return {k: v for k, v in _variables(model).items() if not k.startswith("prior.")}
+    return {k: v for k, v in variables(model).items() if not k.startswith("prior.")}

@@ -25,6 +25,7 @@ from workshop.generative_models.core.likelihood_base import identity
 from workshop.generative_models.core.likelihoods import create_likelihood
 from workshop.generative_models.core.schedules import ScheduleName, annealed
 from workshop.generative_models.core.typing import DTypeLike, Losses, Outputs, Precision
+from workshop.generative_models.models.pretrained import Pretrained
 from workshop.generative_models.models.vae.decoders import create_decoder, fit_parameters
 from workshop.generative_models.models.vae.encoders import create_encoder
 from workshop.generative_models.models.vae.latent_space import LatentSpaceModel
@@ -45,7 +46,7 @@ class Options(TypedDict, total=False):
     dtype: DTypeLike | None
 
 
-class VAE(LatentSpaceModel):
+class VAE(LatentSpaceModel, Pretrained):
     r"""A variational autoencoder.
 
     The loss is minus the evidence lower bound, in nats per example,
