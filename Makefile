@@ -9,13 +9,14 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 # Two workers suit two cores; each would otherwise start a thread for every core in every library.
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: help demo test lint docs bench clean
+.PHONY: help demo test lint docs wheel wheel-test bench clean
 
 help:
 	@echo "make demo   train on real handwritten digits and draw what was learned"
 	@echo "make test   lint, types, import contract, tests, README examples"
 	@echo "make lint   the first three of these"
 	@echo "make docs   build the documentation into site/"
+	@echo "make wheel  build a wheel into dist/; make wheel-test runs the tests from it alone"
 	@echo "make bench  measure speed and write benchmarks/RESULTS.md"
 
 $(BIN)/python:
@@ -48,6 +49,25 @@ test: lint
 
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict
+
+wheel: | $(BIN)/python
+	rm -rf dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+# The tests as somebody has them who installed the wheel: an environment of their own outside of the
+# checkout, of which they have nothing but tests/. Fewer: make wheel-test TESTS=tests/test_hub.py
+TESTS ?= --doctest-modules tests ../venv/lib/python3*/site-packages/workshop
+
+wheel-test: wheel
+	set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	$(PYTHON) -m venv "$$folder/venv"; \
+	"$$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+		-c constraints.txt "$$(echo $(CURDIR)/dist/*.whl)[dev]"; \
+	mkdir "$$folder/apart"; cp -r tests pyproject.toml "$$folder/apart"; cd "$$folder/apart"; \
+	unset PYTHONPATH; \
+	../venv/bin/python -c 'import sys, workshop; assert workshop.__file__.startswith(sys.prefix)'; \
+	../venv/bin/workshop --help > /dev/null; \
+	../venv/bin/python -m pytest -n 2 $(TESTS)
 
 # Peers of the benchmark, in environments of their own. artifex has requirements that exclude others,
 # one of them a newer Python; where it can't be installed the results say so.

@@ -11,6 +11,8 @@ import pytest
 from workshop.cli import main
 
 DOCS = Path(__file__).parents[1] / "docs"
+if not DOCS.is_dir():
+    pytest.skip("the documentation is in the checkout alone", allow_module_level=True)
 PAGES = sorted(DOCS.glob("*.md"))
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
 
