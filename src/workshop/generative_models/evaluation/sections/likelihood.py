@@ -56,14 +56,15 @@ def add_bits(
             "mse is a sum of squares, no density: its figures compare only with one another"
         )
         return
-    if type(family) is Bernoulli and not study.is_binary:
+    kind = ""
+    if type(family) is not Bernoulli and family.levels is None:
+        kind = ", of a density: may be negative"
+    elif type(family) is Bernoulli and not study.is_binary:
+        kind = ", of grey data: a score"
         section.notes.append(
             "bce is a probability of black and white data, and this is grey: its figures compare "
             "only with one another (binarize, or another likelihood)"
         )
-        return
-    probability = family.levels is not None or type(family) is Bernoulli
-    kind = "" if probability else ", of a density: may be negative"
     scale = -1 / (prod(study.test.shape) * log(2))
     section.figures["bits_per_dim"] = mean_with_part(bound, extra, how + kind, "bits", scale=scale)
 
