@@ -253,6 +253,29 @@ def prior(
     )
 
 
+def explore(
+    run: Run,
+    data: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    open: bool = True,
+) -> None:
+    """Look into a run on a page in the browser: latents, codes, walks, curves while it trains.
+
+    Nothing leaves this machine: the page works without a network.
+
+    Args:
+        run: the run folder; of one that still trains, the page shows its curves until then.
+        data: other data than the run's own; its test part is shown.
+        host: address to listen at; any but the default lets others in.
+        port: to listen at; 0 takes one that is free.
+        open: open the page in a browser.
+    """
+    from workshop.cli.explore import command
+
+    command.explore(run, data, host, port, show=open)
+
+
 def data() -> None:
     """List the data there is."""
     from rich.console import Console
@@ -296,6 +319,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "encode": encode,
     "decode": decode,
     "prior": prior,
+    "explore": explore,
     "data": data,
 }
 """By name; the options of `train` depend on one another, see `app`."""

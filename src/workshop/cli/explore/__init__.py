@@ -1,0 +1,1 @@
+"""`workshop explore`: a run on a page in the browser, on this machine."""

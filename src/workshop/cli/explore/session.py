@@ -1,0 +1,268 @@
+"""What a page asks of a run: a trained model, some data, and what the one makes of the other.
+
+Latents are flat here, (n, d) float32: means of q(z|x), or of a model with codes its encodings
+before they are quantized. Nothing changes after the start, so that many pages can share a session.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Float, Int
+
+from workshop.cli.explore import codes, programs
+from workshop.cli.explore.examples import Example, Reconstruction
+from workshop.cli.explore.geometry import Plane, latent_plane, moved, path, principal_plane
+from workshop.generative_models.data import Dataset
+from workshop.generative_models.evaluation import latents, outputs
+from workshop.generative_models.evaluation.likelihood import fix_scale, rate_and_distortion
+from workshop.generative_models.evaluation.passes import in_passes
+from workshop.generative_models.evaluation.weighing import has_codes
+from workshop.generative_models.models.vae import VAE, ConditionalVAE
+from workshop.generative_models.visualization.report import number_of_classes
+from workshop.generative_models.visualization.scales import scale_of
+
+POINTS = 2000
+"""Examples on the map, and those that a person can choose from."""
+BLOCK = 32
+"""Latents that are decoded at a time where there are several: one program for any number."""
+SAMPLES = 64
+"""Of z, in an ELBO."""
+
+
+class Session:
+    """A model and examples, ready to be looked at.
+
+    Args:
+        model: a trained VAE of any kind.
+        dataset: what it was trained on, or other data of the same shape; test examples are shown.
+        points: at most how many.
+
+    Attributes:
+        x: (n, *event) the examples, pixels on the scale from 0 to 1.
+        y: (n,) their labels, or None.
+        means: (n, d) their latents.
+        activity: of each latent its mean KL in nats, or the variance of a channel of encodings.
+        order: the latents, the most active first.
+        reach: how far from 0 a slider shall go.
+        classes: how many classes the model can be asked for; None if it knows none.
+        codes: (n, *code_shape) codes of the examples, if the model makes codes.
+        code_shape: of one example's.
+        num_codes: how many there are to choose from.
+        scale: the values drawn as black and as white.
+    """
+
+    def __init__(self, model: VAE, dataset: Dataset, points: int = POINTS):
+        model.eval()
+        split = dataset.test.take(slice(points))
+        if getattr(model.likelihood, "scale", None) == "optimal":  # no density of one example
+            model = fix_scale(model, dataset.train.take(slice(points)))
+        self.model, self.class_names = model, dataset.class_names
+        self.x, self.y = outputs.pixels(np.asarray(split.x)), split.y
+        self.discrete, self.conditional = has_codes(model), isinstance(model, ConditionalVAE)
+        self.classes = number_of_classes(model)
+        self.latent_shape: tuple[int, ...] = model.latent_shape
+        self.scale = scale_of("explore", self.x.astype(np.float64))
+        found = outputs.posteriors(model, split)
+        self.means = found["mean"]
+        self.codes = outputs.code_indices(model, split) if self.discrete else None
+        self.activity = self._activity(found)
+        self.order: list[int] = np.argsort(-self.activity, kind="stable").tolist()
+        channels = self.means.reshape(-1, self.latent_shape[-1])
+        own = self.discrete  # a Gaussian latent has the prior's scale
+        self._centre = channels.mean(axis=0) if own else np.zeros(channels.shape[1])
+        self._spread = channels.std(axis=0) if own else np.ones(channels.shape[1])
+        self.reach = max(4.0, float(np.ceil(np.abs(self.means).max())))
+        # A model without codes has none of a shape.
+        self.code_shape: tuple[int, ...] = getattr(model, "code_shape", ())
+        self.num_codes: int = getattr(model, "num_embeddings", 0)
+        self._graphdef, self._state = nnx.split(model)
+
+    def _activity(self, found: dict[str, np.ndarray]) -> Float[np.ndarray, " d"]:
+        if self.discrete:
+            return found["mean"].reshape(-1, self.latent_shape[-1]).var(axis=0)
+        if len(self.means) < 2:
+            return latents.example_kl(found["mean"], found["log_var"])[0]
+        every = latents.kl_per_dimension(found["mean"], found["log_var"])
+        return np.array([kl.value for kl in every])
+
+    def warm_up(self) -> None:
+        """Compile what a page needs, so that the first move of a slider is as quick as others."""
+        self.measure(self.example(0))
+        for count in (1, 2):
+            self.decode(self.means[:1].repeat(count, axis=0))
+            if self.codes is not None:
+                self.decode_codes(self.codes[:1].repeat(count, axis=0))
+
+    # Examples.
+
+    def example(self, index: int) -> Example:
+        """Return one of the examples.
+
+        Raises:
+            ValueError: if there is none of that number.
+        """
+        count = len(self.x)
+        if not 0 <= index < count:
+            raise ValueError(f"example {index}: expected 0 <= number < {count:,}")
+        label = None if self.y is None else int(self.y[index])
+        title = f"example {index}" + ("" if label is None else f", {self.name(label)}")
+        return Example(self.x[index], label, title, index)
+
+    def name(self, label: int) -> str:
+        """Return what a class is called."""
+        known = self.class_names is not None and label < len(self.class_names)
+        return self.class_names[label] if known and self.class_names else str(label)
+
+    def accept(self, name: str, x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        """Return an example from elsewhere as this model can read it.
+
+        Under a likelihood of a few levels, pixels take the nearest one: resizing leaves them.
+
+        Raises:
+            ValueError: if it does not fit the model.
+        """
+        levels = getattr(self.model.likelihood, "levels", None)
+        if levels is not None and x.ndim == 3:
+            x = (np.round(x * (levels - 1)) / (levels - 1)).astype(np.float32)
+        try:
+            self.model.check_data(x[None], None)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+        return x
+
+    # From examples to latents and back.
+
+    def encode(self, example: Example) -> Float[np.ndarray, " d"]:
+        """Return the latents of an example; a conditional model reads its class."""
+        x, condition = jnp.asarray(example.x)[None], self._condition(example.label, 1)
+        return np.asarray(programs.encoded(self._graphdef, self._state, x, condition)).reshape(-1)
+
+    def decode(
+        self, z: Float[np.ndarray, "n d"], y: int | None = None
+    ) -> Float[np.ndarray, "n ..."]:
+        """Return what latents stand for; encodings of a model with codes are quantized first."""
+        maps = np.asarray(z, np.float32).reshape(len(z), *self.latent_shape)
+        return self._in_blocks(programs.decoded, maps, y)
+
+    def decode_codes(self, indices: Int[np.ndarray, "n ..."]) -> Float[np.ndarray, "n ..."]:
+        """Return what codes (n, *code_shape) stand for."""
+        return self._in_blocks(programs.decoded_codes, indices.astype(np.int32))
+
+    def codes_of(self, z: Float[np.ndarray, " d"]) -> Int[np.ndarray, "..."]:
+        """Return the codes nearest to an encoding."""
+        encoding = jnp.asarray(z, jnp.float32).reshape(1, *self.latent_shape)
+        return np.asarray(programs.nearest_codes(self._graphdef, self._state, encoding))[0]
+
+    def encoding_of(self, indices: Int[np.ndarray, "..."]) -> Float[np.ndarray, " d"]:
+        """Return the vectors that codes stand for, as an encoding."""
+        vectors = programs.vectors(
+            self._graphdef, self._state, jnp.asarray(indices, jnp.int32)[None]
+        )
+        return np.asarray(vectors).reshape(-1)
+
+    def measure(self, example: Example) -> Reconstruction:
+        """Return what the model makes of an example, and the two terms of its ELBO.
+
+        The terms are those of `evaluation.likelihood.elbo(model, x[None], y, samples=64)`.
+        """
+        label = example.label if self.conditional else None
+        terms = rate_and_distortion(self.model, example.x[None], label, samples=SAMPLES)
+        made = self.decode(self.encode(example)[None], label)[0]
+        return Reconstruction(made, float(terms["rate"][0]), float(terms["distortion"][0]))
+
+    def _condition(self, y: int | None, count: int) -> dict[str, Any]:
+        """Return what a conditional model reads: rows, for which no class is zeros."""
+        if not self.conditional:
+            return {}
+        rows = np.zeros((count, self.classes or 0), np.float32)
+        if y is not None:
+            rows[:, y] = 1
+        return {"y": jnp.asarray(rows)}
+
+    def _in_blocks(self, program: Any, rows: np.ndarray, y: int | None = None) -> np.ndarray:
+        size = 1 if len(rows) == 1 else BLOCK
+        condition = self._condition(y, size)
+        padded = np.pad(rows, ((0, -len(rows) % size), *((0, 0),) * (rows.ndim - 1)))
+
+        def one_block(index: np.ndarray) -> jax.Array:
+            return program(self._graphdef, self._state, jnp.asarray(padded[index]), condition)
+
+        return in_passes(one_block, len(padded), size=size)[: len(rows)]
+
+    # Ways through the latent space.
+
+    def plane(self, kind: str, pair: tuple[int, int] = (0, 0)) -> Plane:
+        """Return a plane for the map: "active" (the two most active), "pca" or "pair"."""
+        if kind == "pca":
+            return principal_plane(self.means)
+        if kind == "pair":
+            return self._pair(*pair)
+        variance = self.means.var(axis=0)
+        # Of a map of encodings each place counts on its own: activity is that of a whole channel.
+        order = np.argsort(-variance, kind="stable") if self.discrete else self.order
+        return self._pair(int(order[0]), int(order[min(1, len(order) - 1)]))
+
+    def _pair(self, first: int, second: int) -> Plane:
+        plane = latent_plane(self.means.shape[1], first, second)
+        names = map(self.latent_name, (first, second)[: len(plane.axes)])
+        return replace(plane, names=tuple(names))
+
+    def latent_name(self, index: int) -> str:
+        """Return what a flat latent is called: of a map its channel and place."""
+        *place, channel = np.unravel_index(index, self.latent_shape)
+        return f"z{channel}" + (f" at ({', '.join(map(str, place))})" if place else "")
+
+    def interpolate(
+        self,
+        first: Float[np.ndarray, " d"],
+        last: Float[np.ndarray, " d"],
+        steps: int,
+        kind: str,
+        y: int | None = None,
+    ) -> Float[np.ndarray, "steps ..."]:
+        """Return what lies between two points of the latent space; see `geometry.path`."""
+        return self.decode(path(first, last, steps, kind), y)
+
+    def traverse(
+        self,
+        z: Float[np.ndarray, " d"],
+        dims: list[int],
+        reach: float,
+        steps: int,
+        y: int | None = None,
+    ) -> Float[np.ndarray, "rows steps ..."]:
+        """Return what each latent changes while it alone goes from -reach to reach, a row each.
+
+        A channel of encodings goes around its own mean, in its standard deviations.
+        """
+        values = np.linspace(-reach, reach, steps)
+        ways = [
+            moved(z, self.latent_shape, dim, self._centre[dim] + self._spread[dim] * values)
+            for dim in dims
+        ]
+        made = self.decode(np.concatenate(ways), y)
+        return made.reshape(len(dims), steps, *made.shape[1:])
+
+    def random(self, seed: int) -> Float[np.ndarray, " d"]:
+        """Return latents from the prior N(0, I)."""
+        noise = np.random.default_rng(seed).standard_normal(self.means.shape[1])
+        return noise.astype(np.float32)
+
+    def random_codes(self, seed: int, y: int | None = None) -> Int[np.ndarray, "..."]:
+        """Return codes from the fitted prior; without one each place's are some example's."""
+        if self.codes is None:
+            raise ValueError(f"random_codes: {type(self.model).__name__} makes no codes")
+        prior: Any = getattr(self.model, "prior", None)
+        if prior is not None:
+            return np.asarray(prior.sample(1, y=y, rngs=nnx.Rngs(seed)))[0]
+        return codes.mixed(self.codes, seed)
+
+    def alternatives(self, own: np.ndarray, place: int, most: int) -> Int[np.ndarray, " found"]:
+        """Return what other codes examples have at a place; see `codes.alternatives`."""
+        if self.codes is None:
+            raise ValueError(f"alternatives: {type(self.model).__name__} makes no codes")
+        return codes.alternatives(self.codes, int(own.reshape(-1)[place]), place, most)
