@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 
@@ -276,6 +276,25 @@ def explore(
     command.explore(run, data, host, port, show=open)
 
 
+def export(
+    run: Run, *, to: Literal["stablehlo", "onnx", "safetensors"], out: Path | None = None
+) -> None:
+    """Write a trained model as programs that run without this library.
+
+    Encode, decode, reconstruct and sample, for any number of examples. Each is run, and compared
+    with the model, before it counts.
+
+    Args:
+        run: the run folder.
+        to: stablehlo, for JAX and XLA; onnx, for ONNX runtimes (pip install 'workshop-vae[onnx]');
+            safetensors, the weights and the configuration alone.
+        out: the folder; None is RUN/export/FORMAT.
+    """
+    from workshop.cli import export as command
+
+    command.export(run, to, out)
+
+
 def data() -> None:
     """List the data there is."""
     from rich.console import Console
@@ -320,6 +339,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "decode": decode,
     "prior": prior,
     "explore": explore,
+    "export": export,
     "data": data,
 }
 """By name; the options of `train` depend on one another, see `app`."""

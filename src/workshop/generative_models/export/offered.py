@@ -1,0 +1,174 @@
+"""What each model offers to be exported: encode, decode, reconstruct and sample."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from workshop.generative_models.core.base import set_numerics
+from workshop.generative_models.export.codes import (
+    TEMPERATURE,
+    codes_by_usage,
+    event_of,
+    settled_examples,
+    settled_noise,
+)
+from workshop.generative_models.export.functions import BATCH, Draw, Function, Tensor
+from workshop.generative_models.models.vae import VAE, VQVAE, ConditionalVAE
+
+
+def functions_of(model: VAE) -> dict[str, Function]:
+    """Return encode, decode, reconstruct and sample of a model in eval mode, by name.
+
+    Nothing is drawn inside: what `sample` draws is an input, so that its outputs can be repeated
+    anywhere. Only an autoregressive prior over codes draws by itself, from a seed for each example.
+    All compute in float32, as parameters are kept: in half precision no two programs would agree.
+
+    Args:
+        model: a model that knows the shape of its examples.
+
+    Raises:
+        ValueError: if it does not.
+    """
+    if model.event_shape is None:
+        raise ValueError(
+            "the model does not know the shape of its examples: give the decoder an attribute "
+            "output_shape to export it"
+        )
+    model = nnx.clone(model)
+    model.eval()
+    set_numerics(model, dtype=jnp.float32)
+    made = _discrete(model) if isinstance(model, VQVAE) else _continuous(model)
+    return {function.name: function for function in made}
+
+
+def _continuous(model: VAE) -> list[Function]:
+    latents: tuple[int | str, ...] = (BATCH, *model.latent_shape)
+    x = _examples(model, lambda rng, n: rng.random((n, *event_of(model))))
+    z = Tensor("z", latents, "float32", "latents", _normal(model.latent_shape))
+    noise = Tensor(
+        "noise", latents, "float32", "standard normal numbers", _normal(model.latent_shape)
+    )
+    y = (_labels(model.condition_dim, "-1"),) if isinstance(model, ConditionalVAE) else ()
+
+    def reconstruct(x: jax.Array, *y: jax.Array) -> tuple[jax.Array]:
+        condition: Any = {"y": y[0]} if y else {}
+        return (model.reconstruct(x, deterministic=True, **condition),)
+
+    return [
+        Function(
+            "encode",
+            "mean and log-variance of q(z|x)",
+            lambda x, *y: model.encode(x, *y),
+            (x, *y),
+            ("mean", "log_var"),
+        ),
+        Function("decode", "E[x|z]", lambda z, *y: (model.decode(z, *y),), (z, *y), ("x",)),
+        Function(
+            "reconstruct", "E[x|z] at the mean of q(z|x)", reconstruct, (x, *y), ("reconstruction",)
+        ),
+        Function(
+            "sample",
+            "E[x|z] at z = temperature * noise",
+            lambda noise, temperature, *y: (model.decode(temperature * noise, *y),),
+            (noise, _temperature(), *y),
+            ("x",),
+        ),
+    ]
+
+
+def _discrete(model: VQVAE) -> list[Function]:
+    shape, size = model.code_shape, model.num_embeddings
+    x = _examples(model, partial(settled_examples, model))
+    codes = Tensor(
+        "codes",
+        (BATCH, *shape),
+        "int32",
+        f"codes, 0 <= code < {size}",
+        lambda rng, n: rng.integers(0, size, (n, *shape)),
+    )
+    return [
+        Function(
+            "encode", "the codes of x", lambda x: (model.encode_indices(x),), (x,), ("codes",)
+        ),
+        Function("decode", "x of codes", lambda c: (model.decode_indices(c),), (codes,), ("x",)),
+        Function(
+            "reconstruct",
+            "x of the codes of x",
+            lambda x: (model.reconstruct(x, deterministic=True),),
+            (x,),
+            ("reconstruction",),
+        ),
+        _by_usage(model) if model.prior is None else _by_prior(model),
+    ]
+
+
+def _by_usage(model: VQVAE) -> Function:
+    """Return the sampling of each position's code by its usage in training, without a prior."""
+
+    def run(noise: jax.Array, temperature: jax.Array) -> tuple[jax.Array]:
+        return (model.decode_indices(codes_by_usage(model.usage[...], noise, temperature)),)
+
+    noise = Tensor(
+        "noise",
+        (BATCH, *model.code_shape),
+        "float32",
+        "uniform numbers in [0, 1), which choose each position's code by its usage in training",
+        partial(settled_noise, model),
+    )
+    about = "x of codes that are drawn by their usage in training"
+    return Function("sample", about, run, (noise, _temperature()), ("x",))
+
+
+def _by_prior(model: VQVAE) -> Function:
+    """Return the sampling by the model's prior, each example from a seed of its own."""
+    prior = model.prior
+    assert prior is not None
+    classes = prior.num_classes
+
+    def one(temperature: jax.Array, seed: jax.Array, *y: jax.Array) -> jax.Array:
+        streams = nnx.Rngs(jax.random.key(seed))
+        codes = prior.sample(1, temperature=temperature, y=y[0] if y else None, rngs=streams)
+        return model.decode_indices(codes)[0]
+
+    def run(seed: jax.Array, temperature: jax.Array, *y: jax.Array) -> tuple[jax.Array]:
+        return (jax.vmap(partial(one, temperature))(seed, *y),)
+
+    seed = Tensor("seed", (BATCH,), "int32", "a seed for each example", lambda _, n: np.arange(n))
+    y = () if classes is None else (_labels(classes, str(classes)),)
+    return Function(
+        "sample",
+        "x of codes that the prior draws",
+        run,
+        (seed, _temperature(), *y),
+        ("x",),
+        left_out_of=("onnx",),
+        why="the prior draws codes one after another from JAX's own random numbers, which ONNX "
+        "has no operator for; draw codes with workshop, and decode them",
+    )
+
+
+# Inputs.
+
+
+def _examples(model: VAE, draw: Draw) -> Tensor:
+    return Tensor(
+        "x", (BATCH, *event_of(model)), "float32", "examples, scaled as in training", draw
+    )
+
+
+def _labels(classes: int, none: str) -> Tensor:
+    about = f"classes, 0 <= y < {classes}; {none} is no class"
+    return Tensor("y", (BATCH,), "int32", about, lambda rng, n: rng.integers(0, classes, n))
+
+
+def _temperature() -> Tensor:
+    about = "above 1 more varied, below 1 less"
+    return Tensor("temperature", (), "float32", about, lambda *_: np.asarray(TEMPERATURE))
+
+
+def _normal(shape: tuple[int, ...]) -> Draw:
+    return lambda rng, n: rng.standard_normal((n, *shape))

@@ -1,0 +1,109 @@
+"""Functions as ONNX, by jax2onnx."""
+
+import logging
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.extend
+import numpy as np
+from jax import export
+
+from workshop.generative_models.data.builtin import optional
+from workshop.generative_models.export.functions import BATCH, Function
+from workshop.generative_models.export.simplified import simplified
+
+SUFFIX = ".onnx"
+OPSET = 21
+"""Of ONNX 1.16 (2024), which most runtimes know."""
+TYPES = {"tensor(float)": "float32", "tensor(int32)": "int32"}
+
+
+def write(function: Function, path: Path) -> None:
+    """Write a function with a free number of examples.
+
+    Raises:
+        ImportError: without the extra `onnx`.
+        ValueError: if it has a primitive that jax2onnx cannot write.
+    """
+    (batch,) = export.symbolic_shape(BATCH)
+    inputs = [tensor.of(batch) for tensor in function.inputs]
+    program = simplified(function.of_each, inputs)
+    with _quietly():
+        jax2onnx = optional("jax2onnx", "onnx", "exporting to ONNX")
+        try:
+            model = jax2onnx.to_onnx(
+                jax.extend.core.jaxpr_as_fun(program),
+                inputs,
+                model_name=function.name,
+                opset=OPSET,
+                input_names=[tensor.name for tensor in function.inputs],
+                output_names=list(function.outputs),
+            )
+            path.write_bytes(model.SerializeToString())
+            read(path)
+        except Exception as error:  # whatever a converter trips over, or a runtime refuses
+            raise ValueError(_refusal(function.name, program, error)) from error
+
+
+def read(path: Path) -> tuple[Callable[..., Any], list[Any], list[Any]]:
+    """Return a function, and the shapes and types of its inputs and outputs.
+
+    Raises:
+        ImportError: without the extra `onnx`.
+        ValueError: if the file is damaged, or onnxruntime lacks what it asks for.
+    """
+    runtime = optional("onnxruntime", "onnx", "running ONNX")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4  # what is wrong is raised
+    try:
+        session = runtime.InferenceSession(
+            path.read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime has a dozen kinds
+        raise ValueError(f"{path} is no program that onnxruntime can run: {error}") from None
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    names = [given.name for given in inputs]
+
+    def run(*arrays: np.ndarray) -> list[np.ndarray]:
+        return session.run(None, dict(zip(names, arrays, strict=True)))
+
+    return run, [_Like(value) for value in inputs], [_Like(value) for value in outputs]
+
+
+class _Like:
+    """The shape and type that ONNX says of an input or output."""
+
+    def __init__(self, value: Any):
+        self.shape, self.dtype = tuple(value.shape), TYPES.get(value.type, value.type)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep what jax2onnx logs to itself: it tells of its own plugins, and raises what matters."""
+    loggers = [logging.getLogger(name) for name in ("jax2onnx", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _refusal(name: str, program: Any, error: Exception) -> str:
+    """Say which function and which primitive cannot be written."""
+    found = re.search(r"primitive '(\w+)'", str(error))
+    primitives = sorted({equation.primitive.name for equation in program.jaxpr.eqns})
+    what = f"the primitive {found[1]}" if found else f"one of its primitives {primitives}"
+    return (
+        f"{name} cannot be exported to ONNX: jax2onnx cannot write {what} ({error}); "
+        "export to stablehlo, which holds every model"
+    )
