@@ -30,9 +30,10 @@ class Estimate:
         unit = f" {self.unit}" if self.unit else ""
         if float(self.value).is_integer() and not self.standard_error:
             return f"{self.value:,.0f}{unit}"
-        if not self.standard_error or not np.isfinite(self.standard_error):
+        error = self.standard_error
+        if not error or not np.isfinite(error) or error < 1e-9 * abs(self.value):
             return f"{self.value:,.4g}{unit}"
-        digits = max(0, 1 - int(np.floor(np.log10(self.standard_error))))
+        digits = min(max(0, 1 - int(np.floor(np.log10(error)))), 9)
         return f"{self.value:,.{digits}f} ± {self.standard_error:,.{digits}f}{unit}"
 
     def as_json(self) -> dict[str, Any]:
