@@ -19,7 +19,7 @@ def export(run: Path, to: str, out: Path | None) -> None:
             for tensors in (function.inputs, function.outputs)
         )
         apart = manifest.differences[name]
-        say(f"{name}({given}) -> {found}: differs from the model by at most {apart:.1g}")
+        say(f"{name}({given}) -> {found}: largest difference from the model {apart:.1g}")
     for name, why in manifest.left_out.items():
         say(f"{name} is left out: {why}")
     say(f"{manifest.model} as {to}, and how to run it in README.md: {folder}")

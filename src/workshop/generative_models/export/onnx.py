@@ -44,6 +44,7 @@ def write(function: Function, path: Path) -> None:
                 input_names=[tensor.name for tensor in function.inputs],
                 output_names=list(function.outputs),
             )
+            _drop_unread(model.graph)
             path.write_bytes(model.SerializeToString())
             read(path)
         except Exception as error:  # whatever a converter trips over, or a runtime refuses
@@ -73,6 +74,17 @@ def read(path: Path) -> tuple[Callable[..., Any], list[Any], list[Any]]:
         return session.run(None, dict(zip(names, arrays, strict=True)))
 
     return run, [_Like(value) for value in inputs], [_Like(value) for value in outputs]
+
+
+def _drop_unread(graph: Any) -> None:
+    """Leave out constants that no node reads, of which runtimes warn whoever loads the file."""
+    if any(attribute.HasField("g") for node in graph.node for attribute in node.attribute):
+        return  # a loop or a branch may read them
+    read = {name for node in graph.node for name in node.input}
+    read.update(output.name for output in graph.output)
+    kept = [constant for constant in graph.initializer if constant.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
 
 
 class _Like:

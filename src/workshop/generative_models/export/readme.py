@@ -67,7 +67,7 @@ def _function(kind: str, name: str, info: FunctionInfo) -> str:
     # Programs return lists; `load_exported` returns a single array as it is.
     unpacked = outputs if kind == "safetensors" or len(info.outputs) > 1 else f"({outputs},)"
     return (
-        f"## {name}\n\n{info.about[0].upper()}{info.about[1:]}.\n\n"
+        f"## {name}\n\nReturns {info.about}.\n\n"
         f"| | name | type | shape | |\n|---|---|---|---|---|\n{rows}\n\n"
         f'```python\n{name} = load("{name}")\n{arrays}\n{unpacked} = {name}({given})\n```'
     )
