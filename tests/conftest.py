@@ -1,8 +1,10 @@
 """Settings that every test shares."""
 
+import gc
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import jax
 import matplotlib
@@ -23,6 +25,35 @@ settings.register_profile("workshop", deadline=None, derandomize=True, max_examp
 settings.load_profile("workshop")
 # Every annotated shape in the package is checked at run time in the tests.
 install_import_hook("workshop", "typechecking.checker")
+
+# They hold no examples to run, and two modules of one name cannot both be looked through.
+collect_ignore_glob = ["conftest.py", "**/conftest.py"]
+
+
+class RoomForPrograms:
+    """Let go of compiled programs before a process has no more room for them.
+
+    Each takes a few memory maps, of which Linux gives a process 65,530; beyond that LLVM ends it.
+    """
+
+    MAPS = Path("/proc/self/maps")
+    MOST = 30_000
+
+    def __init__(self):
+        self.module = None
+
+    def pytest_runtest_setup(self, item):
+        """Look whenever another file begins."""
+        if item.path == self.module:
+            return
+        self.module = item.path
+        if self.MAPS.exists() and self.MAPS.read_bytes().count(b"\n") > self.MOST:
+            jax.clear_caches()
+            gc.collect()
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(RoomForPrograms())
 
 
 def pytest_sessionfinish(session):
