@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from workshop.card import model_card
-from workshop.generative_models.core.files import replacing
+from workshop.generative_models.core.files import write_text
 from workshop.generative_models.data.builtin import optional
 from workshop.generative_models.models.saving import (
     CONFIG_FILE,
@@ -48,8 +48,7 @@ def save_pretrained(
         save_prior(model, folder)
     else:
         (folder / PRIOR_FILE).unlink(missing_ok=True)  # of a model that was here before
-    with replacing(folder / CARD_FILE) as temporary:
-        temporary.write_text(model_card(model, name or folder.resolve().name, found))
+    write_text(model_card(model, name or folder.resolve().name, found), folder / CARD_FILE)
 
 
 def from_pretrained(

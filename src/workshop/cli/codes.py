@@ -24,13 +24,14 @@ from workshop.cli.runs import (
 from workshop.cli.tables import console, say, say_section
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.configuration import PriorConfig
+from workshop.generative_models.core.files import write_json
 from workshop.generative_models.data import Split
 from workshop.generative_models.data.files import read_arrays
 from workshop.generative_models.evaluation import outputs
 from workshop.generative_models.evaluation.passes import Progress, in_passes
 from workshop.generative_models.evaluation.sections import prior_section
 from workshop.generative_models.evaluation.study import Study
-from workshop.generative_models.models.saving import read_config, save_prior, write_json
+from workshop.generative_models.models.saving import read_config, save_prior
 from workshop.generative_models.models.vae import VQVAE
 from workshop.generative_models.models.vae.vq_vae import prior_for
 from workshop.generative_models.training import Stopped, Trainer, create_optimizer

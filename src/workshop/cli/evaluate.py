@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,7 @@ from workshop.cli.runs import (
 )
 from workshop.cli.tables import console, say, say_section, say_verdicts
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.files import replacing
-from workshop.generative_models.core.likelihoods import LocationScale
+from workshop.generative_models.core.files import replacing, write_json, write_text
 from workshop.generative_models.data import Dataset, Split, sprites
 from workshop.generative_models.evaluation import likelihood, summary
 from workshop.generative_models.evaluation.comparison import Compared, compare
@@ -38,8 +36,8 @@ from workshop.generative_models.evaluation.copying import nearest_training_neigh
 from workshop.generative_models.evaluation.detection import detection
 from workshop.generative_models.evaluation.labels import label_of
 from workshop.generative_models.evaluation.sections import Section
-from workshop.generative_models.evaluation.sections import samples as copies
 from workshop.generative_models.evaluation.study import Settings, Study
+from workshop.generative_models.evaluation.weighing import has_moving_scale
 from workshop.generative_models.models.saving import load_model, read_config
 from workshop.generative_models.tracking.loggers import read_rows
 from workshop.generative_models.visualization import grids, report
@@ -66,7 +64,8 @@ def evaluate(
     for name, section in summary.evaluate(study, quick=quick):
         found[name] = section
         # At once: what comes next may be stopped.
-        summary.write(summary.as_json(found, study, **about), folder / f"{stem}.json")
+        content = summary.as_json(found, study, **about)
+        write_json(content, folder / f"{stem}.json", allow_nan=False)
         say_section(section)
     for section in found.values():
         say_verdicts(section.verdicts)
@@ -80,15 +79,14 @@ def evaluate(
             f"Evaluation of {run.name}", found, figures, about=lines, command=about["command"]
         )
     page = folder / ("report.html" if split == "test" else f"report-{split}.html")
-    with replacing(page) as temporary:
-        temporary.write_text(text)
+    write_text(text, page)
     say(str(page))
 
 
 def _about(run: Path, dataset: Dataset, split: str, examples: int) -> dict[str, Any]:
     """Return where an evaluation comes from."""
     return {
-        "command": shlex.join(["workshop", *sys.argv[1:]]),
+        "command": _command(),
         "version": workshop.__version__,
         "run": str(run),
         "model": read_config(run)["model"],
@@ -97,13 +95,19 @@ def _about(run: Path, dataset: Dataset, split: str, examples: int) -> dict[str, 
     }
 
 
+def _command() -> str:
+    """Return the command that is running, as it could be typed again."""
+    return shlex.join(["workshop", *sys.argv[1:]])
+
+
 def _figures(run: Path, study: Study, dataset: Dataset) -> Iterator[tuple[str, Figure]]:
     rows = read_rows(run / "metrics.jsonl")
     yield from report.run_figures(
         study.model, study.test, rows, dataset.class_names, study.settings.seed
     )
-    some = study.samples[:24]
-    train = study.pixels_of(study.some_train(copies.SEARCHED // prod(study.test.shape)))
+    if not study.held_out:
+        return
+    some, train = study.samples[:24], study.pixels_of(study.searched(study.train))
     nearest = nearest_training_neighbours(some, train).indices
     title = "Samples above their nearest training examples"
     yield (
@@ -128,9 +132,7 @@ def compare_runs(runs: Sequence[Path], out: Path | None) -> None:
         if len({evaluation["basis"][key] for evaluation in found}) > 1:
             say(f"these runs were evaluated {what}: figures that this changes have no best one")
     if out is not None:
-        command = shlex.join(["workshop", *sys.argv[1:]])
-        with replacing(out) as temporary:
-            temporary.write_text(comparison_page(rows, names, titles, command=command))
+        write_text(comparison_page(rows, names, titles, command=_command()), out)
         say(str(out))
 
 
@@ -166,8 +168,7 @@ def score(
         if trained is not splits:
             splits, classes = trained, content["classes"]
     chosen = _odd_labels(odd, splits, classes)
-    family = model.likelihood
-    if isinstance(family, LocationScale) and family.scale == "optimal":
+    if has_moving_scale(model):
         train = load_data(options["data"], options).train.take(slice(Settings.fitted))
         model = likelihood.fix_scale(model, train)
         say("the likelihood's scale is the best one for the run's training examples")

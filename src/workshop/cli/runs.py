@@ -19,6 +19,7 @@ from workshop.generative_models.data import (
     load_dataset,
     load_in_order,
 )
+from workshop.generative_models.evaluation.passes import reads_labels
 from workshop.generative_models.models.saving import load_model, read_config
 from workshop.generative_models.models.vae import VAE
 
@@ -109,12 +110,8 @@ def open_run(run: Path, data: str | None = None) -> tuple[VAE, Dataset, dict[str
 
 
 def _classes(model: VAE, content: dict[str, Any], dataset: Dataset) -> tuple[str, ...] | None:
-    known = content.get("classes") if _reads_labels(model) else None
+    known = content.get("classes") if reads_labels(model) else None
     return dataset.class_names if known is None else tuple(known)
-
-
-def _reads_labels(model: VAE) -> bool:
-    return "y" in model.read_batch({"x": None, "y": 0}, 0, {})[1]
 
 
 def as_trained(
@@ -139,7 +136,7 @@ def as_trained(
     Raises:
         ValueError: if the model reads labels, and the data has none, or ones that it does not know.
     """
-    if not _reads_labels(model):
+    if not reads_labels(model):
         return splits
     if any(split.y is None for split in splits.values()):
         raise ValueError(f"{data} has no labels, and the model was trained to read them")

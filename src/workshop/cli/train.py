@@ -80,9 +80,7 @@ def train(options: TrainOptions, *, moved_to: str | None = None) -> None:
     if not first:
         return
     save_weights(model, folder)
-    # They take seconds to import, which the first step need not wait for.
-    from workshop.generative_models.evaluation.sections import codes_section
-    from workshop.generative_models.evaluation.study import Study
+    # They take seconds to import, which the first step need not wait for, nor all models.
     from workshop.generative_models.visualization.report import run_figures, save_figures
 
     with console.status("drawing figures"):
@@ -90,6 +88,9 @@ def train(options: TrainOptions, *, moved_to: str | None = None) -> None:
         save_figures(figures, folder / "figures")
     console.print(_metrics_table(metrics, f"test, {len(dataset.test):,} examples"))
     if isinstance(model, VQVAE):
+        from workshop.generative_models.evaluation.sections import codes_section
+        from workshop.generative_models.evaluation.study import Study
+
         codes = codes_section(Study(model, dataset.train, dataset.test))
         say_section(codes)
         say_verdicts(codes.verdicts)

@@ -14,6 +14,7 @@ from workshop.generative_models.core.configuration import (
     PriorConfig,
     VQVAEConfig,
 )
+from workshop.generative_models.core.files import write_json
 from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation import summary
 from workshop.generative_models.evaluation.study import Settings, Study
@@ -63,7 +64,7 @@ def test_sections_are_those_of_the_model_and_its_data(found):
 def test_it_is_the_same_from_disk(found, tmp_path):
     study, sections = found
     content = summary.as_json(sections, study, run="here")
-    summary.write(content, tmp_path / "a" / "evaluation.json")
+    write_json(content, tmp_path / "a" / "evaluation.json", allow_nan=False)
     back = summary.read(tmp_path / "a" / "evaluation.json")
     assert back["sections"] == {name: s.figures for name, s in sections.items()}
     assert back["titles"]["likelihood"] == "Likelihood"

@@ -20,7 +20,7 @@ from workshop.generative_models.data import Dataset
 from workshop.generative_models.evaluation import latents, outputs
 from workshop.generative_models.evaluation.likelihood import fix_scale, rate_and_distortion
 from workshop.generative_models.evaluation.passes import in_passes
-from workshop.generative_models.evaluation.weighing import has_codes
+from workshop.generative_models.evaluation.weighing import has_codes, has_moving_scale
 from workshop.generative_models.models.vae import VAE, ConditionalVAE
 from workshop.generative_models.visualization.report import number_of_classes
 from workshop.generative_models.visualization.scales import scale_of
@@ -58,7 +58,7 @@ class Session:
     def __init__(self, model: VAE, dataset: Dataset, points: int = POINTS):
         model.eval()
         split = dataset.test.take(slice(points))
-        if getattr(model.likelihood, "scale", None) == "optimal":  # no density of one example
+        if has_moving_scale(model):  # no density of one example
             model = fix_scale(model, dataset.train.take(slice(points)))
         self.model, self.class_names = model, dataset.class_names
         self.x, self.y = outputs.pixels(np.asarray(split.x)), split.y

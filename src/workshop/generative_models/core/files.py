@@ -1,9 +1,11 @@
 """Files that a reader finds whole: the old one or the new one."""
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -27,3 +29,14 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write text, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def write_json(content: Mapping[str, Any], path: Path, *, allow_nan: bool = True) -> None:
+    """Write JSON, whole or not at all; without `allow_nan`, NaN in it is a ValueError."""
+    write_text(json.dumps(content, indent=2, allow_nan=allow_nan) + "\n", path)

@@ -23,6 +23,11 @@ def condition_of(model: Any, split: Split) -> dict[str, Any]:
     return model.read_batch({"x": split.x, "y": split.y}, None, {})[1]
 
 
+def reads_labels(model: Any) -> bool:
+    """Say whether a model reads labels beside the data."""
+    return bool(model.read_batch({"x": 0, "y": None}, None, {})[1])
+
+
 def run_over(
     model: Any, method: Callable[..., Any], split: Split, *, progress: Progress = iter
 ) -> Any:

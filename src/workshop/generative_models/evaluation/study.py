@@ -4,18 +4,21 @@ import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import jax
 import numpy as np
 from flax import nnx
 
-from workshop.generative_models.core.likelihoods import LocationScale
 from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation import likelihood, outputs
 from workshop.generative_models.evaluation.disentanglement import Sampler
-from workshop.generative_models.evaluation.passes import PASS, Progress, condition_of, in_passes
-from workshop.generative_models.evaluation.weighing import has_codes
+from workshop.generative_models.evaluation.passes import PASS, Progress, in_passes, reads_labels
+from workshop.generative_models.evaluation.weighing import has_codes, has_moving_scale
+
+SEARCHED = 2**27
+"""Values of examples that nearest neighbours are looked for among: 1 GiB of float64."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,10 @@ class Study:
         order = np.random.default_rng(settings.seed).permutation(len(test))
         self.train, self.test, self.settings = train, test.take(order[: settings.tested]), settings
         self.progress, self.held_out = progress, held_out
-        self.conditional = bool(condition_of(model, test))
+        self.conditional = reads_labels(model)
         self.sampler = None if self.conditional else sampler
         self.codes_exist = has_codes(model)
-        family = model.likelihood
-        self.rescaled = isinstance(family, LocationScale) and family.scale == "optimal"
+        self.rescaled = has_moving_scale(model)
 
     @property
     def draws(self) -> int:
@@ -123,7 +125,7 @@ class Study:
         x = self.pixels_of(self.test)
         return bool(((x == 0) | (x == 1)).all())
 
-    @property
+    @functools.cached_property
     def basis(self) -> dict[str, str]:
         """What evaluations must share for their figures to be compared, `data` and `likelihood`."""
         family, reads = self.model.likelihood, " given the class" if self.conditional else ""
@@ -179,6 +181,11 @@ class Study:
             return -self.model.prior.log_prob(codes[index], y)
 
         return in_passes(one_pass, len(codes))
+
+    @staticmethod
+    def searched(split: Split) -> Split:
+        """Return the first examples, as many as nearest neighbours are looked for among."""
+        return split.take(slice(max(SEARCHED // prod(split.shape), 1)))
 
     def some_train(self, count: int) -> Split:
         """Return the first training examples, which are in random order."""

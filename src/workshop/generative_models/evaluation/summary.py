@@ -6,7 +6,6 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from workshop.generative_models.core.files import replacing
 from workshop.generative_models.evaluation import sections
 from workshop.generative_models.evaluation.estimates import Estimate
 from workshop.generative_models.evaluation.sections import Section
@@ -99,12 +98,6 @@ def as_json(found: Mapping[str, Section], study: Study, **about: Any) -> dict[st
             for name, section in found.items()
         },
     }
-
-
-def write(content: Mapping[str, Any], path: Path) -> None:
-    """Write an evaluation, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def read(path: Path) -> dict[str, Any]:

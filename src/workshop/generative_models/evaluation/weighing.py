@@ -21,6 +21,7 @@ from workshop.generative_models.evaluation.passes import (
     Progress,
     condition_of,
     in_passes,
+    reads_labels,
 )
 
 BUDGETS = {"cpu": 2**22}
@@ -73,7 +74,7 @@ def examples_of(where: str, model: Any, x: Any, y: Any) -> Split:
             f"({len(array)},), or one for all"
         )
     split = Split(array, np.broadcast_to(labels, len(array)).astype(np.int32))
-    if not condition_of(model, split):
+    if not reads_labels(model):
         raise ValueError(f"{where}: y is given, but {type(model).__name__} reads no labels")
     return split
 
@@ -92,9 +93,14 @@ def refuse_codes(where: str, model: Any) -> None:
         )
 
 
+def has_moving_scale(model: Any) -> bool:
+    """Say whether the likelihood's scale depends on what other examples are in the batch."""
+    return getattr(model.likelihood, "scale", None) == "optimal"
+
+
 def refuse_moving_scale(where: str, model: Any) -> None:
-    """Refuse a likelihood whose scale depends on what other examples are in the batch."""
-    if getattr(model.likelihood, "scale", None) == "optimal":
+    """Refuse a likelihood that is no density of single examples."""
+    if has_moving_scale(model):
         raise ValueError(
             f"{where}: the likelihood's scale='optimal' is chosen by each batch, which is no "
             "density of one example: pass fix_scale(model, training_data) in place of the model"

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from workshop.generative_models.core.files import replacing
+from workshop.generative_models.core.files import write_text
 
 MANIFEST_FILE = "export.json"
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")]
@@ -53,8 +53,7 @@ class Manifest(_Strict):
 
     def write(self, folder: Path) -> None:
         """Write `export.json`."""
-        with replacing(folder / MANIFEST_FILE) as temporary:
-            temporary.write_text(self.model_dump_json(indent=2) + "\n")
+        write_text(self.model_dump_json(indent=2) + "\n", folder / MANIFEST_FILE)
 
 
 def read_manifest(folder: Path) -> Manifest:

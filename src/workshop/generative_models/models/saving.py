@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save
 
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.configuration import MODEL_CONFIGS, PriorConfig
-from workshop.generative_models.core.files import replacing
+from workshop.generative_models.core.files import replacing, write_json
 from workshop.generative_models.models.vae import MODELS, VAE, VQVAE
 from workshop.generative_models.models.vae.prior import CodePrior
 from workshop.generative_models.models.vae.vq_vae import prior_for
@@ -87,12 +87,6 @@ def save_prior(model: VQVAE, folder: str | Path) -> None:
 def _digest(folder: Path) -> str:
     """Return what tells a run's weights from others."""
     return hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
-
-
-def write_json(content: dict[str, Any], path: Path) -> None:
-    """Write JSON so that a reader finds the old file or the new one."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _write(found: dict[str, Any], path: Path, metadata: dict[str, str] | None = None) -> None:

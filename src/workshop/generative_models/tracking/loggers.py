@@ -11,7 +11,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from workshop.generative_models.core.files import replacing
+from workshop.generative_models.core.files import write_text
 from workshop.generative_models.tracking.callbacks import Callback, Row
 
 SECONDS_A_DRAWING = 0.4
@@ -73,8 +73,7 @@ class MetricsFile:
         kept = [] if last_step is None else [r for r in read_rows(path) if r["step"] <= last_step]
         self.rows = kept
         if write:
-            with replacing(path) as temporary:
-                temporary.write_text("".join(_line(row) for row in kept))
+            write_text("".join(_line(row) for row in kept), path)
 
     def write(self, row: Row) -> None:
         """Append a row."""

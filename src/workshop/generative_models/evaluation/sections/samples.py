@@ -12,15 +12,13 @@ from workshop.generative_models.evaluation.features import classifier_features, 
 from workshop.generative_models.evaluation.reconstructions import means_of, quality_of_each
 from workshop.generative_models.evaluation.samples import sample_quality
 from workshop.generative_models.evaluation.sections.section import Section
-from workshop.generative_models.evaluation.study import Study
+from workshop.generative_models.evaluation.study import SEARCHED, Study
 
 LEAST, MOST = 8, 64
 """Features: a tenth of the test examples, but so many at least and at most. The Fréchet distance's
 bias grows with features over examples."""
 BARELY = 0.1
 """Share of the data that samples cover, below which they are called far from it."""
-SEARCHED = 2**27
-"""Values of training examples that copies are looked for among: 1 GiB of float64."""
 
 
 def reconstructions_section(study: Study) -> Section:
@@ -72,9 +70,7 @@ def samples_sections(study: Study) -> dict[str, Section]:
 
 def copying_section(study: Study) -> Section:
     """Return whether samples are copies of training examples."""
-    count = max(SEARCHED // prod(study.test.shape), 1)
-    train = study.some_train(count)
-    held_out = study.test.take(slice(count))
+    train, held_out = study.searched(study.train), study.searched(study.test)
     figures: dict[str, Estimate] = copying(
         study.samples, study.pixels_of(train), study.pixels_of(held_out)
     )
