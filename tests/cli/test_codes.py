@@ -83,6 +83,10 @@ def test_a_prior_is_saved_loaded_and_sampled(run, tmp_path, capsys):
     )
     command("sample", run, "--count", 6, "--label", 2, "--out", tmp_path / "s.npy")
     assert np.load(tmp_path / "s.npy").shape == (6, 8, 8, 1)
+    command("sample", run, "--count", 6, "--label", 2, "--guidance", 3, "--out", tmp_path / "g.npy")
+    guided = model.sample(6, y=2, guidance=3.0, rngs=nnx.Rngs(0))
+    np.testing.assert_allclose(np.load(tmp_path / "g.npy"), guided, rtol=1e-5, atol=1e-6)
+    assert (guided != np.load(tmp_path / "s.npy")).any()
     assert (run / "figures" / "prior_samples.png").exists()
 
 
@@ -166,6 +170,10 @@ def test_a_run_without_codes_is_a_sentence(tmp_path, capsys):
         assert "holds a vae, which has no codes: train a vq-vae" in " ".join(
             capsys.readouterr().err.split()
         )
+    with pytest.raises(SystemExit):
+        command("sample", tmp_path / "vae", "--guidance", 2)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "--guidance 2.0 is for a prior over codes that knows classes" in said
 
 
 def test_a_damaged_prior_is_a_sentence(run, tmp_path):

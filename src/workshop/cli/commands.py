@@ -14,6 +14,7 @@ def sample(
     count: int = 64,
     temperature: float = 1.0,
     label: int | None = None,
+    guidance: float = 1.0,
     seed: int = 0,
     out: Path | None = None,
 ) -> None:
@@ -24,12 +25,14 @@ def sample(
         count: how many.
         temperature: factor on the prior's standard deviation: higher is more varied.
         label: the class, for a conditional model or prior; None is all of them.
+        guidance: for a prior over codes with classes: above 1 samples are more surely of their
+            class, and less varied.
         seed: of the samples.
         out: a .png, .npy or .npz file; None is RUN/figures/samples.png.
     """
     from workshop.cli import look
 
-    look.sample(run, count, temperature, label, seed, out)
+    look.sample(run, count, temperature, label, guidance, seed, out)
 
 
 def reconstruct(

@@ -21,7 +21,13 @@ console = Console()
 
 
 def sample(
-    run: Path, count: int, temperature: float, label: int | None, seed: int, out: Path | None
+    run: Path,
+    count: int,
+    temperature: float,
+    label: int | None,
+    guidance: float,
+    seed: int,
+    out: Path | None,
 ) -> None:
     """Draw samples."""
     compile_once()
@@ -29,9 +35,11 @@ def sample(
     if label is not None and not report.number_of_classes(model):
         hint = " (a prior that is fitted to labels has)" if isinstance(model, VQVAE) else ""
         raise ValueError(f"--label {label}: a {read_config(run)['model']} has no classes{hint}")
+    if guidance != 1 and not (isinstance(model, VQVAE) and report.number_of_classes(model)):
+        raise ValueError(f"--guidance {guidance} is for a prior over codes that knows classes")
     labels = None if label is None else np.full(count, label)
     figure, samples = report.draw_samples(
-        model, count, temperature=temperature, labels=labels, seed=seed
+        model, count, temperature=temperature, labels=labels, guidance=guidance, seed=seed
     )
     _write(figure, samples, out or run / "figures" / "samples.png")
 

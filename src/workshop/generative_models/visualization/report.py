@@ -49,10 +49,14 @@ def draw_samples(
     *,
     temperature: float = 1.0,
     labels: np.ndarray | None = None,
+    guidance: float = 1.0,
     class_names: Sequence[str] | None = None,
     seed: int = 0,
 ) -> tuple[Figure, np.ndarray]:
-    """Draw samples, of a conditional model one row a class, and return them too."""
+    """Draw samples, of a conditional model one row a class, and return them too.
+
+    `guidance` other than 1 is for a prior over codes alone; see `CodePrior.sample`.
+    """
     rngs = nnx.Rngs(seed)
     condition: dict[str, Any] = {}
     classes = number_of_classes(model)
@@ -60,6 +64,8 @@ def draw_samples(
         if labels is None:
             labels = np.sort(np.arange(count) % classes)
         condition = {"y": labels}
+    if guidance != 1:
+        condition["guidance"] = guidance
     made = model.sample(count, temperature=temperature, rngs=rngs, **condition)
     figure = samples(np.asarray(made), labels, class_names=class_names)
     return figure, np.asarray(made)

@@ -59,8 +59,9 @@ class CodePrior(GenerativeModel):
         p(s | y) = Π_i p(s_i | s_<i, y)
 
     with the codes of an example in raster order, those of one position (residual stages, heads or
-    groups) one after another. A learned start token stands for the class y, or for "no class". Each
-    stage has token embeddings and an output layer of its own.
+    groups) one after another. Every place adds the embeddings of the code before it (the first has
+    none), of the class y or of "no class", and its own. Each stage has token embeddings and an
+    output layer of its own.
 
     In training mode, which is a new module's (`eval()` ends it, and the trainer sets it), `loss_fn`
     drops out, and shows a tenth of the examples without their class.
@@ -204,8 +205,8 @@ class CodePrior(GenerativeModel):
         """Return the logits of all places in one pass; without rngs nothing is dropped out."""
         places = jnp.arange(codes.shape[1])
         seen = self._embed(codes[:, :-1], places[:-1])
-        x = jnp.concatenate([self.classes(labels)[:, None], seen], axis=1)
-        x = x + self.positions.embedding[...]
+        x = jnp.pad(seen, [(0, 0), (1, 0), (0, 0)])
+        x = x + self.classes(labels)[:, None] + self.positions.embedding[...]
         x = self.dropout(x, deterministic=rngs is None, rngs=rngs)
         for block in self.blocks:
             x = block(x, rngs=rngs)
@@ -213,10 +214,10 @@ class CodePrior(GenerativeModel):
         return self.readout(x).reshape(*codes.shape, self.codebook_size)
 
     def _next_logits(
-        self, x: Float[Array, "batch width"], place: Int[Array, ""]
+        self, x: Float[Array, "batch width"], labels: Int[Array, " batch"], place: Int[Array, ""]
     ) -> Float[Array, "batch values"]:
         """Return the logits of one place: x embeds its predecessor, caches hold all before."""
-        x = (x + self.positions(place))[:, None]
+        x = (x + self.classes(labels) + self.positions(place))[:, None]
         for block in self.blocks:
             x = block(x, decode=True)
         return self.norm(x)[:, 0] @ self.readout.kernel[...][place % self.codes]
@@ -233,23 +234,37 @@ class CodePrior(GenerativeModel):
         *,
         temperature: ArrayLike = 1.0,
         y: Any = None,
+        guidance: float = 1.0,
         rngs: nnx.Rngs | None = None,
     ) -> Int[Array, "n_samples ..."]:
         """Draw codes one after another: int32 (n_samples, *code_shape).
 
-        One compiled loop, with the keys and values of earlier places in a cache; it compiles once
-        for each number of samples.
+            p(s_i | s_<i, y)^guidance p(s_i | s_<i)^(1 - guidance), not normalised
+
+        is what each code is drawn from. One compiled loop, with the keys and values of earlier
+        places in a cache; it compiles once for each number of samples.
 
         Args:
             n_samples: a Python int; static under jit.
             temperature: what the logits are divided by; 0 takes the most probable code each time.
             y: labels (n_samples,), one label for all, or None for no class.
+            guidance: 1 draws from p(s | y) itself; above 1 samples are more surely of their class,
+                and less varied; 0 does not look at the class. A Python number; any but 1 takes
+                twice the work. Without y there is nothing to guide by, and it must be 1.
             rngs: source of the samples; the model's own if None.
+
+        References:
+            Ho & Salimans, Classifier-Free Diffusion Guidance, arXiv 2207.12598.
         """
         n_samples = checks.positive_int("n_samples", n_samples)
         check_temperature(temperature)
+        checks.at_least("guidance", guidance, 0.0)
+        if guidance != 1 and y is None:
+            raise ValueError(f"guidance={guidance} is towards a class: pass y, or leave it at 1")
         labels, key = self._labels(y, n_samples), sample_key(rngs, self.rngs)
-        codes = _draw(*nnx.split(self), labels, jnp.asarray(temperature, jnp.float32), key)
+        strength = None if guidance == 1 else jnp.float32(guidance)
+        temperature = jnp.asarray(temperature, jnp.float32)
+        codes = _draw(*nnx.split(self), labels, temperature, strength, key)
         return codes.reshape(n_samples, *self.code_shape)
 
     def generate(
@@ -335,10 +350,13 @@ def _draw(
     state: nnx.State,
     labels: Int[Array, " batch"],
     temperature: Float[Array, ""],
+    guidance: Float[Array, ""] | None,
     key: Key[Array, ""],
 ) -> Int[Array, "batch length"]:
     model = nnx.merge(graphdef, state, copy=True)
     length = prod(model.code_shape)
+    if guidance is not None:  # each example goes twice: with its class, and without
+        labels = jnp.concatenate([labels, jnp.full_like(labels, model.no_class)])
     for block in model.blocks:
         block.attention.init_cache((len(labels), length, model.positions.features))
     graphdef, caches, rest = nnx.split(model, nnx.Cache, ...)
@@ -346,11 +364,16 @@ def _draw(
     def step(carry: tuple[nnx.State, jax.Array], place: jax.Array) -> Any:
         caches, x = carry
         model = nnx.merge(graphdef, caches, rest, copy=True)
-        logits = model._next_logits(x, place)
+        logits = model._next_logits(x, labels, place)
+        if guidance is not None:
+            told, untold = jnp.split(logits, 2)
+            logits = untold + guidance * (told - untold)
         # argmax(logits / T + noise) is a sample at temperature T; times T, it may be 0.
         noise = jax.random.gumbel(jax.random.fold_in(key, place), logits.shape)
         codes = jnp.argmax(logits + temperature * noise, axis=-1).astype(jnp.int32)
-        return (nnx.state(model, nnx.Cache), model._embed(codes, place)), codes
+        seen = codes if guidance is None else jnp.concatenate([codes, codes])
+        return (nnx.state(model, nnx.Cache), model._embed(seen, place)), codes
 
-    _, codes = jax.lax.scan(step, (caches, model.classes(labels)), jnp.arange(length))
+    first = jnp.zeros((len(labels), model.positions.features))
+    _, codes = jax.lax.scan(step, (caches, first), jnp.arange(length))
     return codes.T

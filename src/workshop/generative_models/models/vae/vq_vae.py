@@ -343,6 +343,7 @@ class VQVAE(VAE):
         *,
         rngs: nnx.Rngs | None = None,
         y: ArrayLike | None = None,
+        guidance: float = 1.0,
         **kwargs: Any,  # noqa: ARG002 - the reference's signature: for compatibility
     ) -> jax.Array:
         """Draw codes from the prior and decode them: (n_samples, *event).
@@ -357,6 +358,8 @@ class VQVAE(VAE):
             rngs: source of the samples; the model's own if None.
             y: classes, of a prior that was fitted to labels: one for all, or (n_samples,); drawn
                 evenly if None.
+            guidance: above 1 a fitted prior's samples are more surely of their class, and less
+                varied; see `CodePrior.sample`.
             kwargs: not read.
         """
         check_temperature(temperature)
@@ -366,10 +369,13 @@ class VQVAE(VAE):
             classes = self.prior.num_classes
             if y is None and classes is not None:
                 y = jax.random.randint(sample_key(rngs), (n_samples,), 0, classes)
-            indices = self.prior.sample(n_samples, temperature=temperature, y=y, rngs=rngs)
+            indices = self.prior.sample(
+                n_samples, temperature=temperature, y=y, guidance=guidance, rngs=rngs
+            )
             return self.decode_indices(indices)
-        if y is not None:
-            raise ValueError("y is what a prior reads, and this model has none: fit one first")
+        for name, given in (("y", y is not None), ("guidance", guidance != 1)):
+            if given:
+                raise ValueError(f"{name} is what a prior reads, and this model has none: fit one")
         _say_no_prior()
         usage = self.usage[...]
         usage = jnp.where(usage.sum(-1, keepdims=True) > 0, usage, 1.0)
@@ -385,10 +391,11 @@ class VQVAE(VAE):
         temperature: float = 1.0,
         rngs: nnx.Rngs | None = None,
         y: ArrayLike | None = None,
+        guidance: float = 1.0,
         **kwargs: Any,  # noqa: ARG002 - the reference's signature: additional arguments
     ) -> jax.Array:
         """Do what `sample` does, under the name of the GenerativeModel interface."""
-        return self.sample(n_samples, temperature, rngs=rngs, y=y)
+        return self.sample(n_samples, temperature, rngs=rngs, y=y, guidance=guidance)
 
 
 def prior_for(
