@@ -1,11 +1,14 @@
 """Discrete latents on 5,000 MNIST digits: codebooks with and without care, FSQ, and a prior.
 
     python benchmarks/mnist5k_codes.py [--steps 3000] [--prior-steps 3000] [--out FOLDER]
+    python benchmarks/mnist5k_codes.py --judge RUN
 
 Needs the extra `mnist5k`. By `workshop train --model vq-vae --data mnist5k`, with its defaults and
 otherwise, it trains spatial VQ-VAEs of 7 x 7 codes of 512, and prints what they reach on the 1,000
 test examples. For the first one `workshop prior` fits a prior. Its samples are judged by a
-classifier (scikit-learn's support vectors, on pixels) that is trained on the real training digits.
+classifier (scikit-learn's support vectors, on pixels) that is trained on the real training digits,
+and by their precision and recall on the test digits, over the principal components of the training
+digits. `--judge` does only this, to a run that has a prior.
 """
 
 import argparse
@@ -24,8 +27,10 @@ from sklearn.svm import SVC
 import workshop
 from workshop.cli import main as command
 from workshop.generative_models.data import load_dataset
+from workshop.generative_models.evaluation.features import pca_features
 from workshop.generative_models.evaluation.outputs import code_indices
 from workshop.generative_models.evaluation.quantized import codebook_healths
+from workshop.generative_models.evaluation.samples import sample_quality
 from workshop.generative_models.training import Trainer
 
 WAYS = {
@@ -79,9 +84,8 @@ def codes(steps: int, out: Path) -> list[str]:
     return lines + [f"{row} {1000 * t:.0f} |" for row, t in zip(rows, taken, strict=True)]
 
 
-def prior(steps: int, folder: Path) -> list[str]:
-    """Fit a prior to the first run; return what a classifier says of its samples."""
-    run("prior", str(folder), "--steps", str(steps))
+def judged(folder: Path) -> list[str]:
+    """Return what a classifier, and precision and recall, say of the samples of a run's prior."""
     data = load_dataset("mnist5k")
 
     def flat(x: object) -> np.ndarray:
@@ -89,23 +93,35 @@ def prior(steps: int, folder: Path) -> list[str]:
 
     judge = SVC(C=5, gamma=0.02, probability=True, random_state=0)
     judge.fit(flat(data.train.x) / 255, data.train.y)
-    accuracy = judge.score(flat(data.test.x) / 255, data.test.y)
-    model = workshop.load(folder)
-    free = judge.predict_proba(flat(model.sample(1000, rngs=nnx.Rngs(0)))).max(1)
-    asked = np.arange(1000) % 10
-    made = judge.predict_proba(flat(model.sample(1000, y=asked, rngs=nnx.Rngs(1))))
+    features = pca_features(flat(data.train.x) / 255)
+    test = flat(data.test.x) / 255
+    model, asked = workshop.load(folder), np.arange(1000) % 10
     metrics = [json.loads(line) for line in (folder / "prior" / "metrics.jsonl").open()]
     best = min((r for r in metrics if r["split"] == "validation"), key=lambda r: r["loss"])
-    real = judge.predict_proba(flat(data.test.x) / 255).max(1)
-    return [
-        f"- The classifier is right for {accuracy:.1%} of the real test digits, and over "
-        f"{SURE:.0%} sure of {(real > SURE).mean():.1%} of them.",
-        f"- The prior's best validation: {best['bits_per_code']:.3f} bits per code.",
-        f"- Of 1,000 samples without a class it is over {SURE:.0%} sure of "
-        f"{(free > SURE).mean():.1%}.",
-        f"- Of 1,000 samples with a class {(made.argmax(1) == asked).mean():.1%} are classified as "
-        f"asked, {(made.max(1) > SURE).mean():.1%} with over {SURE:.0%}.",
+    made = {"real test digits": (test, data.test.y)}
+    rebuilt = model.reconstruct(data.test.x, deterministic=True)
+    made["their reconstructions"] = (flat(rebuilt), data.test.y)
+    made["samples without a class"] = (flat(model.sample(1000, rngs=nnx.Rngs(0))), None)
+    for guidance in (1.0, 1.5, 2.0, 3.0):
+        samples = model.sample(1000, y=asked, guidance=guidance, rngs=nnx.Rngs(1))
+        made[f"samples of a class, guidance {guidance:g}"] = (flat(samples), asked)
+    lines = [
+        f"The prior's best validation: {best['bits_per_code']:.3f} bits per code.",
+        "",
+        f"| 1,000 | classified as asked | over {SURE:.0%} sure | precision | recall |",
+        "|---|---:|---:|---:|---:|",
     ]
+    for name, (images, labels) in made.items():
+        sure = judge.predict_proba(images)
+        right = "-" if labels is None else f"{(sure.argmax(1) == labels).mean():.1%}"
+        near = sample_quality(test, images, features)
+        quality = (
+            "- | -"
+            if images is test
+            else " | ".join(f"{near[key].value:.3f}" for key in ("precision", "recall"))
+        )
+        lines.append(f"| {name} | {right} | {(sure.max(1) > SURE).mean():.1%} | {quality} |")
+    return lines
 
 
 def main() -> None:
@@ -113,11 +129,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--prior-steps", type=int, default=3000)
     parser.add_argument("--out", type=Path, help="a new folder for the runs; none keeps none")
+    parser.add_argument("--judge", type=Path, help="only judge the prior of this run")
     options = parser.parse_args()
+    if options.judge:
+        print("\n".join(judged(options.judge)))
+        return
     with tempfile.TemporaryDirectory() as temporary:
         out = options.out or Path(temporary)
         table = codes(options.steps, out)
-        said = prior(options.prior_steps, out / "0")
+        run("prior", str(out / "0"), "--steps", str(options.prior_steps))
+        said = judged(out / "0")
     print("\n".join(["", f"{options.steps:,} steps, prior {options.prior_steps:,}:", "", *table]))
     print("\n".join(["", *said]))
 

@@ -1,5 +1,6 @@
 """What a trainer refuses, names or survives, each once a defect."""
 
+import logging
 import os
 import signal
 
@@ -132,3 +133,13 @@ def test_a_short_warmup_survives_accumulation():
         update, state = optimizer.update(gradient, state, params)
         moves.append(float(update))
     assert moves == [0, 0, 0, 0, 0, 0, 0, pytest.approx(-1.9)]  # momentum 0.9 of two gradients
+
+
+def test_a_save_that_waits_for_the_disk_says_nothing(make_vae, x, tmp_path, caplog):
+    """Orbax warns of what the loop does on purpose; what else it warns of is heard."""
+    trainer(make_vae(), folder=tmp_path).fit(x, steps=5)
+    absl = logging.getLogger("absl")
+    with caplog.at_level("WARNING", "absl"):
+        absl.warning("Waiting for previous save to complete took %f seconds. If this", 2.0)
+        absl.warning("another thing")
+    assert caplog.messages == ["another thing"]

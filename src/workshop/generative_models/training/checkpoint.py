@@ -13,6 +13,7 @@ from workshop.generative_models.devices.distributed import wait
 from workshop.generative_models.training.step import TrainState
 
 _log = logging.getLogger("workshop")
+_WAITING = "Waiting for previous save to complete"
 
 
 class Checkpoints:
@@ -39,6 +40,8 @@ class Checkpoints:
         # It takes two seconds to import, which a run can do after its first steps.
         import orbax.checkpoint
 
+        # A save waits for the disk on purpose, between two calls of the loop: nothing to warn of.
+        logging.getLogger("absl").addFilter(lambda record: _WAITING not in str(record.msg))
         return orbax.checkpoint
 
     @functools.cached_property
