@@ -20,6 +20,7 @@ from safetensors.numpy import load_file, save
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.configuration import MODEL_CONFIGS, PriorConfig
 from workshop.generative_models.core.files import replacing, write_json
+from workshop.generative_models.core.likelihoods import create_likelihood
 from workshop.generative_models.models.vae import MODELS, VAE, VQVAE
 from workshop.generative_models.models.vae.prior import CodePrior
 from workshop.generative_models.models.vae.vq_vae import prior_for
@@ -45,9 +46,15 @@ def save_config(model: VAE, folder: str | Path, **more: Any) -> None:
     if not names:
         raise ValueError(
             f"{type(model).__name__} is a class of your own, which nothing on disk could rebuild: "
-            f"save its weights, and build it yourself before loading them"
+            "save its weights, and build it yourself before `load_weights`"
         )
     config = model.config
+    said = create_likelihood(config.likelihood, scale=config.scale, levels=config.levels)
+    if type(said) is not type(model.likelihood):
+        raise ValueError(
+            f"this model's likelihood is a {type(model.likelihood).__name__}, its configuration "
+            f"says {config.likelihood!r}: nothing on disk could rebuild it; save its weights"
+        )
     if config.encoder.input_shape is None:  # it was read off the first batch
         encoder = config.encoder.model_copy(update={"input_shape": config.decoder.output_shape})
         config = config.model_copy(update={"encoder": encoder})
@@ -67,6 +74,20 @@ def save_weights(model: VAE, folder: str | Path) -> None:
             "input_shape, and has seen no batch"
         )
     _write(_main(model), Path(folder) / WEIGHTS_FILE)
+
+
+def load_weights(model: VAE, folder: str | Path) -> None:
+    """Fill a model that you built with the weights of `model.safetensors`, in place.
+
+    For models that no configuration describes; `workshop.load` builds the others itself.
+
+    Raises:
+        ValueError: if the file is missing or damaged, or the model has other names, shapes or
+            types.
+    """
+    path = _weights_in(folder)
+    _check_fits(path, _main(model), "model")
+    _fill(_main(model), path)
 
 
 def save_prior(model: VQVAE, folder: str | Path) -> None:
@@ -140,12 +161,7 @@ def load_model(folder: str | Path, kind: type[Model] = VAE) -> Model:
             f"{folder} holds a {MODELS[name].__name__}, which is no {kind.__name__}: load it with "
             f"{MODELS[name].__name__}.from_pretrained, or with workshop.load"
         )
-    path = Path(folder) / WEIGHTS_FILE
-    if not path.is_file():
-        raise ValueError(
-            f"{folder} holds no {WEIGHTS_FILE}: its training did not reach the end, or it was not "
-            "copied whole"
-        )
+    path = _weights_in(folder)
     try:
         model = _filled(
             lambda: build_model(name, content["config"], rngs=nnx.Rngs(0)), _main, path, CONFIG_FILE
@@ -155,6 +171,16 @@ def load_model(folder: str | Path, kind: type[Model] = VAE) -> Model:
     if isinstance(model, VQVAE) and (Path(folder) / PRIOR_FILE).is_file():
         model.prior = _load_prior(model, Path(folder))
     return model  # type: ignore[return-value]
+
+
+def _weights_in(folder: str | Path) -> Path:
+    path = Path(folder) / WEIGHTS_FILE
+    if not path.is_file():
+        raise ValueError(
+            f"{folder} holds no {WEIGHTS_FILE}: its training did not reach the end, or it was not "
+            "copied whole"
+        )
+    return path
 
 
 def _load_prior(model: VQVAE, folder: Path) -> CodePrior | None:
@@ -197,12 +223,18 @@ def _filled(
     """
     _check_fits(path, named(nnx.eval_shape(build)), config)
     module = build()
+    _fill(named(module), path)
+    return module
+
+
+def _fill(wanted: dict[str, Any], path: Path) -> None:
+    """Set variables to the arrays of a file that has them, or none of them if one is damaged."""
     arrays = load_file(path)
-    for name, variable in named(module).items():
+    for name in wanted:
         if not np.isfinite(arrays[name]).all():
             raise ValueError(f"{path} is damaged: {name} holds NaN or infinite values")
+    for name, variable in wanted.items():
         variable[...] = arrays[name]
-    return module
 
 
 def _check_fits(path: Path, wanted: dict[str, Any], config: str) -> None:

@@ -4,6 +4,7 @@ All share one interface, `Quantizer`: `quantize(z_e) -> (z_q, indices, terms)`, 
 and `update(statistics)`.
 """
 
+from workshop.generative_models.core.quantizers.base import Assignment as Assignment
 from workshop.generative_models.core.quantizers.base import CodeState as CodeState
 from workshop.generative_models.core.quantizers.base import Quantizer as Quantizer
 from workshop.generative_models.core.quantizers.binary import BSQ as BSQ

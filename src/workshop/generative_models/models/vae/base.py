@@ -22,7 +22,7 @@ from workshop.generative_models.core.gaussian import (
     reparameterize,
 )
 from workshop.generative_models.core.likelihood_base import identity
-from workshop.generative_models.core.likelihoods import create_likelihood
+from workshop.generative_models.core.likelihoods import Likelihood, create_likelihood
 from workshop.generative_models.core.schedules import ScheduleName, annealed
 from workshop.generative_models.core.typing import DTypeLike, Losses, Outputs, Precision
 from workshop.generative_models.models.pretrained import Pretrained
@@ -70,7 +70,8 @@ class VAE(LatentSpaceModel, Pretrained):
         precision: precision of the matrix products of every layer.
         likelihood: log p(x|z) by name: "mse" (sum of squares), "bce" (from logits), "gaussian",
             "laplace", "continuous_bernoulli", and, for data of a few values such as bytes,
-            "discretized_logistic", "categorical".
+            "discretized_logistic", "categorical"; or a `Likelihood` of your own, which has its own
+            link, scale and levels, and which no configuration can say.
         scale: of a gaussian, laplace or discretized_logistic likelihood: a number, "learned", or,
             but for the last, "optimal".
         levels: how many values k / (levels - 1) the data can have, under discretized_logistic and
@@ -80,6 +81,13 @@ class VAE(LatentSpaceModel, Pretrained):
             or "cyclical"; see `core.schedules.annealed`.
         kl_schedule_steps: training steps that it rises in.
         dtype: type that every layer computes in; parameters and losses stay float32.
+
+    Attributes:
+        encoder: as given, or built from the configuration.
+        decoder: likewise.
+        latent_dim: size of z.
+        kl_weight: β.
+        config: what it was built from; None if it was from modules.
 
     References:
         Kingma & Welling, Auto-Encoding Variational Bayes, ICLR 2014; Rezende, Mohamed & Wierstra,
@@ -121,7 +129,7 @@ class VAE(LatentSpaceModel, Pretrained):
         rngs: nnx.Rngs | None,
         kl_weight: float = 1.0,
         precision: Precision = None,
-        likelihood: str = "mse",
+        likelihood: str | Likelihood = "mse",
         scale: Scale = 1.0,
         levels: int = 256,
         free_bits: float = 0.0,
@@ -143,12 +151,15 @@ class VAE(LatentSpaceModel, Pretrained):
         self.kl_schedule_steps = int(checks.at_least("kl_schedule_steps", kl_schedule_steps, 0))
         self.precision, self.dtype = precision, dtype
         self.encoder = encoder
-        self.likelihood = create_likelihood(
-            likelihood,
-            scale=scale,
-            link=getattr(decoder, "output_activation", identity),
-            levels=levels,
-        )
+        if isinstance(likelihood, Likelihood):
+            for name, given, default in (("scale", scale, 1.0), ("levels", levels, 256)):
+                if given != default:
+                    kind = type(likelihood).__name__
+                    raise ValueError(f"{name}={given!r}: give it to {kind}, and leave it out here")
+            self.likelihood = likelihood
+        else:
+            link = getattr(decoder, "output_activation", identity)
+            self.likelihood = create_likelihood(likelihood, scale=scale, link=link, levels=levels)
         self.decoder = fit_parameters(decoder, self.likelihood.parameters_per_value, rngs)
         self.rngs = nnx.data(rngs)
         set_numerics(self, dtype=self.dtype, precision=self.precision)
@@ -163,7 +174,7 @@ class VAE(LatentSpaceModel, Pretrained):
         Args:
             x: (batch, *event), or one example of shape event; bytes (uint8) are scaled by 1/255.
             rngs: passed to an encoder that is random.
-            condition: what a conditional model adds.
+            condition: of a conditional model, the labels `y`.
 
         Raises:
             ValueError: if x does not fit the model, or the encoder's output has another format.
@@ -246,7 +257,7 @@ class VAE(LatentSpaceModel, Pretrained):
         Args:
             z: (batch, latent_dim), or (latent_dim,) of one example.
             rngs: passed to a decoder that is random.
-            condition: what a conditional model adds.
+            condition: of a conditional model, the labels `y`.
         """
         z = jnp.asarray(z)
         single = z.shape == self.latent_shape
@@ -268,7 +279,7 @@ class VAE(LatentSpaceModel, Pretrained):
             x: (batch, *event), or one example.
             deterministic: decode the mean of q(z|x) instead of a sample.
             rngs: source of the sample's noise; the model's own if None.
-            condition: what a conditional model adds.
+            condition: of a conditional model, the labels `y`.
 
         Returns:
             The keys of `Outputs`: reconstructed (reconstruction), logits, mean, log_var (logvar),
@@ -421,7 +432,7 @@ class VAE(LatentSpaceModel, Pretrained):
             x: (batch, *event).
             z: (batch, latent_dim).
             rngs: passed to a decoder that is random.
-            condition: what a conditional model adds.
+            condition: of a conditional model, the labels `y`.
         """
         x, _ = self.as_batch(x)
         logits = self._decoder_output(z, rngs, condition)

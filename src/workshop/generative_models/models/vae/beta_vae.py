@@ -28,6 +28,11 @@ class BetaVAE(VAE):
         rngs: for sampling, when a method is given none.
         options: see `VAE`.
 
+    Attributes:
+        beta_default: β.
+        beta_warmup_steps: T.
+        reconstruction_loss_type: the likelihood by name.
+
     References:
         Higgins et al., β-VAE: Learning Basic Visual Concepts with a Constrained Variational
         Framework, ICLR 2017.
@@ -95,6 +100,12 @@ class BetaVAEWithCapacity(BetaVAE):
         gamma: γ.
         rngs: for sampling, when a method is given none.
         options: see `VAE`.
+
+    Attributes:
+        use_capacity_control: whether the KL is drawn to a capacity.
+        capacity_max: C_max, in nats.
+        capacity_num_iter: T.
+        gamma: γ.
 
     References:
         Burgess et al., Understanding disentangling in β-VAE, 2018.

@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.base import accepts_config, is_concrete, sample_key
 from workshop.generative_models.core.configuration import ConditionalVAEConfig
+from workshop.generative_models.core.likelihoods import Likelihood
 from workshop.generative_models.models.vae.base import VAE, Options
 from workshop.generative_models.models.vae.conditioning import one_hot
 from workshop.generative_models.models.vae.decoders import ConditionalDecoder
@@ -37,8 +38,18 @@ class ConditionalVAE(VAE):
         rngs: for wrapping, and for sampling when a method is given none.
         embed_dim: size of a learned embedding of the class, for networks wrapped here.
         kl_weight: weight of the KL.
-        likelihood: log p(x|z, y) by name; see `VAE`.
+        likelihood: log p(x|z, y) by name, or one of your own; see `VAE`.
         options: see `VAE`.
+
+    Attributes:
+        encoder: the encoder, which reads the class.
+        decoder: the decoder, which reads the class.
+        latent_dim: size of z.
+        condition_dim: number of classes.
+        condition_type: how the networks read the class.
+        kl_weight: weight of the KL.
+        rngs: for sampling, when a method is given none.
+        precision: precision of the matrix products.
 
     References:
         Sohn, Lee & Yan, Learning Structured Output Representation using Deep Conditional Generative
@@ -59,7 +70,7 @@ class ConditionalVAE(VAE):
         rngs: nnx.Rngs | None = None,
         embed_dim: int | None = None,
         kl_weight: float = 1.0,
-        likelihood: str = "mse",
+        likelihood: str | Likelihood = "mse",
         **options: Unpack[Options],
     ):
         self.condition_dim = checks.positive_int("condition_dim", condition_dim)

@@ -152,6 +152,14 @@ class Decoder(nnx.Module):
 class MLPDecoder(Decoder):
     """Fully-connected decoder.
 
+    Attributes:
+        latent_dim: size of z.
+        output_shape: shape of one example.
+        output_size: numbers in one example.
+        backbone: the hidden layers.
+        output_layer: the last layer.
+        activation: the function that makes a mean of the output.
+
     Examples:
         >>> decoder = MLPDecoder([128, 256, 512], (784,), 32, "relu", rngs=nnx.Rngs(0))
         >>> decoder(jnp.ones((8, 32))).shape
@@ -176,6 +184,12 @@ class CNNDecoder(Decoder):
     """Transposed convolutions, each doubling the image: 1 to 3, 7, 14, 28.
 
     Attributes:
+        latent_dim: size of z.
+        output_shape: shape of one example.
+        project: the layer from z to the first map.
+        cnn: the transposed convolutions.
+        output_conv: the last convolution.
+        activation: the function that makes a mean of the output.
         initial_h: height of the first map, max(height // 2ⁿ, 1) for n layers.
         initial_w: width of the first map.
         initial_features: channels of the first map.
@@ -257,6 +271,10 @@ class ConditionalDecoder(nnx.Module):
         embed_dim: size of a learned embedding of the class; None passes it one-hot.
         rngs: for the initial weights.
         condition_type: "concat" (the standard CVAE) or "add", a learned shift of z.
+
+    Attributes:
+        decoder: the copy.
+        num_classes: number of classes.
 
     References:
         Sohn, Lee & Yan, Learning Structured Output Representation using Deep Conditional Generative

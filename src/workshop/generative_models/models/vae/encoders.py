@@ -41,6 +41,7 @@ class Encoder(nnx.Module):
         precision: precision of matrix products.
 
     Attributes:
+        latent_dim: size of z.
         mean_proj: the projection to μ.
         logvar_proj: the projection to log σ², or None for an encoder of maps.
     """
@@ -169,6 +170,12 @@ class Encoder(nnx.Module):
 class MLPEncoder(Encoder):
     """Fully-connected encoder; an image is flattened.
 
+    Attributes:
+        latent_dim: size of z.
+        backbone: the hidden layers.
+        mean_proj: the projection to μ.
+        logvar_proj: the projection to log σ².
+
     Examples:
         >>> encoder = MLPEncoder([512, 256, 128], 32, "relu", (784,), rngs=nnx.Rngs(0))
         >>> mean, log_var = encoder(jnp.ones((8, 784)))
@@ -195,6 +202,12 @@ class MLPEncoder(Encoder):
 
 class CNNEncoder(Encoder):
     """Convolutions with stride 2, each halving the image: 28 to 14, 7, 3, 1.
+
+    Attributes:
+        latent_dim: size of z.
+        flatten: what makes a vector of the last map; unused with pooling "mean".
+        mean_proj: the projection to μ.
+        logvar_proj: the projection to log σ², or None for an encoder of maps.
 
     Examples:
         >>> encoder = CNNEncoder([32, 64], 16, "relu", (28, 28, 1), rngs=nnx.Rngs(0))
@@ -243,6 +256,10 @@ class ConditionalEncoder(nnx.Module):
         embed_dim: size of a learned embedding of the class; None passes it one-hot.
         rngs: for the initial weights.
         condition_type: "concat" (the standard CVAE) or "add", a learned image of the class added.
+
+    Attributes:
+        encoder: the copy.
+        num_classes: number of classes.
 
     References:
         Sohn, Lee & Yan, Learning Structured Output Representation using Deep Conditional Generative

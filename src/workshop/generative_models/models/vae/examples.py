@@ -1,5 +1,7 @@
 """What data fits a model: the shape of one example, batches told from single examples."""
 
+import functools
+import logging
 from typing import Any
 
 import jax
@@ -98,15 +100,27 @@ class ExampleModel(GenerativeModel):
             return
         check_finite("x", x)
         values = np.asarray(x)
-        if self.likelihood.support == "unit" and values.size:
-            low, high = float(values.min()), float(values.max())
-            if low < 0 or high > 1:
-                raise ValueError(
-                    f"x lies in [{low:g}, {high:g}]: this likelihood describes data in [0, 1]; "
-                    "scale the data, or use likelihood='gaussian'"
-                )
+        low, high = float(values.min()), float(values.max())
+        if self.likelihood.support == "unit" and (low < 0 or high > 1):
+            raise ValueError(
+                f"x lies in [{low:g}, {high:g}]: this likelihood describes data in [0, 1]; "
+                "scale the data, or use likelihood='gaussian'"
+            )
+        for name, link, least in (("sigmoid", jax.nn.sigmoid, 0), ("tanh", jnp.tanh, -1)):
+            if getattr(self.likelihood, "link", None) is link and (low < least or high > 1):
+                _say_out_of_reach(f"x lies in [{low:.3g}, {high:.3g}]", name)
         if levels is not None:
             _refuse_between_levels(values, levels)
+
+
+@functools.cache
+def _say_out_of_reach(what: str, link: str) -> None:
+    logging.getLogger("workshop").warning(
+        "%s, where a decoder with output_activation=%r cannot reach: build it with 'identity', or "
+        "scale the data",
+        what,
+        link,
+    )
 
 
 LEVEL_TOLERANCE = 0.01

@@ -58,7 +58,7 @@ class LatentSpaceModel(ExampleModel):
             n_samples: a Python int; static under `jax.jit` and `nnx.jit`.
             temperature: factor on the prior's standard deviation.
             rngs: source of the samples; the model's own if None.
-            condition: what a conditional model adds.
+            condition: of a conditional model, the labels `y`.
         """
         n_samples = checks.positive_int("n_samples", n_samples)
         check_temperature(temperature)
@@ -90,7 +90,7 @@ class LatentSpaceModel(ExampleModel):
             x: (batch, *event), or one example.
             deterministic: decode the mean of q(z|x) instead of a sample.
             rngs: source of the sample; the model's own if None.
-            condition: what a conditional model adds.
+            condition: of a conditional model, the labels `y`.
         """
         outputs = self(x, deterministic=deterministic, rngs=rngs, **condition)  # type: ignore
         return outputs["reconstructed"]
@@ -111,7 +111,7 @@ class LatentSpaceModel(ExampleModel):
             x2: the last example.
             steps: number of points, both ends included; a Python int, static under jit.
             rngs: passed to networks that are random.
-            condition: what a conditional model adds.
+            condition: of a conditional model, the labels `y`.
         """
         if checks.positive_int("steps", steps) < 2:
             raise ValueError(f"interpolate(steps={steps}): expected at least 2, the two ends")
@@ -140,7 +140,7 @@ class LatentSpaceModel(ExampleModel):
             range_vals: first and last value.
             steps: number of values, both ends included; a Python int, static under jit.
             rngs: passed to networks that are random.
-            condition: what a conditional model adds.
+            condition: of a conditional model, the labels `y`.
 
         Raises:
             ValueError: if dim is out of range.

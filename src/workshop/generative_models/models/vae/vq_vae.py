@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.base import accepts_config, is_concrete, sample_key
 from workshop.generative_models.core.configuration import PriorConfig, VQVAEConfig
+from workshop.generative_models.core.likelihoods import Likelihood
 from workshop.generative_models.core.quantizer_configuration import QuantizerConfig
 from workshop.generative_models.core.quantizers import (
     Quantizer,
@@ -61,13 +62,16 @@ class VQVAE(VAE):
         embedding_dim: size of a code; with a quantizer, of the vectors that it reads.
         commitment_cost: weight of the commitment loss.
         rngs: for the codebook, and for sampling when a method is given none.
-        likelihood: log p(x|z) by name; see `VAE`.
+        likelihood: log p(x|z) by name, or one of your own; see `VAE`.
         quantizer: how vectors become codes, a configuration or a `core.quantizers.Quantizer`, which
             brings its own sizes; None is a codebook that the loss trains.
         options: see `VAE`; free_bits has no meaning here.
 
     Attributes:
         quantizer: what makes the codes.
+        num_embeddings: number of codes.
+        embedding_dim: size of a code.
+        commitment_cost: weight of the commitment loss.
         embeddings: the codes of a quantizer that keeps any, one codebook after another (of SimVQ
             the frozen ones, before its map).
         usage: how often each code stood at each position lately, kept by the trainer.
@@ -90,7 +94,7 @@ class VQVAE(VAE):
         commitment_cost: float = 0.25,
         *,
         rngs: nnx.Rngs,
-        likelihood: str = "mse",
+        likelihood: str | Likelihood = "mse",
         quantizer: QuantizerConfig | Quantizer | None = None,
         **options: Unpack[Options],
     ):
