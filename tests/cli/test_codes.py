@@ -87,6 +87,10 @@ def test_a_prior_is_saved_loaded_and_sampled(run, tmp_path, capsys):
     guided = model.sample(6, y=2, guidance=3.0, rngs=nnx.Rngs(0))
     np.testing.assert_allclose(np.load(tmp_path / "g.npy"), guided, rtol=1e-5, atol=1e-6)
     assert (guided != np.load(tmp_path / "s.npy")).any()
+    with pytest.raises(SystemExit):
+        command("sample", run, "--label", "three")
+    said = " ".join(capsys.readouterr().err.split())
+    assert "--label='three': expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9" in said
     assert (run / "figures" / "prior_samples.png").exists()
 
 

@@ -13,7 +13,7 @@ def sample(
     run: Run,
     count: int = 64,
     temperature: float = 1.0,
-    label: int | None = None,
+    label: str | None = None,
     guidance: float = 1.0,
     seed: int = 0,
     out: Path | None = None,
@@ -24,7 +24,7 @@ def sample(
         run: the run folder.
         count: how many.
         temperature: factor on the prior's standard deviation: higher is more varied.
-        label: the class, for a conditional model or prior; None is all of them.
+        label: the class, by name or number, for a conditional model or prior; None is all of them.
         guidance: for a prior over codes with classes: above 1 samples are more surely of their
             class, and less varied.
         seed: of the samples.

@@ -24,7 +24,7 @@ def sample(
     run: Path,
     count: int,
     temperature: float,
-    label: int | None,
+    label: str | None,
     guidance: float,
     seed: int,
     out: Path | None,
@@ -37,11 +37,20 @@ def sample(
         raise ValueError(f"--label {label}: a {read_config(run)['model']} has no classes{hint}")
     if guidance != 1 and not (isinstance(model, VQVAE) and report.number_of_classes(model)):
         raise ValueError(f"--guidance {guidance} is for a prior over codes that knows classes")
-    labels = None if label is None else np.full(count, label)
+    labels = None if label is None else np.full(count, _class_of(run, label))
     figure, samples = report.draw_samples(
         model, count, temperature=temperature, labels=labels, guidance=guidance, seed=seed
     )
     _write(figure, samples, out or run / "figures" / "samples.png")
+
+
+def _class_of(run: Path, label: str) -> int:
+    """Return the number of a class that is given by its number or name."""
+    if label.isdecimal():
+        return int(label)
+    dataset = open_run(run)[1]
+    names = list(dataset.class_names or map(str, range(dataset.num_classes or 0)))
+    return names.index(checks.one_of("--label", label, names))
 
 
 def reconstruct(run: Path, data: str | None, count: int, out: Path | None) -> None:
