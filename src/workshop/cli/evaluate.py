@@ -73,7 +73,7 @@ def evaluate(
     if quick:
         return
     with console.status("drawing figures"):
-        lines = [f"{about['model']} on {dataset!r}, {split} examples", about["device"]]
+        lines = [f"{about['model']} on {dataset}, {split} examples", about["device"]]
         figures = _figures(run, study, dataset)
         text = run_page(
             f"Evaluation of {run.name}", found, figures, about=lines, command=about["command"]

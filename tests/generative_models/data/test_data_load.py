@@ -248,5 +248,7 @@ def test_dataset_refuses_splits_that_differ(test, names, message):
 def test_number_of_classes_comes_from_the_names_or_the_labels():
     split = Split(X, Y)
     assert Dataset("d", split, split, split).num_classes == 3
+    said = "d (2 × 2 × 1, float32; train 4, validation 4, test 4; 3 classes)"
+    assert str(Dataset("d", split, split, split)) == said
     assert Dataset("d", split, split, split, tuple("abcde")).num_classes == 5
     assert Dataset("d", Split(X), Split(X), Split(X)).num_classes is None

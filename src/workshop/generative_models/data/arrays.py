@@ -57,7 +57,7 @@ def from_arrays(x: np.ndarray, y: np.ndarray | None = None, *, seed: int = 0) ->
 
     Examples:
         >>> from_arrays(np.random.rand(50, 8, 8), np.arange(50) % 5)
-        Dataset('arrays', (8, 8, 1) float32, train 40, validation 5, test 5, 5 classes)
+        Dataset(arrays (8 × 8 × 1, float32; train 40, validation 5, test 5; 5 classes))
     """
     return build("arrays", Source({"train": Part(x, y)}), seed=seed, where="from_arrays")
 

@@ -122,10 +122,14 @@ class Dataset:
                     f"expected 0..{self._classes() - 1} ({self._classes()} classes)"
                 )
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
+        shape = " × ".join(map(str, self.shape))
         counts = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
-        classes = "" if self.num_classes is None else f", {self.num_classes} classes"
-        return f"Dataset({self.name!r}, {self.shape} {self.train.x.dtype}, {counts}{classes})"
+        classes = "" if self.num_classes is None else f"; {self.num_classes} classes"
+        return f"{self.name} ({shape}, {self.train.x.dtype}; {counts}{classes})"
+
+    def __repr__(self) -> str:
+        return f"Dataset({self})"
 
     @property
     def splits(self) -> dict[str, Split]:

@@ -72,7 +72,7 @@ def load_dataset(
 
     Examples:
         >>> load_dataset("digits")
-        Dataset('digits', (8, 8, 1) float32, train 1,437, validation 180, test 180, 10 classes)
+        Dataset(digits (8 × 8 × 1, float32; train 1,437, validation 180, test 180; 10 classes))
     """
     name = os.fspath(name)
     where = f"load_dataset({name!r})"
