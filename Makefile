@@ -9,13 +9,15 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 # Two workers suit two cores; each would otherwise start a thread for every core in every library.
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: help demo test lint docs wheel wheel-test bench clean
+.PHONY: help demo report explore test lint docs figures wheel wheel-test bench clean
 
 help:
 	@echo "make demo   train on real handwritten digits and draw what was learned"
+	@echo "make report, make explore   measure that run; open it in the browser (RUN=runs/digits-vae)"
 	@echo "make test   lint, types, import contract, tests, README examples"
 	@echo "make lint   the first three of these"
 	@echo "make docs   build the documentation into site/"
+	@echo "make figures   draw every figure of the documentation anew, from runs trained for it"
 	@echo "make wheel  build a wheel into dist/; make wheel-test runs the tests from it alone"
 	@echo "make bench  measure speed and write benchmarks/RESULTS.md"
 
@@ -31,12 +33,24 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[dev]'
 	@touch $@ $(VENV)/.base
 
+$(VENV)/.explore: $(VENV)/.base
+	$(INSTALL) -e '.[explore]'
+	@touch $@
+
 $(VENV)/.docs: $(VENV)/.dev
 	$(INSTALL) -e '.[docs]'
 	@touch $@
 
 demo: $(VENV)/.base
 	$(BIN)/workshop train $(ARGS)
+
+RUN ?= runs/digits-vae
+
+report: $(VENV)/.base
+	$(BIN)/workshop evaluate $(RUN) $(ARGS)
+
+explore: $(VENV)/.explore
+	$(BIN)/workshop explore $(RUN) $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -49,6 +63,14 @@ test: lint
 
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict
+
+$(VENV)/.figures: $(VENV)/.base
+	$(INSTALL) -e '.[mnist5k,explore,browser]'
+	@touch $@
+
+# Most of an hour on two cores. Some of them: make figures ARGS="--only vae beta --runs FOLDER"
+figures: $(VENV)/.figures
+	$(BIN)/python docs/figures.py $(ARGS)
 
 wheel: | $(BIN)/python
 	rm -rf dist

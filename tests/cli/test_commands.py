@@ -93,6 +93,19 @@ def test_data_lists_what_there_is(capsys):
         assert name in printed
 
 
+def test_training_ends_with_the_name_of_a_collapse(tmp_path, capsys):
+    """A weight of 1,000 leaves nothing in the latents; none leaves them alone."""
+    for weight, collapsed in ((1000, True), (0, False)):
+        command("train", "--model", "beta-vae", "--beta-default", weight, "--steps", 150,
+                "--hidden-dims", 8, "--latent-dim", 3, "--learning-rate", 0.01, "--no-progress",
+                "--out", tmp_path / str(weight))  # fmt: skip
+        said = capsys.readouterr().out
+        assert ("3 of 3 latents are inactive (Var E[z|x] < 0.01): lower beta" in said) is collapsed
+        x = load_dataset("digits").test.x
+        variance = np.asarray(workshop.load(tmp_path / str(weight)).encode(x)[0]).var(0)
+        assert (variance < 0.01).all() == collapsed
+
+
 def test_a_path_a_table_and_every_option_of_the_model(tmp_path):
     table = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
     np.save(tmp_path / "table.npy", table)

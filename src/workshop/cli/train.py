@@ -94,7 +94,21 @@ def train(options: TrainOptions, *, moved_to: str | None = None) -> None:
         codes = codes_section(Study(model, dataset.train, dataset.test))
         say_section(codes)
         say_verdicts(codes.verdicts)
+    else:
+        say_verdicts(_collapsed(model, dataset))
     say(f"figures: {folder / 'figures'}")
+
+
+def _collapsed(model: VAE, dataset: Dataset) -> list[str]:
+    """Return a sentence if hardly a latent says anything of the examples."""
+    from workshop.generative_models.evaluation.latents import active_units, collapse
+    from workshop.generative_models.evaluation.outputs import posteriors
+
+    part = dataset.test.take(slice(1000))
+    if len(part) < 2:
+        return []
+    verdict = collapse(active_units(posteriors(model, part)["mean"]))
+    return [] if verdict is None else [verdict]
 
 
 def _metrics_table(metrics: dict[str, float], title: str) -> Table:

@@ -1,4 +1,4 @@
-"""Models that travel: programs in StableHLO or ONNX, and weights, each compared with its model."""
+"""Models that travel: programs in StableHLO or ONNX, or weights, compared with the model."""
 
 from workshop.generative_models.export.folder import export_model
 from workshop.generative_models.export.loading import ExportedFunction, load_exported

@@ -49,11 +49,11 @@ def save_config(model: VAE, folder: str | Path, **more: Any) -> None:
             "save its weights, and build it yourself before `load_weights`"
         )
     config = model.config
-    said = create_likelihood(config.likelihood, scale=config.scale, levels=config.levels)
+    said = create_likelihood(config.likelihood_name, scale=config.scale, levels=config.levels)
     if type(said) is not type(model.likelihood):
         raise ValueError(
             f"this model's likelihood is a {type(model.likelihood).__name__}, its configuration "
-            f"says {config.likelihood!r}: nothing on disk could rebuild it; save its weights"
+            f"says {config.likelihood_name!r}: nothing on disk could rebuild it; save its weights"
         )
     if config.encoder.input_shape is None:  # it was read off the first batch
         encoder = config.encoder.model_copy(update={"input_shape": config.decoder.output_shape})
