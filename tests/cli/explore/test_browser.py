@@ -198,6 +198,47 @@ def test_the_map_shows_chooses_and_decodes(open_page):
     )
 
 
+def in_sight(page):
+    """Return the ends of the map's axes."""
+    return page.evaluate(
+        """() => {
+          const id = document.querySelector('[aria-label=map]').id.slice(1);
+          const model = getElement(Number(id)).chart.getModel();
+          const axis = (name) => model.getComponent(name).axis.scale.getExtent();
+          return [...axis('xAxis'), ...axis('yAxis')];
+        }"""
+    )
+
+
+def test_the_map_zooms_and_moves(open_page):
+    page = open_page("conditional-vae")
+    page.wait_for_timeout(500)  # the chart draws itself
+    before, whole = source(page, "decoded"), in_sight(page)
+    box = page.locator("[aria-label=map]").bounding_box()
+    x, y = box["x"] + 0.6 * box["width"], box["y"] + 0.6 * box["height"]
+    page.mouse.move(x, y)
+    page.mouse.wheel(0, -600)
+    page.wait_for_timeout(300)
+    near = in_sight(page)
+    for low in (0, 2):
+        assert whole[low] < near[low] < near[low + 1] < whole[low + 1]
+    page.mouse.down()
+    page.mouse.move(x + 40, y, steps=5)
+    page.mouse.up()
+    page.wait_for_timeout(300)
+    moved = in_sight(page)
+    assert moved[0] < near[0]
+    assert moved[1] - moved[0] == pytest.approx(near[1] - near[0])
+    assert source(page, "decoded") == before  # the end of a drag is no click
+    # The place that a click decodes is the one under it, zoomed or not.
+    page.mouse.click(box["x"] + 56, box["y"] + 50)
+    wait_for_another(page, "decoded", before)
+    assert in_sight(page) == moved  # the mark leaves the view as it is
+    page.get_by_role("button", name="Whole map").click()
+    page.wait_for_timeout(300)
+    assert in_sight(page) == whole
+
+
 def image_file(name, image, **options):
     content = BytesIO()
     image.save(content, format="PNG", **options)

@@ -13,7 +13,7 @@ def row(step, split="train", **metrics):
 def test_a_chart_has_what_the_rows_have():
     rows = [row(2, elbo=-3.0), row(1, elbo=-4.0), row(2, "validation", elbo=math.nan)]
     (chart,) = charts(rows).values()
-    assert chart["title"]["text"] == "ELBO (higher is better) (nats)"
+    assert chart["title"]["text"] == "ELBO (higher is better, nats)"
     data = {series["name"]: series["data"] for series in chart["series"]}
     assert data == {"train": [[1, -4], [2, -3]], "validation": [[2, None]]}
 

@@ -83,10 +83,18 @@ def _varies(curves: dict[str, Curve]) -> bool:
 
 
 def _chart(key: str, curves: dict[str, Curve]) -> dict[str, Any]:
-    title = TITLES.get(key, key.replace("_", " ").capitalize()) + (key in NATS) * " (nats)"
+    title = TITLES.get(key, key.replace("_", " ").capitalize())
+    if key in NATS:
+        title = f"{title[:-1]}, nats)" if title.endswith(")") else f"{title} (nats)"
     return {
         "animation": False,
-        "title": {"text": title, "left": 0, "textStyle": {"fontSize": 13, "fontWeight": "normal"}},
+        "title": {
+            "text": title,
+            "left": 0,
+            "top": 0,
+            "padding": 3,
+            "textStyle": {"fontSize": 13, "fontWeight": "normal"},
+        },
         "grid": {"left": 56, "right": 16, "top": 40, "bottom": 30},
         "legend": {"right": 0, "top": 0, "itemHeight": 8},
         "tooltip": {"trigger": "axis"},

@@ -99,9 +99,20 @@ class Sheet:
         high, wide = self._step
         sheet = np.full((rows * high, self.columns * wide, 3), BETWEEN, np.uint8)
         for i, tile in enumerate(tiles):
-            top, left = i // self.columns * high + self.gap, i % self.columns * wide + self.gap
+            left, top = self.corner(i)
             sheet[top : top + self.height, left : left + self.width] = tile
         return sheet
+
+    def corner(self, number: int) -> tuple[int, int]:
+        """Return x and y of a tile's upper left corner.
+
+        Examples:
+            >>> Sheet(columns=2, height=8, width=8, gap=1).corner(3)
+            (11, 11)
+        """
+        high, wide = self._step
+        row, column = divmod(number, self.columns)
+        return column * wide + self.gap, row * high + self.gap
 
     def at(self, x: float, y: float, count: int) -> int | None:
         """Return the number of the tile at a point of a sheet of `count`; None if there is none.

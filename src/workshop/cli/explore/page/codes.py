@@ -31,7 +31,9 @@ class CodePanel:
         self.rows, self.columns = (1, *shape)[-2:] if len(shape) < 2 else shape[:2]
         self.layers = prod(shape[2:])
         self.tile = max(6, SIDE // max(self.rows, self.columns))
-        self.place, self.offered = 0, np.zeros(0, int)
+        # The middle, where a code shows: many images have the same edges.
+        self.place = self.rows // 2 * self.columns + self.columns // 2
+        self.offered = np.zeros(0, int)
         self.sheet: Sheet | None = None
         with ui.row().classes("gap-8 items-start w-full"):
             with ui.column().classes("items-center"):
@@ -80,6 +82,7 @@ class CodePanel:
         self.sheet, tiles = self._offer(tried)
         self.offer.element.set_visibility(True)
         self.offer.show(self.sheet.draw(tiles))
+        self.offer.element.set_content(_numbers(self.sheet, self.offered))
 
     def _offer(self, tried: np.ndarray) -> tuple[Sheet, list[RGB]]:
         pictures = paint(self.session.decode_codes(tried), self.session.scale)
@@ -125,6 +128,18 @@ class CodePanel:
 
     def _set(self, code: int) -> Any:
         self.view.set_codes(self.view.with_code(self.index, code))
+
+
+def _numbers(sheet: Sheet, codes: np.ndarray) -> str:
+    """Return the number of each tile's code as SVG, in its corner, readable on black and white."""
+    found = []
+    for i, code in enumerate(codes.tolist()):
+        x, y = sheet.corner(i)
+        found.append(
+            f'<text x="{x + 3}" y="{y + 3}" dominant-baseline="hanging" font-size="11" '
+            f'fill="white" stroke="#222" stroke-width="3" paint-order="stroke">{code}</text>'
+        )
+    return "".join(found)
 
 
 def _colour(code: int) -> str:

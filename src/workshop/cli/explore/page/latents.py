@@ -64,7 +64,7 @@ class LatentPanel:
         with ui.row().classes("gap-8 no-wrap items-start w-full"):
             with ui.column().classes("items-center"):
                 PointPanel(view)
-            with ui.column().classes("gap-0 grow"):
+            with ui.column().classes("gap-0 grow min-w-0"):
                 heading("Latents", "the most active first; KL in nats, over the data")
                 for dim in order[:SHOWN]:
                     self._slider(dim)
@@ -79,14 +79,16 @@ class LatentPanel:
     def _slider(self, dim: int) -> None:
         reach = self.session.reach
         with ui.row().classes("items-center gap-3 no-wrap w-full h-7"):
-            ui.label(f"z{dim}").classes("w-10 text-right")
-            ui.label(f"KL {self.session.activity[dim]:.2f}").classes("w-16 text-xs text-gray-500")
+            ui.label(f"z{dim}").classes("w-10 shrink-0 text-right")
+            ui.label(f"KL {self.session.activity[dim]:.2f}").classes(
+                "w-12 shrink-0 whitespace-nowrap text-xs text-gray-500"
+            )
             slider = ui.slider(
                 min=-reach, max=reach, step=0.01, value=0, on_change=lambda e: self._set(dim, e)
             )
             slider.classes("grow").props("dense").props["aria-label"] = f"z{dim}"
             self.sliders[dim] = slider
-            self.values[dim] = ui.label().classes("w-12 text-right text-xs tabular-nums")
+            self.values[dim] = ui.label().classes("w-12 shrink-0 text-right text-xs tabular-nums")
 
     def _set(self, dim: int, event: Any) -> None:
         if not self._placing and event.value is not None:
@@ -96,7 +98,7 @@ class LatentPanel:
         """Put the sliders where the point is."""
         self._placing = True  # what we set is no wish of the person's
         for dim, slider in self.sliders.items():
-            value = round(float(self.view.z[dim]), 2)
+            value = round(float(self.view.z[dim]), 2) + 0.0  # no -0.00
             if slider.value != value:
                 slider.set_value(value)
             self.values[dim].set_text(f"{value:+.2f}")

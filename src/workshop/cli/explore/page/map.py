@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.colors import to_hex
 from nicegui import ui
 
-from workshop.cli.explore.page.widgets import heading, told
+from workshop.cli.explore.page.widgets import LINK, heading, told
 from workshop.cli.explore.view import View
 from workshop.generative_models.visualization.latents import MANY, class_colours
 from workshop.generative_models.visualization.style import FIRST, INK, PALETTE
@@ -14,6 +14,10 @@ from workshop.generative_models.visualization.style import FIRST, INK, PALETTE
 KINDS = {"active": "the two most active latents", "pca": "principal components", "pair": "a pair"}
 MOST_CHOICES = 256
 """Latents that a list can be chosen from; of more, the most active ones."""
+FEW = 500
+"""Points up to which each is a shape of its own."""
+WHOLE = {"start": 0, "end": 100}
+"""Percent of an axis in sight."""
 TOOLTIP = """(point) => {
   if (point.seriesId === 'here') return 'you are here';
   const box = document.createElement('div'), image = document.createElement('img');
@@ -22,12 +26,15 @@ TOOLTIP = """(point) => {
   box.append(image, 'example ' + point.data[2] + (NAMED ? ', ' + point.seriesName : ''));
   return box;
 }"""
+PRESSED = "(event) => { getElement(ID).pressed = [event.clientX, event.clientY]; }"
 EMPTY_CLICK = """(event) => {
-  const chart = getElement(ID).chart, at = [event.offsetX, event.offsetY];
+  const map = getElement(ID), chart = map.chart, at = [event.offsetX, event.offsetY];
+  const [x, y] = map.pressed;
+  if (Math.hypot(event.clientX - x, event.clientY - y) > 4) return;
   if (!chart.containPixel('grid', at) || chart.getZr().handler.findHover(...at).target) return;
   emit(chart.convertFromPixel('grid', at));
 }"""
-"""A click on a point is an event of its own."""
+"""A click on a point is an event of its own; one at the end of a drag is none."""
 
 
 class MapPanel:
@@ -45,12 +52,17 @@ class MapPanel:
         self.plane = self.session.plane("active")
         self.chart = ui.echart(self._options(), on_point_click=told(self._point_clicked))
         self.chart.classes("w-full").style("height: 430px").props["aria-label"] = "map"
-        script = EMPTY_CLICK.replace("ID", str(self.chart.id))
-        self.chart.on("click", told(self._place_clicked), js_handler=script)
-        ui.label(
-            "Click a point to choose that example, or an empty place to decode it: the axes' "
-            "latents go there, the others stay."
-        ).classes("text-xs text-gray-500")
+        pressed, clicked = (
+            script.replace("ID", str(self.chart.id)) for script in (PRESSED, EMPTY_CLICK)
+        )
+        self.chart.on("mousedown", js_handler=pressed)
+        self.chart.on("click", told(self._place_clicked), js_handler=clicked)
+        with ui.row().classes("items-center gap-2 no-wrap w-full"):
+            ui.label(
+                "Click a point to choose that example, or an empty place to decode it: the axes' "
+                "latents go there, the others stay. The wheel zooms, dragging moves."
+            ).classes("text-xs text-gray-500")
+            ui.button("Whole map", on_click=self._zoom_out).props(LINK).classes("shrink-0")
         view.on_point.append(self.mark)
 
     def _latent_choice(self, name: str, number: int) -> Any:
@@ -67,6 +79,10 @@ class MapPanel:
         self.plane = self.session.plane(self.kind.value, pair)
         self.chart.options.clear()
         self.chart.options.update(self._options())
+
+    def _zoom_out(self) -> None:
+        whole = [{"dataZoomIndex": axis, **WHOLE} for axis in range(2)]
+        self.chart.run_chart_method("dispatchAction", {"type": "dataZoom", "batch": whole})
 
     def mark(self) -> None:
         """Move the mark of where the person is; the points are not sent again."""
@@ -110,14 +126,19 @@ class MapPanel:
             "tooltip": {"trigger": "item", ":formatter": tooltip, "padding": 6},
             **{key: _axis(name, values)
                for key, name, values in zip(("xAxis", "yAxis"), names, points.T, strict=False)},
+            "dataZoom": [
+                # Points out of sight are kept, or those on a border would come and go.
+                {"type": "inside", axis: 0, "filterMode": "none", **WHOLE}
+                for axis in ("xAxisIndex", "yAxisIndex")
+            ],
             "series": [*self._series(points), here],
         }  # fmt: skip
 
     def _series(self, points: np.ndarray) -> list[dict[str, Any]]:
         numbered = np.column_stack([points.round(4), np.arange(len(points))])
-        size = float(np.clip(120 / len(points) ** 0.4, 4, 9))
+        size, many = float(np.clip(120 / len(points) ** 0.4, 4, 9)), len(points) > FEW
         if self.session.y is None:
-            return [_scatter("examples", numbered, FIRST, "circle", size)]
+            return [_scatter("examples", numbered, FIRST, "circle", size, many=many)]
         labels = np.unique(self.session.y)
         colours = class_colours(int(labels.max()) + 1)
         return [
@@ -127,13 +148,14 @@ class MapPanel:
                 to_hex(colours[label]),
                 "triangle" if len(colours) <= MANY and label >= len(PALETTE) else "circle",
                 size,
+                many=many,
             )
             for label in labels
         ]
 
 
 def _scatter(
-    name: str, points: np.ndarray, colour: str, symbol: str, size: float
+    name: str, points: np.ndarray, colour: str, symbol: str, size: float, *, many: bool
 ) -> dict[str, Any]:
     return {
         "id": f"class {name}",
@@ -142,6 +164,9 @@ def _scatter(
         "symbol": symbol,
         "symbolSize": size,
         "itemStyle": {"color": colour, "opacity": 0.75},
+        # One shape in place of one for each point: whenever the mark moves, all are drawn again.
+        "large": many,
+        "largeThreshold": 1,
         "data": points.tolist(),
     }
 
@@ -158,6 +183,8 @@ def _axis(name: str, values: np.ndarray) -> dict[str, Any]:
         "min": low,
         "max": high,
         "axisLabel": {"showMinLabel": False, "showMaxLabel": False},
+        "axisLine": {"onZero": False},
+        "axisTick": {"show": False},
         "splitLine": style,
     }
 

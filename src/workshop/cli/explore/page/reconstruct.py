@@ -20,12 +20,16 @@ class ReconstructPanel:
         heading("What the model makes of the chosen example")
         with ui.row().classes("gap-6"):
             self.pictures = [self._picture(name) for name in ("example", "model", "difference")]
-        samples = "" if self.session.discrete else f"expectations: {SAMPLES} samples of z"
+        rate, open_ = "what the latents say of the example", "what they leave open"
+        if self.session.discrete:
+            rate = "the logarithm of the number of codes, for each place"
+        else:
+            open_ += f"; over {SAMPLES} samples of z"
         with ui.grid(columns="auto auto 1fr").classes("gap-x-6 gap-y-1 items-baseline"):
             self.figures = [
                 self._figure("ELBO", "the lower bound of log p(x); higher is better"),
-                self._figure("rate", "KL(q(z|x) ‖ p(z)): what the latents say of the example"),
-                self._figure("distortion", f"-E log p(x|z): what they leave open. {samples}"),
+                self._figure("rate", f"KL(q(z|x) ‖ p(z)): {rate}"),
+                self._figure("distortion", f"-E log p(x|z): {open_}"),
             ]
 
     def _picture(self, name: str) -> Picture:

@@ -17,7 +17,7 @@ class TrainingPanel:
     def __init__(self, run: Path):
         self.curves = Curves(run / "metrics.jsonl")
         self.charts: dict[str, ui.echart] = {}
-        heading("Training", "losses in nats per example; the curves go on while the run does")
+        heading("Training", "the curves go on while the run does")
         self.state = ui.label("no metrics yet").classes("text-xs text-gray-500")
         self.state.props["aria-label"] = "state of training"
         self.grid = ui.grid().classes("w-full gap-4")

@@ -16,6 +16,8 @@ FRAMES = 24
 """Pictures of the moving one, whatever the strip has."""
 ROWS = 10
 """Latents that a traversal shows."""
+WIDE = 704
+"""Pixels of one of its rows, about."""
 
 
 class InterpolatePanel:
@@ -128,7 +130,8 @@ class TraversePanel:
             for dim, row in zip(dims, made, strict=True):
                 unit = "variance" if self.session.discrete else "KL"
                 ui.label(f"z{dim}  {unit} {self.session.activity[dim]:.2f}").classes("text-xs")
-                sheet, tiles = sheet_of(paint(row, self.session.scale), steps, 40, gap=2)
+                size = min(60, WIDE // steps - 4)
+                sheet, tiles = sheet_of(paint(row, self.session.scale), steps, size, gap=2)
                 Picture(f"traversal of z{dim}").show(sheet.draw(tiles))
 
     def _walk(self, dims: list[int], reach: float, steps: int) -> np.ndarray:

@@ -52,7 +52,8 @@ class VQVAE(VAE):
     vectors.
 
     `kl_loss` is the KL to a uniform prior, log(num_embeddings) for each code: a constant, which is
-    in `elbo` but not in `total_loss`.
+    in `elbo` but not in `total_loss`. A forward pass also gives `z_e`, the encoding, `quantized`,
+    the vectors of its codes, and what `quantize` tells of them.
 
     Args:
         encoder: module x -> (mean, log_var), or a `VQVAEConfig`.
