@@ -172,7 +172,7 @@ def explorer(at: Workplace) -> Drawn:
     import figures_explorer
 
     figures_explorer.FIGURES = at.folder
-    runs = [at.named(at.run(name)) for name in ("digits-vae", "by-class", "codes")]
+    runs = [at.named(at.run(name)) for name in ("digits-vae", "mnist5k-by-class", "codes")]
     sys.argv = ["figures_explorer.py", *runs]
     with contextlib.chdir(at.folder.parent):
         figures_explorer.main()

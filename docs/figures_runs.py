@@ -24,9 +24,11 @@ RUNS = {
     **{f"beta-{b}": ["--model", "beta-vae", "--beta-default", str(b)] for b in BETAS if b != 1},
     "free-bits": ["--model", "beta-vae", "--free-bits", str(FREE_BITS)],
     "warm-up": ["--model", "beta-vae", "--beta-warmup-steps", "1500"],
-    "by-class": ["--model", "conditional-vae"],
     "by-class-1500": ["--model", "conditional-vae", "--steps", "1500"],
     "mnist5k-vae": ["--data", "mnist5k"],
+    "mnist5k-by-class": [
+        *("--model", "conditional-vae", "--data", "mnist5k", "--steps", "1500"),
+    ],
     "codes": ["--model", "vq-vae", "--data", "mnist5k"],
     "sprites": [
         *("--model", "beta-vae", "--data", "sprites", "--encoder-type", "dense"),
