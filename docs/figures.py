@@ -13,9 +13,6 @@ Screenshots need the extras `browser` and `explore`, and Chromium; they are left
 import argparse
 import contextlib
 import importlib.util
-import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -23,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import figures_drawn
+import figures_explorer
+import figures_layers
 import numpy as np
 from figures_runs import BETAS, FREE_BITS, Workplace
 from matplotlib.figure import Figure
@@ -118,11 +117,9 @@ def swapped(at: Workplace) -> Drawn:
     yield "swapped_classes", figures_drawn.swapped(np.stack([np.asarray(some.x), *made], 1))
 
 
-def layers(at: Workplace) -> Drawn:
-    """The layers of the package, by a script of their own."""
-    path = at.folder / "layers.png"
-    subprocess.run([sys.executable, DOCS / "figures_layers.py", path], check=True)
-    yield "layers", Image.open(path)
+def layers(at: Workplace) -> Drawn:  # noqa: ARG001
+    """The layers of the package."""
+    yield "layers", figures_layers.draw()
 
 
 QUICK = ["--samples", "2", "--examples", "2", "--generated", "50"]
@@ -151,14 +148,10 @@ def copies(at: Workplace) -> Drawn:
 @contextlib.contextmanager
 def open_page(path: Path) -> Iterator[Any]:
     """Open a page in Chromium, which closes at the end."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+    with figures_explorer.browse() as browser:
         tab = browser.new_page(viewport={"width": 850, "height": 900})
         tab.goto(path.resolve().as_uri())
         yield tab
-        browser.close()
 
 
 def screenshot(tab: Any, top: float, bottom: float) -> Image.Image:
@@ -168,16 +161,9 @@ def screenshot(tab: Any, top: float, bottom: float) -> Image.Image:
 
 
 def explorer(at: Workplace) -> Drawn:
-    """The explorer, by a script of its own."""
-    import figures_explorer
-
-    figures_explorer.FIGURES = at.folder
-    runs = [at.named(at.run(name)) for name in ("digits-vae", "mnist5k-by-class", "codes")]
-    sys.argv = ["figures_explorer.py", *runs]
-    with contextlib.chdir(at.folder.parent):
-        figures_explorer.main()
-    for name in FIGURES[explorer]:
-        yield name, Image.open(at.folder / f"{name}.png")
+    """The explorer, of three kinds of models."""
+    runs = [at.run(name) for name in ("digits-vae", "mnist5k-by-class", "codes")]
+    yield from figures_explorer.pictures(runs)
 
 
 FIGURES: dict[Callable[[Workplace], Drawn], tuple[str, ...]] = {
@@ -250,11 +236,6 @@ def shrink(picture: Figure | Image.Image, most: int = MOST_BYTES) -> bytes:
     raise ValueError(f"a picture of {image.width} × {image.height} has more than {most:,} bytes")
 
 
-def chromium() -> str | None:
-    """Return the path of Chromium; None if there is none."""
-    return shutil.which("chromium") or shutil.which("google-chrome")
-
-
 def _missing(draw: Callable[[Workplace], Drawn]) -> str | None:
     """Say what screenshots lack here."""
     browser = {"playwright": "browser"}
@@ -262,7 +243,9 @@ def _missing(draw: Callable[[Workplace], Drawn]) -> str | None:
     for package, extra in needs.get(draw, {}).items():
         if importlib.util.find_spec(package) is None:
             return f"no {package}: pip install -e '.[{extra}]'"
-    return "no Chromium on the path" if draw in needs and chromium() is None else None
+    return (
+        "no Chromium on the path" if draw in needs and figures_explorer.chromium() is None else None
+    )
 
 
 def _say(name: str, model: VAE, data: Dataset) -> dict[str, Estimate]:

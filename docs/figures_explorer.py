@@ -1,14 +1,9 @@
-"""Screenshots of the explorer for docs/explorer.md, in headless Chromium by Playwright.
+"""Screenshots of the explorer, in headless Chromium by Playwright.
 
-    .venv/bin/python docs/figures_explorer.py RUN [RUN ...]
-
-Each run makes one picture in docs/figures: a `conditional-vae` the walk between two examples,
-`explorer_walk.png`; a `vq-vae` its codes, `explorer_codes.png`; any other model the whole page,
-`explorer.png`. Those of the page are of the run of `make demo`, and on `mnist5k` of a
-`conditional-vae` after 1,500 steps and of a `vq-vae` with a prior.
+Each run makes one picture: a `conditional-vae` the walk between two examples, `explorer_walk`; a
+`vq-vae` its codes, `explorer_codes`; any other model the whole page, `explorer`.
 """
 
-import argparse
 import re
 import shutil
 import signal
@@ -16,37 +11,46 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
 
-FIGURES = Path(__file__).parent / "figures"
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
 SIZE = {"width": 1240, "height": 1000}
 """Of the window, in pixels."""
-COLOURS = 128
 EXAMPLE = 7
 """The chosen example, of whatever data."""
 
 
-def main() -> None:
-    """Make the picture of each run."""
-    parser = argparse.ArgumentParser(description="Screenshots of the explorer for the docs.")
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folder")
-    runs = parser.parse_args().runs
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        sys.exit("no Chromium: apt install chromium")
+def chromium() -> str | None:
+    """Return the path of Chromium; None if there is none."""
+    return shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@contextmanager
+def browse() -> "Iterator[Browser]":
+    """Open Chromium, which closes at the end."""
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = driver.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def pictures(runs: Iterable[Path]) -> Iterator[tuple[str, Image.Image]]:
+    """Yield the name and the picture of each run."""
+    with browse() as browser:
         for run in runs:
             with serve(run) as address:
                 name, picture = take(browser, address)
-            save(name, picture)
-        browser.close()
+            yield name, Image.open(BytesIO(picture))
 
 
 @contextmanager
@@ -75,7 +79,7 @@ def serve(run: Path) -> Iterator[str]:
         server.wait()
 
 
-def take(browser: Browser, address: str) -> tuple[str, bytes]:
+def take(browser: "Browser", address: str) -> tuple[str, bytes]:
     """Return the name of a run's picture, and the screenshot."""
     page = browser.new_page(viewport=SIZE)  # type: ignore[arg-type]
     page.goto(address)
@@ -94,26 +98,14 @@ def take(browser: Browser, address: str) -> tuple[str, bytes]:
     return "explorer", page.screenshot()
 
 
-def rest(page: Page) -> None:
+def rest(page: "Page") -> None:
     """Wait until the map has drawn itself, the mouse out of the way."""
     page.mouse.move(0, 0)
     page.wait_for_timeout(1500)
 
 
-def shot(page: Page, part: str) -> bytes:
+def shot(page: "Page", part: str) -> bytes:
     """Return a screenshot of the card that holds a part."""
     rest(page)
     named = f"[aria-label='{part}'], [alt='{part}']"
     return page.locator(".q-card", has=page.locator(named)).screenshot()
-
-
-def save(name: str, picture: bytes) -> None:
-    """Write a screenshot with few colours."""
-    path = FIGURES / f"{name}.png"
-    image = Image.open(BytesIO(picture)).convert("RGB")
-    image.quantize(COLOURS, kmeans=8, dither=Image.Dither.NONE).save(path, optimize=True)
-    print(path, f"{path.stat().st_size:,} bytes")
-
-
-if __name__ == "__main__":
-    main()

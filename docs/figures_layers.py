@@ -1,25 +1,27 @@
-"""Draws the layers of the package, as the import contract in pyproject.toml has them.
-
-    python docs/figures_layers.py [OUT.png]
+"""The layers of the package, as the import contract in pyproject.toml has them.
 
 What a layer is, is the first line of its docstring.
 """
 
 import ast
-import sys
 import tomllib
-from io import BytesIO
 from pathlib import Path
 
-import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-from PIL import Image
+from workshop.generative_models.visualization.style import (
+    FIRST,
+    SMALL,
+    TEXT,
+    open_figure,
+    styled,
+    text_width,
+)
 
 ROOT = Path(__file__).parents[1]
-INK, PAPER, ROOM, EDGE = "#1f2430", "#ffffff", "#e8eaf6", "#3f51b5"
-ROOF = ("workshop.cli", "workshop.estimator", "workshop.hub", "workshop.card")
+LINE, LEFT, NAMES = 28, 34, 130
+"""Pixels: height of a layer's line, what is left of the boxes, and where purposes begin in them."""
 
 
 def layers() -> list[list[str]]:
@@ -37,37 +39,26 @@ def purpose(module: str) -> str:
     return line.rstrip(".").replace("`", "")
 
 
-def draw(path: Path) -> None:
+@styled
+def draw() -> Figure:
     """Draw the layers, the topmost first; each may import from those below it."""
-    rows = [name for line in layers() for name in line]
-    figure, axes = plt.subplots(figsize=(9.2, 0.42 * len(rows) + 0.35), dpi=100)
-    axes.set(xlim=(0, 100), ylim=(len(rows) + 0.1, -0.25))
-    axes.axis("off")
-    place = 0
-    for line in layers():
-        height = len(line)
-        axes.add_patch(
-            plt.Rectangle(
-                (3, place + 0.07), 96.5, height - 0.14, facecolor=ROOM, edgecolor=EDGE, linewidth=1
-            )
-        )
-        for name in line:
-            short = name.rpartition(".")[2]
-            weight = "normal" if name in ROOF else "bold"
-            axes.text(4.5, place + 0.5, short, va="center", color=INK, fontsize=10, weight=weight)
-            axes.text(21.5, place + 0.5, purpose(name), va="center", color=INK, fontsize=8.5)
-            place += 1
-    axes.annotate(
-        "",
-        xy=(1.2, len(rows) - 0.1),
-        xytext=(1.2, 0.1),
-        arrowprops={"arrowstyle": "->", "color": EDGE, "linewidth": 1.6},
-    )
-    buffer = BytesIO()
-    figure.savefig(buffer, facecolor=PAPER, bbox_inches="tight", pad_inches=0.08)
-    plt.close(figure)
-    Image.open(buffer).convert("RGB").quantize(32).save(path, optimize=True)
-
-
-if __name__ == "__main__":
-    draw(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "figures" / "layers.png")
+    lines = [{name.rpartition(".")[2]: purpose(name) for name in line} for line in layers()]
+    longest = max(text_width(text, SMALL) for line in lines for text in line.values())
+    width, height = LEFT + NAMES + longest + 24, LINE * sum(map(len, lines)) + 16
+    figure = open_figure(width, height)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.set_axis_off()
+    y = 8
+    for line in lines:
+        size = width - LEFT - 8, LINE * len(line) - 4
+        style = "round,pad=0,rounding_size=4"
+        axes.add_patch(FancyBboxPatch((LEFT, y + 2), *size, style, fc="#f2f6fb", ec=FIRST, lw=1))
+        for name, text in line.items():
+            middle = y + LINE / 2
+            axes.text(LEFT + 10, middle, name, va="center", size=TEXT, weight="bold")
+            axes.text(LEFT + NAMES, middle, text, va="center", size=SMALL)
+            y += LINE
+    ends = (16, 10), (16, height - 10)
+    axes.add_patch(FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=12, color=FIRST))
+    return figure

@@ -82,6 +82,7 @@ class TestJackknife:
         (Estimate(0.98763, None, 9, ""), "0.9876"),
         (Estimate(0.5, 0.0, 9, "", "bits"), "0.5 bits"),
         (Estimate(16.0, 1e-150, 9, ""), "16"),
+        (Estimate(5.0, 9.3e-8, 9, ""), "5"),  # beyond float32
         (Estimate(0.0, 1e-150, 9, ""), "0.000000000 ± 0.000000000"),
         (Estimate(float("nan"), None, 9, ""), "nan"),
         (Estimate(float("inf"), None, 9, ""), "inf"),

@@ -50,7 +50,7 @@ def codebook_health(
         ValueError: if `indices` are not whole numbers, lie outside of the range or are all -1, or
             if `codes` are not `codebook_size` rows of finite numbers.
 
-    Example:
+    Examples:
         >>> from workshop.generative_models.evaluation.codebooks import codebook_health
         >>> health = codebook_health([[0, 3], [3, -1]], 4, [[0.0], [1.0], [3.0], [7.0]])
         >>> health.used, health.dead.tolist(), health.distances.tolist()
@@ -143,7 +143,7 @@ def verdict(health: CodebookHealth) -> str | None:
     0.1% from 12 indices on, whatever K is, and below 1e-6 from 32 on: the count of distinct codes
     keeps near its mean.
 
-    Example:
+    Examples:
         >>> from workshop.generative_models.evaluation.codebooks import codebook_health, verdict
         >>> verdict(codebook_health([5, 6, 7] * 2000, 512)).split(": ")[0]
         '3 of 512 codes used'

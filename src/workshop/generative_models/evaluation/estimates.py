@@ -28,13 +28,13 @@ class Estimate:
     def __str__(self) -> str:
         """Return the figure with as many digits as its error leaves two of: -101.39 ± 0.30 nats."""
         unit = f" {self.unit}" if self.unit else ""
-        if float(self.value).is_integer() and not self.standard_error:
-            return f"{self.value:,.0f}{unit}"
         error = self.standard_error
-        if not error or not np.isfinite(error) or error < 1e-9 * abs(self.value):
-            return f"{self.value:,.4g}{unit}"
+        # Float32 has no digits for an error of less than a millionth of the figure.
+        if not error or not np.isfinite(error) or error < 1e-6 * abs(self.value):
+            whole = float(self.value).is_integer()
+            return f"{self.value:,.{'0f' if whole else '4g'}}{unit}"
         digits = min(max(0, 1 - int(np.floor(np.log10(error)))), 9)
-        return f"{self.value:,.{digits}f} ± {self.standard_error:,.{digits}f}{unit}"
+        return f"{self.value:,.{digits}f} ± {error:,.{digits}f}{unit}"
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields, for `evaluation.json`; a figure that is not finite is None there."""
