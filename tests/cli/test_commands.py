@@ -155,9 +155,12 @@ def test_resume_ends_where_the_whole_run_ends(tmp_path):
         (["train", "--warmup-steps", "9000"], "warmup_steps=9000"),
         (["train", "--average", "2"], "average=2.0"),
         (["evaluate", "[/x]"], "[/x] is no run"),
-        (["train", "--resume", "nowhere"], "holds no config.json"),
+        (["train", "--resume", "nowhere"], "nowhere is no run: there is no such folder"),
         (["train", "--resume", "nowhere", "--steps", "5"], "drop --steps"),
-        (["sample", "nowhere"], "holds no config.json"),
+        (["sample", "nowhere"], "there is no such folder"),
+        (["explore", "nowhere"], "there is no such folder"),
+        (["evaluate", "."], ". is no run: it holds no config.json"),
+        (["train", "--data", "."], "error: data '.': no images in"),
     ],
 )
 def test_errors_are_sentences(capsys, monkeypatch, tmp_path, arguments, message):
@@ -188,8 +191,10 @@ def test_damaged_weights_are_named(runs, tmp_path, damage):
         shutil.copy(runs / "vq-vae" / "model.safetensors", weights)
     else:
         weights.unlink()
-    with pytest.raises(ValueError, match=r"model\.safetensors"):
+    with pytest.raises(ValueError, match=r"model\.safetensors") as told:
         workshop.load(run)
+    way_out = f"go on with it by workshop train --resume {run}"
+    assert (way_out in str(told.value)) == (damage == "missing")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["evaluate", "--help"]])

@@ -1,6 +1,7 @@
 """The entry point: find the command, read its options, run it, and turn errors into sentences."""
 
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -26,11 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ValueError, FloatingPointError, ImportError, OSError) as error:
         # What pydantic raises is a ValueError with a list of details.
         details = getattr(error, "errors", None)
-        _fail("; ".join(map(_sentence, details())) if details else str(error))
+        said = "; ".join(map(_sentence, details())) if details else str(error)
+        _fail(_CALL.sub(r"data \1: ", said))
     except KeyboardInterrupt:
         _fail("stopped")
 
 
+# Who reads data says so by the name of a function, which nobody typed here.
+_CALL = re.compile(r"^(?:data_shape|load_dataset|load_in_order)\((['\"].*?['\"])\): ")
 _ABOUT = "Train variational autoencoders, look at them, measure them."
 
 

@@ -274,6 +274,8 @@ def explore(
         port: to listen at; 0 takes one that is free.
         open: open the page in a browser.
     """
+    if not run.is_dir():  # before what takes seconds to import
+        raise ValueError(f"{run} is no run: there is no such folder")
     from workshop.cli.explore import command
 
     command.explore(run, data, host, port, show=open)

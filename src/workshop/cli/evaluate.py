@@ -67,8 +67,10 @@ def evaluate(
         content = summary.as_json(found, study, **about)
         write_json(content, folder / f"{stem}.json", allow_nan=False)
         say_section(section)
-    for section in found.values():
-        say_verdicts(section.verdicts)
+    verdicts = [verdict for section in found.values() for verdict in section.verdicts]
+    say_verdicts(verdicts)
+    if not verdicts:
+        say("none of the checks found anything; they do not know what the model is for")
     say(str(folder / f"{stem}.json"))
     if quick:
         return
@@ -80,7 +82,7 @@ def evaluate(
         )
     page = folder / ("report.html" if split == "test" else f"report-{split}.html")
     write_text(text, page)
-    say(str(page))
+    say(f"{page}: open it in a browser")
 
 
 def _about(run: Path, dataset: Dataset, split: str, examples: int) -> dict[str, Any]:

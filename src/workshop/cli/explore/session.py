@@ -109,7 +109,7 @@ class Session:
         if not 0 <= index < count:
             raise ValueError(f"example {index}: expected 0 <= number < {count:,}")
         label = None if self.y is None else int(self.y[index])
-        title = f"example {index}" + ("" if label is None else f", {self.name(label)}")
+        title = f"example {index}" + ("" if label is None else f", class {self.name(label)}")
         return Example(self.x[index], label, title, index)
 
     def name(self, label: int) -> str:

@@ -124,7 +124,8 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     """
     path = Path(folder) / CONFIG_FILE
     if not path.is_file():
-        raise ValueError(f"{folder} is no run: it holds no {CONFIG_FILE}")
+        why = f"it holds no {CONFIG_FILE}" if path.parent.is_dir() else "there is no such folder"
+        raise ValueError(f"{folder} is no run: {why}")
     try:
         content = json.loads(path.read_text())
     except (ValueError, RecursionError) as error:
@@ -176,10 +177,10 @@ def load_model(folder: str | Path, kind: type[Model] = VAE) -> Model:
 def _weights_in(folder: str | Path) -> Path:
     path = Path(folder) / WEIGHTS_FILE
     if not path.is_file():
-        raise ValueError(
-            f"{folder} holds no {WEIGHTS_FILE}: its training did not reach the end, or it was not "
-            "copied whole"
-        )
+        why = "its training did not reach the end, or it was not copied whole"
+        if (Path(folder) / "checkpoints").is_dir():
+            why += f"; go on with it by workshop train --resume {folder}"
+        raise ValueError(f"{folder} holds no {WEIGHTS_FILE}: {why}")
     return path
 
 

@@ -135,7 +135,8 @@ def run_figures(
     yield "reconstructions", draw_reconstructions(model, split, class_names=class_names)
     yield "samples", draw_samples(model, 100, class_names=class_names, seed=seed)[0]
     yield "traversals", draw_traversals(model, split)
-    yield "interpolations", draw_interpolations(model, split, _pairs(model, split))
+    pairs = _pairs(split, of_one_class=isinstance(model, ConditionalVAE))  # which is told it
+    yield "interpolations", draw_interpolations(model, split, pairs)
     some = split.take(slice(2000))
     means = outputs.posteriors(model, some)["mean"]
     yield "latent_map", latent_map(means, some.y, class_names)
@@ -175,12 +176,15 @@ def _varying(rows: Sequence[Mapping[str, Any]]) -> list[str] | None:
     return [k for k, v in values.items() if max(v) - min(v) > 1e-5 * max(map(abs, v))] or None
 
 
-def _pairs(model: VAE, split: Split, count: int = 6) -> list[tuple[int, int]]:
-    """Return pairs of examples: of different classes, but of one class if the model is told it."""
+def _pairs(split: Split, *, of_one_class: bool, count: int = 6) -> list[tuple[int, int]]:
+    """Return pairs of examples: of different classes, or of one."""
     if split.y is None:
         return [(2 * i % len(split), (2 * i + 1) % len(split)) for i in range(count)]
     members = [np.flatnonzero(split.y == c) for c in np.unique(split.y)]
-    if isinstance(model, ConditionalVAE):
+    if of_one_class:
         return [(int(m[0]), int(m[-1])) for m in members[:count]]
-    first = [int(m[0]) for m in members]
-    return [(first[2 * i % len(first)], first[(2 * i + 1) % len(first)]) for i in range(count)]
+    # The n-th pair of two classes is of their n-th examples, so that no pair comes twice.
+    shown = [members[k % len(members)] for k in range(2 * count)]
+    rounds = [k // len(members) for k in range(2 * count)]
+    at = [int(m[n % len(m)]) for m, n in zip(shown, rounds, strict=True)]
+    return list(zip(at[::2], at[1::2], strict=True))
