@@ -26,10 +26,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing packages, which takes a minute or more"
 	$(INSTALL) -e .
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing packages, which takes some minutes"
 	$(INSTALL) -e '.[dev]'
 	@touch $@ $(VENV)/.base
 
