@@ -67,8 +67,8 @@ class TestEstimate:
             annealed_importance_sampling(model, x, steps=t, leapfrog=5).mean() for t in (1, 3, 100)
         ]
         assert means == sorted(means)
-        # Six seeds: 0.09 below on average, as a bound is, with a deviation of 0.06. Rounding moves a
-        # chain as another seed does, and it differs between machines: five deviations.
+        # Six seeds: 0.09 below on average, as a bound is, with a deviation of 0.06. Rounding moves
+        # a chain as another seed does, and it differs between machines: five deviations.
         assert means[2] == pytest.approx(LINEAR.evidence(x).mean(), abs=0.4)
         assert means[0] < means[2] - 1
 
