@@ -9,6 +9,7 @@ another picture. Also: seconds until the page answers, and the size of the envir
 """
 
 import argparse
+import contextlib
 import os
 import shutil
 import socket
@@ -130,27 +131,27 @@ def main() -> None:
     parser.add_argument("--moves", type=int, default=60)
     options = parser.parse_args()
     pythons = dict(item.split("=", 1) for item in options.library)
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+    times: dict[str, list[float]] = {name: [] for name in pythons}
+    pages, started = {}, {}
+    with contextlib.ExitStack() as ends:
+        folder = Path(ends.enter_context(tempfile.TemporaryDirectory()))
+        playwright = ends.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
-        pages, started, processes = {}, {}, []
+        ends.callback(browser.close)
         for name, python in pythons.items():
-            process, address, started[name] = serve(name, python, Path(folder))
-            processes.append(process)
+            process, address, started[name] = serve(name, python, folder)
+            ends.callback(process.kill)
             page = pages[name] = browser.new_page()
             page.goto(address)
             page.evaluate(SHOWN)
             page.wait_for_function("window.shown()")
             page.locator(HANDLES[name]).first.focus()
-        times: dict[str, list[float]] = {name: [] for name in pages}
         for turn in range(options.moves + 5):
             for name, page in pages.items():
                 page.bring_to_front()
                 taken = move(page)
                 if turn >= 5:
                     times[name].append(taken)
-        browser.close()
-        for process in processes:
-            process.kill()
     print("| library | a move, ms (median) | slowest of 20 | answers after, s | packages, MB |")
     print("|---|---:|---:|---:|---:|")
     for name, taken in times.items():

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from flax import nnx
 from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 import workshop
 from workshop.cli import main
@@ -201,6 +203,21 @@ def test_a_prior_of_other_weights_is_left_out(run, tmp_path, caplog):
     with caplog.at_level("WARNING", "workshop"):
         assert workshop.load(copy).prior is None
     assert "fitted to other weights" in caplog.text
+
+
+def test_a_prior_of_another_version_is_left_out(run, tmp_path, caplog):
+    """Before format 2 a prior read its class elsewhere, from weights of the same names."""
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    with safe_open(copy / "prior.safetensors", "numpy") as file:
+        about = json.loads(file.metadata()["prior"])
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    assert about.pop("format") == 2
+    save_file(arrays, copy / "prior.safetensors", {"prior": json.dumps(about)})
+    logging.getLogger("workshop").propagate = True
+    with caplog.at_level("WARNING", "workshop"):
+        assert workshop.load(copy).prior is None
+    assert "is of another version of this library, and is left out: fit it again" in caplog.text
 
 
 def test_training_drops_a_prior(run, caplog):

@@ -4,11 +4,13 @@ import sys
 
 import numpy as np
 import pytest
+from flax import nnx
 from PIL import Image
 
 import workshop
 from workshop.cli import main
-from workshop.generative_models.data import load_dataset
+from workshop.cli.train import _some
+from workshop.generative_models.data import Split, load_dataset
 
 MODELS = ("vae", "beta-vae", "beta-vae-capacity", "conditional-vae", "vq-vae")
 
@@ -104,6 +106,32 @@ def test_training_ends_with_the_name_of_a_collapse(tmp_path, capsys):
         x = load_dataset("digits").test.x
         variance = np.asarray(workshop.load(tmp_path / str(weight)).encode(x)[0]).var(0)
         assert (variance < 0.01).all() == collapsed
+
+
+def test_a_split_in_the_order_of_its_classes_is_looked_at_all_over():
+    """Of its first thousand alone, one class, nothing would vary."""
+    x = np.repeat(np.eye(3, dtype=np.float32), 1000, 0)
+    some = _some(Split(x, np.repeat(np.arange(3, dtype=np.int32), 1000)))
+    assert len(some) == 1000
+    # A share of a third: four of its standard deviations.
+    np.testing.assert_allclose(some.x.mean(0), 1 / 3, atol=4 * np.sqrt(2 / 9 / 1000))
+    assert len(_some(Split(x[:7]))) == 7
+
+
+def test_a_class_is_named_without_its_data_and_names_win_over_numbers(tmp_path, capsys):
+    rng, run, data = np.random.default_rng(0), tmp_path / "run", tmp_path / "data.npz"
+    np.savez(data, x=rng.random((60, 4), np.float32), y=np.array(["10", "2", "7"] * 20))
+    command("train", "--model", "conditional-vae", "--data", data, "--steps", 2, "--hidden-dims", 4,
+            "--out", run, "--no-progress")  # fmt: skip
+    data.unlink()
+    for label, number in (("2", 1), ("10", 0), ("0", 0)):
+        command("sample", run, "--label", label, "--count", 3, "--out", tmp_path / "s.npy")
+        expected = workshop.load(run).sample(3, y=np.full(3, number), rngs=nnx.Rngs(0))
+        np.testing.assert_allclose(np.load(tmp_path / "s.npy"), expected, rtol=1e-5)
+    with pytest.raises(SystemExit):
+        command("sample", run, "--label", "eleven")
+    said = " ".join(capsys.readouterr().err.split())
+    assert "--label='eleven': expected one of 10, 2, 7" in said
 
 
 def test_a_path_a_table_and_every_option_of_the_model(tmp_path):

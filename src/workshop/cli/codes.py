@@ -31,7 +31,7 @@ from workshop.generative_models.evaluation import outputs
 from workshop.generative_models.evaluation.passes import Progress, in_passes
 from workshop.generative_models.evaluation.sections import prior_section
 from workshop.generative_models.evaluation.study import Study
-from workshop.generative_models.models.saving import read_config, save_prior
+from workshop.generative_models.models.saving import PRIOR_FORMAT, read_config, save_prior
 from workshop.generative_models.models.vae import VQVAE
 from workshop.generative_models.models.vae.vq_vae import prior_for
 from workshop.generative_models.training import Stopped, Trainer, create_optimizer
@@ -94,7 +94,9 @@ def fit_prior(
     folder = run / "prior"
     model, dataset, settings = open_run(run)
     model = _discrete(model, run)
-    _begin(folder, {"config": config.model_dump(mode="json")} | options, resume)
+    _begin(
+        folder, {"format": PRIOR_FORMAT, "config": config.model_dump(mode="json")} | options, resume
+    )
     codes = _codes(model, dataset.splits)
     seed, steps = settings["seed"], options["steps"]
     prior = prior_for(model, config, num_classes=dataset.num_classes, rngs=nnx.Rngs(seed))

@@ -45,11 +45,12 @@ def sample(
 
 
 def _class_of(run: Path, label: str) -> int:
-    """Return the number of a class that is given by its number or name."""
-    if label.isdecimal():
+    """Return the number of a class that is given by its name, or else by its number."""
+    names = read_config(run).get("classes") or []
+    if label.isdecimal() and label not in names:
         return int(label)
-    dataset = open_run(run)[1]
-    names = list(dataset.class_names or map(str, range(dataset.num_classes or 0)))
+    if not names:
+        raise ValueError(f"--label {label}: this run's classes have no names; give a number")
     return names.index(checks.one_of("--label", label, names))
 
 

@@ -16,7 +16,7 @@ from workshop.cli.options import TrainOptions
 from workshop.cli.runs import NOT_KEPT, compile_once, load_data, read_options, whole_name
 from workshop.cli.tables import console, say, say_section, say_verdicts
 from workshop.generative_models.core import checks
-from workshop.generative_models.data import Dataset
+from workshop.generative_models.data import Dataset, Split
 from workshop.generative_models.evaluation.outputs import code_indices
 from workshop.generative_models.evaluation.quantized import codebook_healths, collapses
 from workshop.generative_models.models.saving import (
@@ -104,11 +104,15 @@ def _collapsed(model: VAE, dataset: Dataset) -> list[str]:
     from workshop.generative_models.evaluation.latents import active_units, collapse
     from workshop.generative_models.evaluation.outputs import posteriors
 
-    part = dataset.test.take(slice(1000))
-    if len(part) < 2:
+    if len(dataset.test) < 2:
         return []
-    verdict = collapse(active_units(posteriors(model, part)["mean"]))
+    verdict = collapse(active_units(posteriors(model, _some(dataset.test))["mean"]))
     return [] if verdict is None else [verdict]
+
+
+def _some(split: Split, most: int = 1000) -> Split:
+    """Return examples from all over a split, which may lie in the order of its classes."""
+    return split.take(np.sort(np.random.default_rng(0).permutation(len(split))[:most]))
 
 
 def _metrics_table(metrics: dict[str, float], title: str) -> Table:
@@ -188,7 +192,7 @@ class _Collapse(Callback):
     def on_evaluation(self, step: int, model: VQVAE) -> None:
         if jax.process_index() > 0:
             return
-        codes = code_indices(model, self.dataset.validation.take(slice(1000)))
+        codes = code_indices(model, _some(self.dataset.validation))
         found = collapses(model.quantizer, codebook_healths(model.quantizer, codes))
         for name in found.keys() - self.named:
             self.named.add(name)

@@ -46,11 +46,11 @@ def one_of(name: str, value: Any, options: Collection[str]) -> str:
     raise ValueError(f"{name}={value!r}: expected one of {', '.join(sorted(options))}{hint}")
 
 
-def at_least(name: str, value: float, lowest: float) -> float:
+def at_least(name: str, value: Any, lowest: float) -> Any:
     """Return `value`, or say that `name` must be a finite number of at least `lowest`."""
     try:
-        fits = lowest <= value < float("inf")
-    except TypeError:
+        fits = bool(lowest <= value < float("inf"))
+    except (TypeError, ValueError):  # the latter of arrays of several numbers
         fits = False
     if not fits:
         raise ValueError(f"{name}={value!r}: expected a finite number >= {lowest:g}")

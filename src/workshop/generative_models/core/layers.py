@@ -15,6 +15,7 @@ from workshop.generative_models.core.convolution import (
     downsample_padding,
     downsampled,
 )
+from workshop.generative_models.core.likelihood_base import identity
 from workshop.generative_models.core.typing import DTypeLike, Precision
 
 DOWN_KERNEL, UP_KERNEL = 3, 4
@@ -32,7 +33,7 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "tanh": jnp.tanh,
     "sigmoid": jax.nn.sigmoid,
     "softplus": jax.nn.softplus,
-    "identity": lambda x: x,
+    "identity": identity,
 }
 
 

@@ -20,6 +20,7 @@ from safetensors.numpy import load_file, save
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.configuration import MODEL_CONFIGS, PriorConfig
 from workshop.generative_models.core.files import replacing, write_json
+from workshop.generative_models.core.likelihood_base import identity
 from workshop.generative_models.core.likelihoods import create_likelihood
 from workshop.generative_models.models.vae import MODELS, VAE, VQVAE
 from workshop.generative_models.models.vae.prior import CodePrior
@@ -27,6 +28,8 @@ from workshop.generative_models.models.vae.vq_vae import prior_for
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 PRIOR_FILE = "prior.safetensors"
+PRIOR_FORMAT = 2
+"""What a prior's weights mean: since 2 its class stands at every place. Another is not read."""
 Model = TypeVar("Model", bound=VAE)
 Built = TypeVar("Built", bound=nnx.Module)
 
@@ -35,7 +38,8 @@ def save_config(model: VAE, folder: str | Path, **more: Any) -> None:
     """Write `config.json`: the model's name and configuration, and whatever else JSON can hold.
 
     Raises:
-        ValueError: if the model was not built from a configuration.
+        ValueError: if no configuration describes the model: it was built from modules, is of a
+            class of your own, or its likelihood was replaced.
     """
     if model.config is None:
         raise ValueError(
@@ -49,11 +53,17 @@ def save_config(model: VAE, folder: str | Path, **more: Any) -> None:
             "save its weights, and build it yourself before `load_weights`"
         )
     config = model.config
-    said = create_likelihood(config.likelihood_name, scale=config.scale, levels=config.levels)
-    if type(said) is not type(model.likelihood):
+    said = create_likelihood(
+        config.likelihood_name,
+        scale=config.scale,
+        link=getattr(model.decoder, "output_activation", identity),
+        levels=config.levels,
+    )
+    if nnx.graphdef(said) != nnx.graphdef(model.likelihood):
         raise ValueError(
-            f"this model's likelihood is a {type(model.likelihood).__name__}, its configuration "
-            f"says {config.likelihood_name!r}: nothing on disk could rebuild it; save its weights"
+            f"this model's likelihood is a {type(model.likelihood).__name__} that is not the "
+            f"{config.likelihood_name!r} of its configuration, so nothing on disk could rebuild "
+            "it: use save_weights, and load_weights into a model that you build"
         )
     if config.encoder.input_shape is None:  # it was read off the first batch
         encoder = config.encoder.model_copy(update={"input_shape": config.decoder.output_shape})
@@ -68,26 +78,34 @@ def save_weights(model: VAE, folder: str | Path) -> None:
     Raises:
         ValueError: if the model waits for its first batch, and has no weights yet.
     """
-    if any(getattr(module, "pending_rngs", None) for _, module in nnx.iter_modules(model)):
-        raise ValueError(
-            f"this {type(model).__name__} has no weights to save yet: its encoder was given no "
-            "input_shape, and has seen no batch"
-        )
+    _refuse_unbuilt(model)
     _write(_main(model), Path(folder) / WEIGHTS_FILE)
 
 
 def load_weights(model: VAE, folder: str | Path) -> None:
     """Fill a model that you built with the weights of `model.safetensors`, in place.
 
-    For models that no configuration describes; `workshop.load` builds the others itself.
+    For models that no configuration describes; `workshop.load` builds the others itself. A VQ-VAE
+    gets the folder's prior, or none.
 
     Raises:
         ValueError: if the file is missing or damaged, or the model has other names, shapes or
-            types.
+            types, or has no weights yet.
     """
+    _refuse_unbuilt(model)
     path = _weights_in(folder)
     _check_fits(path, _main(model), "model")
     _fill(_main(model), path)
+    if isinstance(model, VQVAE):
+        model.prior = _load_prior(model, Path(folder))
+
+
+def _refuse_unbuilt(model: VAE) -> None:
+    if any(getattr(module, "pending_rngs", None) for _, module in nnx.iter_modules(model)):
+        raise ValueError(
+            f"this {type(model).__name__} has no weights yet: its encoder was given no "
+            "input_shape, and has seen no batch"
+        )
 
 
 def save_prior(model: VQVAE, folder: str | Path) -> None:
@@ -100,7 +118,7 @@ def save_prior(model: VQVAE, folder: str | Path) -> None:
         raise ValueError("this model has no prior: fit one and set model.prior")
     config = PriorConfig.model_validate(model.prior.config)
     about = {"config": config.model_dump(mode="json"), "num_classes": model.prior.num_classes}
-    about["fitted_to"] = _digest(Path(folder))
+    about |= {"fitted_to": _digest(Path(folder)), "format": PRIOR_FORMAT}
     metadata = {"prior": json.dumps(about)}
     _write(variables(model.prior), Path(folder) / PRIOR_FILE, metadata)
 
@@ -169,16 +187,18 @@ def load_model(folder: str | Path, kind: type[Model] = VAE) -> Model:
         )
     except ValidationError as error:
         raise ValueError(f"{about} is damaged: {error}") from None
-    if isinstance(model, VQVAE) and (Path(folder) / PRIOR_FILE).is_file():
+    if isinstance(model, VQVAE):
         model.prior = _load_prior(model, Path(folder))
     return model  # type: ignore[return-value]
 
 
 def _weights_in(folder: str | Path) -> Path:
     path = Path(folder) / WEIGHTS_FILE
+    if not path.parent.is_dir():
+        raise ValueError(f"{folder}: there is no such folder")
     if not path.is_file():
         why = "its training did not reach the end, or it was not copied whole"
-        if (Path(folder) / "checkpoints").is_dir():
+        if (path.parent / "checkpoints").is_dir() and (path.parent / CONFIG_FILE).is_file():
             why += f"; go on with it by workshop train --resume {folder}"
         raise ValueError(f"{folder} holds no {WEIGHTS_FILE}: {why}")
     return path
@@ -186,20 +206,25 @@ def _weights_in(folder: str | Path) -> Path:
 
 def _load_prior(model: VQVAE, folder: Path) -> CodePrior | None:
     path = folder / PRIOR_FILE
+    if not path.is_file():
+        return None
     try:
         with safe_open(path, "numpy") as file:
             about = json.loads((file.metadata() or {})["prior"])
         config = PriorConfig.model_validate(about["config"])
         classes, fitted_to = about["num_classes"], about["fitted_to"]
+        form = about.get("format", 1)
         if classes is not None:
             checks.positive_int("num_classes", classes)
     except (ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         raise ValueError(f"{path} is damaged: {error}") from None
-    if fitted_to != _digest(folder):
-        logging.getLogger("workshop").warning(
-            "%s was fitted to other weights of this model, and is left out: fit it again", path
-        )
-        return None
+    for wrong, why in (
+        (form != PRIOR_FORMAT, "is of another version of this library"),
+        (fitted_to != _digest(folder), "was fitted to other weights of this model"),
+    ):
+        if wrong:
+            logging.getLogger("workshop").warning("%s %s, and is left out: fit it again", path, why)
+            return None
     prior = _filled(
         lambda: prior_for(model, config, num_classes=classes, rngs=nnx.Rngs(0)),
         variables, path, "header",

@@ -13,7 +13,10 @@ from workshop.generative_models.devices.distributed import wait
 from workshop.generative_models.training.step import TrainState
 
 _log = logging.getLogger("workshop")
-_WAITING = "Waiting for previous save to complete"
+
+
+def _no_waiting(record: logging.LogRecord) -> bool:
+    return "Waiting for previous save to complete" not in str(record.msg)
 
 
 class Checkpoints:
@@ -41,7 +44,7 @@ class Checkpoints:
         import orbax.checkpoint
 
         # A save waits for the disk on purpose, between two calls of the loop: nothing to warn of.
-        logging.getLogger("absl").addFilter(lambda record: _WAITING not in str(record.msg))
+        logging.getLogger("absl").addFilter(_no_waiting)
         return orbax.checkpoint
 
     @functools.cached_property

@@ -183,7 +183,8 @@ def _pairs(split: Split, *, of_one_class: bool, count: int = 6) -> list[tuple[in
     members = [np.flatnonzero(split.y == c) for c in np.unique(split.y)]
     if of_one_class:
         return [(int(m[0]), int(m[-1])) for m in members[:count]]
-    # The n-th pair of two classes is of their n-th examples, so that no pair comes twice.
+    # The n-th pair of two classes is of their n-th examples, so that no pair comes twice
+    # while a class has others.
     shown = [members[k % len(members)] for k in range(2 * count)]
     rounds = [k // len(members) for k in range(2 * count)]
     at = [int(m[n % len(m)]) for m, n in zip(shown, rounds, strict=True)]

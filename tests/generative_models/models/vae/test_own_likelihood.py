@@ -9,22 +9,36 @@ import pytest
 from flax import nnx
 from scipy import stats
 
-from workshop.generative_models.core.configuration import DecoderConfig, EncoderConfig, VAEConfig
-from workshop.generative_models.core.likelihood_base import LocationScale, sum_features
+from workshop.generative_models.core.configuration import (
+    DecoderConfig,
+    EncoderConfig,
+    PriorConfig,
+    VAEConfig,
+)
+from workshop.generative_models.core.likelihood_base import (
+    LocationScale,
+    SquaredError,
+    sum_features,
+)
+from workshop.generative_models.core.likelihoods import create_likelihood
 from workshop.generative_models.models.saving import (
     load_model,
     load_weights,
     save_config,
+    save_prior,
     save_weights,
 )
 from workshop.generative_models.models.vae import (
     VAE,
     VQVAE,
+    BetaVAE,
+    BetaVAEWithCapacity,
     ConditionalVAE,
     MLPDecoder,
     MLPEncoder,
+    examples,
 )
-from workshop.generative_models.models.vae.examples import _say_out_of_reach
+from workshop.generative_models.models.vae.vq_vae import prior_for
 
 X = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
 CONFIG = VAEConfig(
@@ -52,10 +66,19 @@ def parts():
 
 @pytest.mark.parametrize(
     ("kind", "more"),
-    [(VAE, {}), (ConditionalVAE, {"condition_dim": 3}), (VQVAE, {"embedding_dim": 2})],
+    [
+        (VAE, {}),
+        (BetaVAE, {}),
+        (BetaVAEWithCapacity, {}),
+        (ConditionalVAE, {"condition_dim": 3}),
+        (VQVAE, {"embedding_dim": 2}),
+    ],
 )
 def test_a_likelihood_of_ones_own_is_what_the_loss_and_scores_read(kind, more):
-    model = kind(*parts(), likelihood=StudentT(0.7), rngs=nnx.Rngs(0), **more)
+    name = "reconstruction_loss_type" if issubclass(kind, BetaVAE) else "likelihood"
+    model = kind(*parts(), **{name: StudentT(0.7)}, rngs=nnx.Rngs(0), **more)
+    assert isinstance(model.likelihood, StudentT)
+    assert not isinstance(getattr(model, "reconstruction_loss_type", ""), StudentT)
     outputs = model(X, rngs=nnx.Rngs(1))
     expected = stats.t(4.0, np.asarray(outputs["reconstructed"], np.float64), 0.7).logpdf(X)
     losses = model.loss_fn(x=X, outputs=outputs)
@@ -81,8 +104,18 @@ def test_its_own_scale_is_trained():
 
 def test_scale_and_levels_are_the_likelihoods_own():
     for name, value in (("scale", 0.5), ("levels", 16)):
-        with pytest.raises(ValueError, match=f"{name}={value}: give it to StudentT"):
+        with pytest.raises(ValueError, match=f"{name}={value} beside a StudentT of your own"):
             VAE(*parts(), likelihood=StudentT(1.0), rngs=nnx.Rngs(0), **{name: value})
+
+
+def test_its_link_is_the_decoders_activation():
+    encoder, _, size = parts()
+    decoder = MLPDecoder([4], (6,), 4, output_activation="sigmoid", rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"another link than the decoder's output_activation"):
+        VAE(encoder, decoder, size, likelihood=StudentT(1.0), rngs=nnx.Rngs(0))
+    model = VAE(encoder, decoder, size, likelihood=StudentT(1.0, jax.nn.sigmoid), rngs=nnx.Rngs(0))
+    means = np.asarray(model.decode(jnp.full((1, 4), 3.0)))
+    assert ((means > 0) & (means < 1)).all()
 
 
 def test_no_file_says_another_likelihood_than_the_model_has(tmp_path):
@@ -90,11 +123,21 @@ def test_no_file_says_another_likelihood_than_the_model_has(tmp_path):
     assert beside.config is None
     with pytest.raises(ValueError, match="built from modules, so nothing on disk could rebuild"):
         save_config(beside, tmp_path)
-    replaced = VAE(CONFIG, rngs=nnx.Rngs(0))
-    replaced.likelihood = StudentT(1.0)
-    with pytest.raises(ValueError, match=r"likelihood is a StudentT, its .* says 'mse'"):
-        save_config(replaced, tmp_path)
+    gaussian = CONFIG.model_copy(update={"likelihood": "gaussian", "scale": 0.5})
+    for config, other in (
+        (CONFIG, StudentT(1.0)),
+        (gaussian, create_likelihood("gaussian", scale=0.1)),
+        (gaussian, create_likelihood("gaussian", scale="learned")),
+        (CONFIG, SquaredError(jax.nn.sigmoid)),
+    ):
+        replaced = VAE(config, rngs=nnx.Rngs(0))
+        replaced.likelihood = other
+        with pytest.raises(ValueError, match=r"that is not the '(mse|gaussian)' of its config"):
+            save_config(replaced, tmp_path)
     assert not list(tmp_path.iterdir())
+    same = VAE(gaussian, rngs=nnx.Rngs(0))
+    same.likelihood = create_likelihood("gaussian", scale=0.5)
+    save_config(same, tmp_path)
 
 
 def test_weights_fill_a_model_that_one_builds_oneself(tmp_path):
@@ -112,8 +155,11 @@ def test_weights_fill_a_model_that_one_builds_oneself(tmp_path):
     with pytest.raises(ValueError, match=r"does not fit its model: likelihood\.log_scale is in"):
         load_weights(plain, tmp_path)
     np.testing.assert_array_equal(plain.encode(X)[0], kept)
-    with pytest.raises(ValueError, match=r"holds no model\.safetensors"):
+    with pytest.raises(ValueError, match="there is no such folder"):
         load_weights(plain, tmp_path / "nothing")
+    waits = VAE(MLPEncoder([4], 4, "relu", rngs=nnx.Rngs(0)), *parts()[1:], rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="has no weights yet"):
+        load_weights(waits, tmp_path)
     save_config(plain, tmp_path)
     with pytest.raises(ValueError, match=r"does not fit its config\.json"):
         load_model(tmp_path)
@@ -121,7 +167,7 @@ def test_weights_fill_a_model_that_one_builds_oneself(tmp_path):
 
 @pytest.mark.parametrize(("link", "inside"), [("sigmoid", [0, 1]), ("tanh", [-1, 1])])
 def test_data_that_no_mean_can_reach_is_said_once(link, inside, monkeypatch):
-    _say_out_of_reach.cache_clear()
+    examples._said.clear()
     said = []
     monkeypatch.setattr(
         logging.getLogger("workshop"), "warning", lambda text, *values: said.append(text % values)
@@ -129,10 +175,30 @@ def test_data_that_no_mean_can_reach_is_said_once(link, inside, monkeypatch):
     encoder, _, latent_dim = parts()
     decoder = MLPDecoder([4], (6,), 4, output_activation=link, rngs=nnx.Rngs(0))
     model = VAE(encoder, decoder, latent_dim, likelihood="gaussian", rngs=nnx.Rngs(0))
-    model.check_data(np.tile(np.float32(inside), (2, 3)))
+    model.check_data(np.tile(np.float32(inside), (2, 3)) * np.float32(1.00001))
     assert not said
-    for _ in range(2):
-        model.check_data(X)
+    for batch in (X, 2 * X):
+        model.check_data(batch)
     (message,) = said
     assert f"a decoder with output_activation='{link}' cannot reach" in message
     assert "'identity'" in message
+
+
+def test_a_vq_vae_gets_the_folders_prior_or_none(tmp_path):
+    config = PriorConfig(layers=1, width=8, heads=2)
+    model, other = (
+        VQVAE(
+            *parts(), num_embeddings=5, embedding_dim=2, likelihood=StudentT(1.0), rngs=nnx.Rngs(i)
+        )
+        for i in (0, 1)
+    )
+    model.prior = prior_for(model, config, rngs=nnx.Rngs(2))
+    model.prior.eval()
+    save_weights(model, tmp_path)
+    save_prior(model, tmp_path)
+    load_weights(other, tmp_path)
+    codes = model.encode_indices(X)
+    np.testing.assert_array_equal(other.prior.log_prob(codes), model.prior.log_prob(codes))
+    (tmp_path / "prior.safetensors").unlink()
+    load_weights(other, tmp_path)
+    assert other.prior is None

@@ -266,6 +266,20 @@ def test_samples_are_of_their_key_and_compile_inside_other_programs():
     assert (np.asarray(prior.sample(6)) != prior.sample(6)).any()  # its own streams go on
 
 
+def test_guidance_may_be_traced_and_mapped():
+    prior = make((2,), 5, classes=3)
+    key, labels = jax.random.key(3), jnp.arange(3)
+
+    def draw(strength, y):
+        return prior.sample(1, y=y, guidance=strength, rngs=nnx.Rngs(key))[0]
+
+    mapped = jax.jit(jax.vmap(draw, in_axes=(None, 0)))(2.0, labels)
+    each = [draw(2.0, label) for label in range(3)]
+    np.testing.assert_array_equal(mapped, each)
+    # A traced 1 is drawn from the logits of the class alone, up to rounding.
+    np.testing.assert_array_equal(jax.jit(draw)(1.0, 2), draw(1.0, 2))
+
+
 # The loss.
 
 
@@ -460,7 +474,9 @@ ERRORS = [
     (lambda: plain(3).sample(2, y=[0, 1, 2]), r"y has shape \(3,\) .* labels \(2,\), or one for"),
     (lambda: plain(3).log_prob(CODES, np.ones(4)), "type float64: expected integer labels"),
     (lambda: plain().sample(0), "n_samples=0: expected a positive integer"),
-    (lambda: plain(3).sample(2, guidance=2.0), "guidance=2.0 is towards a class: pass y"),
+    (lambda: plain(3).sample(2, guidance=2.0), "guidance is towards a class: pass y"),
+    (lambda: plain().sample(2, guidance=2.0), "guidance: this prior has no classes"),
+    (lambda: plain(3).sample(2, y=1, guidance=np.ones(2)), "guidance=array.*expected a finite"),
     (lambda: plain(3).sample(2, y=1, guidance=-1.0), "guidance=-1.0: expected a finite number"),
     (lambda: plain().sample(2, temperature=-1.0), "temperature=-1.0: expected a finite number"),
 ]  # fmt: skip

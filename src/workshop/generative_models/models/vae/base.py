@@ -71,7 +71,8 @@ class VAE(LatentSpaceModel, Pretrained):
         likelihood: log p(x|z) by name: "mse" (sum of squares), "bce" (from logits), "gaussian",
             "laplace", "continuous_bernoulli", and, for data of a few values such as bytes,
             "discretized_logistic", "categorical"; or a `Likelihood` of your own, which has its own
-            link, scale and levels, and which no configuration can say.
+            scale and levels, the decoder's output activation as its link, and which no
+            configuration can say.
         scale: of a gaussian, laplace or discretized_logistic likelihood: a number, "learned", or,
             but for the last, "optimal".
         levels: how many values k / (levels - 1) the data can have, under discretized_logistic and
@@ -152,10 +153,16 @@ class VAE(LatentSpaceModel, Pretrained):
         self.precision, self.dtype = precision, dtype
         self.encoder = encoder
         if isinstance(likelihood, Likelihood):
+            kind = f"a {type(likelihood).__name__} of your own"
             for name, given, default in (("scale", scale, 1.0), ("levels", levels, 256)):
                 if given != default:
-                    kind = type(likelihood).__name__
-                    raise ValueError(f"{name}={given!r}: give it to {kind}, and leave it out here")
+                    raise ValueError(f"{name}={given!r} beside {kind}, which has its own")
+            activation = getattr(decoder, "output_activation", None)
+            if activation is not None and getattr(likelihood, "link", activation) is not activation:
+                raise ValueError(
+                    f"{kind} has another link than the decoder's output_activation: give it that "
+                    f"one, or build the decoder with output_activation='identity'"
+                )
             self.likelihood = likelihood
         else:
             link = getattr(decoder, "output_activation", identity)

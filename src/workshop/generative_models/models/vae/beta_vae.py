@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.base import accepts_config
 from workshop.generative_models.core.configuration import BetaVAEConfig, BetaVAEWithCapacityConfig
+from workshop.generative_models.core.likelihoods import Likelihood
 from workshop.generative_models.core.schedules import linear_ramp
 from workshop.generative_models.core.typing import Losses
 from workshop.generative_models.models.vae.base import VAE, Options
@@ -24,14 +25,14 @@ class BetaVAE(VAE):
         latent_dim: size of z.
         beta_default: β.
         beta_warmup_steps: T; 0 is no warm-up. Without a step the loss is the one after it.
-        reconstruction_loss_type: "mse" or "bce", or another likelihood by name.
+        reconstruction_loss_type: "mse" or "bce", or another likelihood by name, or one of your own.
         rngs: for sampling, when a method is given none.
         options: see `VAE`.
 
     Attributes:
         beta_default: β.
         beta_warmup_steps: T.
-        reconstruction_loss_type: the likelihood by name.
+        reconstruction_loss_type: the likelihood by name; of one of your own that of its class.
 
     References:
         Higgins et al., β-VAE: Learning Basic Visual Concepts with a Constrained Variational
@@ -48,7 +49,7 @@ class BetaVAE(VAE):
         latent_dim: int,
         beta_default: float = 1.0,
         beta_warmup_steps: int = 0,
-        reconstruction_loss_type: str = "mse",
+        reconstruction_loss_type: str | Likelihood = "mse",
         *,
         rngs: nnx.Rngs,
         **options: Unpack[Options],
@@ -66,7 +67,10 @@ class BetaVAE(VAE):
         self.beta_warmup_steps = int(checks.at_least("beta_warmup_steps", beta_warmup_steps, 0))
         if self.beta_warmup_steps and self.kl_schedule_steps:
             raise ValueError("beta_warmup_steps is a linear kl_schedule: set one of the two")
-        self.reconstruction_loss_type = reconstruction_loss_type
+        own = isinstance(reconstruction_loss_type, Likelihood)  # it is `self.likelihood` already
+        self.reconstruction_loss_type = (
+            type(reconstruction_loss_type).__name__ if own else reconstruction_loss_type
+        )
 
     def kl_coefficient(self, step: ArrayLike | None) -> ArrayLike:
         """Return β at a training step."""
@@ -93,7 +97,7 @@ class BetaVAEWithCapacity(BetaVAE):
         latent_dim: size of z.
         beta_default: β, used while capacity control is off.
         beta_warmup_steps: steps of β's warm-up.
-        reconstruction_loss_type: "mse" or "bce", or another likelihood by name.
+        reconstruction_loss_type: "mse" or "bce", or another likelihood by name, or one of your own.
         use_capacity_control: False is exactly `BetaVAE`.
         capacity_max: C_max, in nats.
         capacity_num_iter: T.
@@ -121,7 +125,7 @@ class BetaVAEWithCapacity(BetaVAE):
         latent_dim: int,
         beta_default: float = 1.0,
         beta_warmup_steps: int = 0,
-        reconstruction_loss_type: str = "mse",
+        reconstruction_loss_type: str | Likelihood = "mse",
         use_capacity_control: bool = False,
         capacity_max: float = 25.0,
         capacity_num_iter: int = 25000,

@@ -1,6 +1,5 @@
 """What data fits a model: the shape of one example, batches told from single examples."""
 
-import functools
 import logging
 from typing import Any
 
@@ -107,20 +106,30 @@ class ExampleModel(GenerativeModel):
                 "scale the data, or use likelihood='gaussian'"
             )
         for name, link, least in (("sigmoid", jax.nn.sigmoid, 0), ("tanh", jnp.tanh, -1)):
-            if getattr(self.likelihood, "link", None) is link and (low < least or high > 1):
-                _say_out_of_reach(f"x lies in [{low:.3g}, {high:.3g}]", name)
+            beyond = low < least - REACH or high > 1 + REACH
+            if getattr(self.likelihood, "link", None) is link and beyond and _first(name):
+                logging.getLogger("workshop").warning(
+                    "x lies in [%.3g, %.3g], where a decoder with output_activation=%r cannot "
+                    "reach: build it with 'identity', or scale the data",
+                    low,
+                    high,
+                    name,
+                )
         if levels is not None:
             _refuse_between_levels(values, levels)
 
 
-@functools.cache
-def _say_out_of_reach(what: str, link: str) -> None:
-    logging.getLogger("workshop").warning(
-        "%s, where a decoder with output_activation=%r cannot reach: build it with 'identity', or "
-        "scale the data",
-        what,
-        link,
-    )
+REACH = 1e-3
+"""How far data may lie beyond what a decoder's activation reaches: rounding is no news."""
+
+_said: set[str] = set()
+
+
+def _first(link: str) -> bool:
+    """Say whether this is the first time that data is out of an activation's reach."""
+    new = link not in _said
+    _said.add(link)
+    return new
 
 
 LEVEL_TOLERANCE = 0.01

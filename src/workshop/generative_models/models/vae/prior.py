@@ -234,7 +234,7 @@ class CodePrior(GenerativeModel):
         *,
         temperature: ArrayLike = 1.0,
         y: Any = None,
-        guidance: float = 1.0,
+        guidance: ArrayLike = 1.0,
         rngs: nnx.Rngs | None = None,
     ) -> Int[Array, "n_samples ..."]:
         """Draw codes one after another: int32 (n_samples, *code_shape).
@@ -242,14 +242,14 @@ class CodePrior(GenerativeModel):
             p(s_i | s_<i, y)^guidance p(s_i | s_<i)^(1 - guidance), not normalised
 
         is what each code is drawn from. One compiled loop, with the keys and values of earlier
-        places in a cache; it compiles once for each number of samples.
+        places in a cache; it compiles once for each number of samples, with guidance and without.
 
         Args:
             n_samples: a Python int; static under jit.
             temperature: what the logits are divided by; 0 takes the most probable code each time.
             y: labels (n_samples,), one label for all, or None for no class.
             guidance: 1 draws from p(s | y) itself; above 1 samples are more surely of their class,
-                and less varied; 0 does not look at the class. A Python number; any but 1 takes
+                and less varied; 0 does not look at the class. Any but 1, and a traced one, takes
                 twice the work. Without y there is nothing to guide by, and it must be 1.
             rngs: source of the samples; the model's own if None.
 
@@ -258,11 +258,13 @@ class CodePrior(GenerativeModel):
         """
         n_samples = checks.positive_int("n_samples", n_samples)
         check_temperature(temperature)
-        checks.at_least("guidance", guidance, 0.0)
-        if guidance != 1 and y is None:
-            raise ValueError(f"guidance={guidance} is towards a class: pass y, or leave it at 1")
+        guided = is_guided(guidance)
+        if guided and self.num_classes is None:
+            raise ValueError("guidance: this prior has no classes to guide towards; leave it at 1")
+        if guided and y is None:
+            raise ValueError("guidance is towards a class: pass y, or leave it at 1")
         labels, key = self._labels(y, n_samples), sample_key(rngs, self.rngs)
-        strength = None if guidance == 1 else jnp.float32(guidance)
+        strength = jnp.asarray(guidance, jnp.float32) if guided else None
         temperature = jnp.asarray(temperature, jnp.float32)
         codes = _draw(*nnx.split(self), labels, temperature, strength, key)
         return codes.reshape(n_samples, *self.code_shape)
@@ -315,6 +317,14 @@ class CodePrior(GenerativeModel):
         if batch.get("x") is None:
             raise ValueError("loss_fn needs codes: pass batch, an array or a dict with key 'x'")
         return batch["x"], None if self.num_classes is None else batch.get("y")
+
+
+def is_guided(guidance: ArrayLike) -> bool:
+    """Say whether a strength of guidance is not 1, or not known yet, after a check of it."""
+    if not is_concrete(guidance):
+        return True
+    checks.at_least("guidance", guidance, 0.0)
+    return bool(guidance != 1)
 
 
 def _check_range(name: str, values: Any, what: str, size: int, hint: str) -> None:

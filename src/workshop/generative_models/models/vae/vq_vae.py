@@ -27,7 +27,7 @@ from workshop.generative_models.models.vae.base import VAE, Options, check_laten
 from workshop.generative_models.models.vae.decoders import CNNDecoder
 from workshop.generative_models.models.vae.encoders import CNNEncoder
 from workshop.generative_models.models.vae.latent_space import check_temperature
-from workshop.generative_models.models.vae.prior import CodePrior
+from workshop.generative_models.models.vae.prior import CodePrior, is_guided
 
 USAGE_DECAY = 0.99
 """How much of the usage of codes stays at each training step."""
@@ -348,7 +348,7 @@ class VQVAE(VAE):
         *,
         rngs: nnx.Rngs | None = None,
         y: ArrayLike | None = None,
-        guidance: float = 1.0,
+        guidance: ArrayLike = 1.0,
         **kwargs: Any,  # noqa: ARG002 - the reference's signature: for compatibility
     ) -> jax.Array:
         """Draw codes from the prior and decode them: (n_samples, *event).
@@ -378,7 +378,7 @@ class VQVAE(VAE):
                 n_samples, temperature=temperature, y=y, guidance=guidance, rngs=rngs
             )
             return self.decode_indices(indices)
-        for name, given in (("y", y is not None), ("guidance", guidance != 1)):
+        for name, given in (("y", y is not None), ("guidance", is_guided(guidance))):
             if given:
                 raise ValueError(f"{name} is what a prior reads, and this model has none: fit one")
         _say_no_prior()
@@ -396,7 +396,7 @@ class VQVAE(VAE):
         temperature: float = 1.0,
         rngs: nnx.Rngs | None = None,
         y: ArrayLike | None = None,
-        guidance: float = 1.0,
+        guidance: ArrayLike = 1.0,
         **kwargs: Any,  # noqa: ARG002 - the reference's signature: additional arguments
     ) -> jax.Array:
         """Do what `sample` does, under the name of the GenerativeModel interface."""
