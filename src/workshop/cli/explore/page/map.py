@@ -23,7 +23,7 @@ TOOLTIP = """(point) => {
   const box = document.createElement('div'), image = document.createElement('img');
   image.src = '/examples/' + point.data[2] + '.png';
   image.style = 'height: 96px; image-rendering: pixelated; display: block';
-  box.append(image, 'example ' + point.data[2] + (NAMED ? ', ' + point.seriesName : ''));
+  box.append(image, 'example ' + point.data[2] + (NAMED ? ', class ' + point.seriesName : ''));
   return box;
 }"""
 PRESSED = "(event) => { getElement(ID).pressed = [event.clientX, event.clientY]; }"
