@@ -100,7 +100,7 @@ def test_a_prior_travels_and_does_not_outlive_its_model(tmp_path):
 
 def test_a_model_built_by_its_first_batch_comes_back(tmp_path):
     model = build(input_shape=None)
-    with pytest.raises(ValueError, match="no weights to save yet"):
+    with pytest.raises(ValueError, match="has no weights yet"):
         model.save_pretrained(tmp_path)
     before = outputs(model)
     model.save_pretrained(tmp_path)
