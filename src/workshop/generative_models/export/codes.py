@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from workshop.generative_models.models.vae import VAE, VQVAE
+from workshop.generative_models.models.vae.vq_vae import usage_logits
 
 NUDGE = 1e-5
 """Far more than two programs' rounding differs by, and far less than what separates most codes."""
@@ -26,8 +27,7 @@ def codes_by_usage(
         uniform: numbers in [0, 1).
         temperature: above 1 evens the choices out, below 1 sharpens them.
     """
-    usage = jnp.where(usage.sum(-1, keepdims=True) > 0, usage, 1.0)
-    shares = jax.nn.softmax(jnp.log(usage) / jnp.maximum(temperature, 1e-6), axis=-1)
+    shares = jax.nn.softmax(usage_logits(usage, temperature), axis=-1)
     sums = jnp.cumsum(shares, axis=-1)
     sums = sums / sums[:, -1:]  # the last is 1 exactly, and no number reaches it
     flat = uniform.reshape(uniform.shape[0], -1)[..., None]

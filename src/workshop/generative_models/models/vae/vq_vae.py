@@ -382,9 +382,7 @@ class VQVAE(VAE):
             if given:
                 raise ValueError(f"{name} is what a prior reads, and this model has none: fit one")
         _say_no_prior()
-        usage = self.usage[...]
-        usage = jnp.where(usage.sum(-1, keepdims=True) > 0, usage, 1.0)
-        logits = jnp.log(usage) / jnp.maximum(temperature, 1e-6)
+        logits = usage_logits(self.usage[...], temperature)
         shape = (n_samples, prod(self.code_shape))
         indices = jax.random.categorical(sample_key(rngs, self.rngs), logits, shape=shape)
         return self.decode_indices(indices.reshape(n_samples, *self.code_shape))
@@ -401,6 +399,12 @@ class VQVAE(VAE):
     ) -> jax.Array:
         """Do what `sample` does, under the name of the GenerativeModel interface."""
         return self.sample(n_samples, temperature, rngs=rngs, y=y, guidance=guidance)
+
+
+def usage_logits(usage: jax.Array, temperature: ArrayLike) -> jax.Array:
+    """Return log usage / temperature, even where nothing was used: (positions or 1, codes)."""
+    usage = jnp.where(usage.sum(-1, keepdims=True) > 0, usage, 1.0)
+    return jnp.log(usage) / jnp.maximum(temperature, 1e-6)
 
 
 def prior_for(
