@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from workshop.generative_models.core.configuration import Scale, check_likelihood
+from workshop.generative_models.core.gaussian import PRNGKey
 from workshop.generative_models.core.likelihood_base import (
     Likelihood,
     LocationScale,
@@ -88,6 +90,16 @@ class DiscretizedLogistic(LocationScale):
             + jnp.where(first | final, 0.0, log_width)
         )
 
+    def sample(
+        self, parameter: Float[Array, "batch *event"], key: PRNGKey
+    ) -> Float[Array, "batch *event"]:
+        """Draw levels k / (levels - 1): the logistic's draws, rounded to the nearest one."""
+        drawn = super().sample(parameter, key)
+        return _level_values(_nearest_level(drawn, self.levels), self.levels)
+
+    def _standard_noise(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
+        return jax.random.logistic(key, shape)
+
 
 class Categorical(Likelihood):
     """A probability of its own for each level: log p(x|z) = Σ l_k - log Σ_j exp(l_j).
@@ -139,6 +151,17 @@ class Categorical(Likelihood):
         largest = jax.lax.stop_gradient(parameter.max(-1))
         total = jnp.sum(jnp.exp(parameter - largest[..., None]), axis=-1)
         return sum_features(chosen - largest - jnp.log(total))
+
+    def sample(
+        self, parameter: Float[Array, "batch *event levels"], key: PRNGKey
+    ) -> Float[Array, "batch *event"]:
+        """Draw levels k / (levels - 1) with the probabilities of the logits."""
+        return _level_values(jax.random.categorical(key, parameter), self.levels)
+
+
+def _level_values(k: Int[Array, "*shape"], levels: int) -> Float[Array, "*shape"]:
+    """Return k / (levels - 1), looked up: compiled, a quotient may differ in its last digit."""
+    return jnp.asarray(np.linspace(0, 1, levels, dtype=np.float32))[k]
 
 
 def _nearest_level(x: Float[Array, "*shape"], levels: int) -> Int[Array, "*shape"]:

@@ -1,4 +1,4 @@
-"""What every likelihood shares: how a decoder's output is read, and the families with a scale."""
+"""The base class of likelihoods, the squared error, and the families with a scale."""
 
 from collections.abc import Callable
 from math import exp
@@ -10,6 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from workshop.generative_models.core.configuration import Scale
+from workshop.generative_models.core.gaussian import PRNGKey
 
 MIN_SCALE = exp(-6.0)
 """Learned and optimal scales stay above this, as in the code of Rybkin et al.: a perfect
@@ -72,9 +73,30 @@ class Likelihood(nnx.Module):
         """Return log p(x|z), summed over the features of each example, in nats."""
         raise NotImplementedError
 
+    def sample(
+        self, parameter: Float[Array, "batch *event"], key: PRNGKey
+    ) -> Float[Array, "batch *event"]:
+        """Draw x ~ p(x|z), one for each example.
+
+        Args:
+            parameter: what `log_prob` reads.
+            key: the random key of the draws.
+
+        Raises:
+            NotImplementedError: unless a family defines it.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} defines no sample(parameter, key), which draws x ~ p(x|z): "
+            "define it, or leave observation_noise=False to get means"
+        )
+
 
 class SquaredError(Likelihood):
     """The reference's `mse`: log p(x|z) = -Σ (x - μ)², not normalised.
+
+    The density proportional to exp(-Σ (x - μ)²) is a Gaussian of variance ½, in the data's units
+    whatever their scale. `sample` draws from it; a "gaussian" likelihood with a learned scale fits
+    the variance instead.
 
     Args:
         link: the decoder's output activation.
@@ -92,6 +114,12 @@ class SquaredError(Likelihood):
     ) -> Float[Array, " batch"]:
         """Return minus the squared error of each example."""
         return -sum_features(jnp.square(x - parameter))
+
+    def sample(
+        self, parameter: Float[Array, "batch *event"], key: PRNGKey
+    ) -> Float[Array, "batch *event"]:
+        """Draw x ~ N(μ, ½), the density proportional to exp(`log_prob`)."""
+        return parameter + jnp.sqrt(0.5) * jax.random.normal(key, parameter.shape, parameter.dtype)
 
 
 class LocationScale(SquaredError):
@@ -129,6 +157,26 @@ class LocationScale(SquaredError):
         return jnp.asarray(self.scale, mean.dtype)
 
     def _best_scale(self, error: Float[Array, "batch *event"]) -> Float[Array, ""]:
+        raise NotImplementedError
+
+    def sample(
+        self, parameter: Float[Array, "batch *event"], key: PRNGKey
+    ) -> Float[Array, "batch *event"]:
+        """Draw x = μ + scale · ε, with ε standard noise of the family.
+
+        Raises:
+            ValueError: if the scale is "optimal", which only data tells.
+        """
+        if self.scale == "optimal":
+            raise ValueError(
+                "scale='optimal' is computed from data, and there is none to draw x ~ p(x|z) with: "
+                "use fix_scale(model, training_data) of evaluation.likelihood in place of the "
+                "model, or train with scale='learned'"
+            )
+        noise = self._standard_noise(key, parameter.shape).astype(parameter.dtype)
+        return parameter + self.scale_of(parameter, parameter) * noise
+
+    def _standard_noise(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
         raise NotImplementedError
 
 

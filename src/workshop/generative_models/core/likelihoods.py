@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.configuration import Scale, check_likelihood
 from workshop.generative_models.core.discrete_likelihoods import Categorical, DiscretizedLogistic
+from workshop.generative_models.core.gaussian import PRNGKey
 from workshop.generative_models.core.likelihood_base import (
     MIN_SCALE,
     Likelihood,
@@ -48,6 +49,14 @@ class Bernoulli(Likelihood):
     ) -> Float[Array, " batch"]:
         """Return the log-probability of x in [0, 1], in nats per example."""
         return sum_features(x * parameter - softplus(parameter))
+
+    def sample(
+        self, parameter: Float[Array, "batch *event"], key: PRNGKey
+    ) -> Float[Array, "batch *event"]:
+        """Draw zeros and ones, ones with probability σ(l)."""
+        # u < σ(l) as logit(u) < l: no probability near 1 is rounded to it.
+        noise = jax.random.logistic(key, parameter.shape, parameter.dtype)
+        return (noise < parameter).astype(parameter.dtype)
 
 
 class ContinuousBernoulli(Bernoulli):
@@ -84,6 +93,17 @@ class ContinuousBernoulli(Bernoulli):
         series = log(2) + small**2 / 12 - small**4 * 7 / 1440
         return super().log_prob(parameter, x) + sum_features(jnp.where(near, series, exact))
 
+    def sample(
+        self, parameter: Float[Array, "batch *event"], key: PRNGKey
+    ) -> Float[Array, "batch *event"]:
+        """Draw x in [0, 1] by the inverse of F(x) = (e^lx - 1) / (e^l - 1)."""
+        # For l > 0 the mirror image of -l, whose exponentials do not overflow. Below 1e-6 the
+        # density is even to the last digit of float32, and log1p(u expm1(s)) / s would be 0 / 0.
+        s = -jnp.maximum(jnp.abs(parameter), 1e-6)
+        u = jax.random.uniform(key, parameter.shape, parameter.dtype)
+        x = jnp.clip(jnp.log1p(u * jnp.expm1(s)) / s, 0.0, 1.0)
+        return jnp.where(parameter > 0, 1 - x, x)
+
 
 class Gaussian(LocationScale):
     """log p(x|z) = Σ -½ (x - μ)²/σ² - ½ log 2πσ²; the optimal σ² is the mean squared error."""
@@ -100,6 +120,9 @@ class Gaussian(LocationScale):
         square = jnp.square((x - parameter) / scale)
         return sum_features(-0.5 * square - jnp.log(scale) - 0.5 * jnp.log(2 * jnp.pi))
 
+    def _standard_noise(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
+        return jax.random.normal(key, shape)
+
 
 class Laplace(LocationScale):
     """log p(x|z) = Σ -|x - μ|/b - log 2b; the optimal b is the mean absolute error."""
@@ -113,6 +136,9 @@ class Laplace(LocationScale):
         """Return the log-density of x, in nats per example."""
         scale = self.scale_of(parameter, x)
         return sum_features(-jnp.abs(x - parameter) / scale - jnp.log(2 * scale))
+
+    def _standard_noise(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
+        return jax.random.laplace(key, shape)
 
 
 _FAMILIES: dict[str, type[Likelihood]] = {
