@@ -1,3 +1,6 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -140,3 +143,58 @@ def test_traced_values_are_not_looked_at():
     assert not jax.vmap(traced)(jnp.array([jnp.nan]))[0]
     assert is_concrete(jnp.ones(2))
     assert is_concrete(np.ones(2))
+
+
+# Threads.
+
+
+@pytest.mark.parametrize("threads", [2, 8])
+def test_no_two_threads_receive_the_same_key(threads):
+    rngs, draws = nnx.Rngs(sample=0), 400
+    start = threading.Barrier(threads)
+
+    def draw(_):
+        start.wait()
+        return [bytes(jax.random.key_data(sample_key(rngs))) for _ in range(draws)]
+
+    with ThreadPoolExecutor(threads) as pool:
+        keys = [key for some in pool.map(draw, range(threads)) for key in some]
+    # The same keys as one thread draws, in some order.
+    alone = nnx.Rngs(sample=0)
+    expected = {bytes(jax.random.key_data(alone.sample())) for _ in range(threads * draws)}
+    assert len(set(keys)) == threads * draws
+    assert set(keys) == expected
+
+
+# Transformations.
+
+
+@pytest.mark.parametrize("transform", [jax.jit, jax.grad, jax.vmap])
+def test_a_stream_of_outside_cannot_advance_inside_a_transformation(transform):
+    rngs = nnx.Rngs(0)
+
+    def of_own(x):
+        return jax.random.normal(sample_key(None, rngs)) + x
+
+    def given(x):
+        return jax.random.normal(sample_key(rngs, None)) + x
+
+    x = jnp.ones(1) if transform is jax.vmap else 1.0
+    with pytest.raises(ValueError, match=r"rngs=None: the model's own .*lambda x, key"):
+        transform(of_own)(x)
+    with pytest.raises(ValueError, match=r"rngs: the stream .*lambda x, key"):
+        transform(given)(x)
+    assert same_key(sample_key(rngs), nnx.Rngs(0)())  # nothing was drawn
+
+
+def test_a_network_that_changes_inside_a_transformation_says_what_to_do():
+    norm = nnx.BatchNorm(2, rngs=nnx.Rngs(0))
+    x = jnp.ones((3, 2))
+
+    def forward(x):
+        return call(norm, x, rngs=None)
+
+    with pytest.raises(ValueError, match=r"BatchNorm changes its state .*model.eval\(\)"):
+        jax.jit(forward)(x)
+    norm.eval()
+    np.testing.assert_allclose(jax.jit(forward)(x), x, rtol=1e-4)

@@ -1,7 +1,8 @@
-"""The interface that every model meets, and how a model is built, copied and keyed."""
+"""The interface of every model, and how a model is built, copied and given random keys."""
 
 import functools
 import inspect
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from flax.errors import TraceContextError
 
 from workshop.generative_models.core.configuration import Config
 
@@ -111,18 +113,38 @@ class GenerativeModel(nnx.Module):
         return nnx.merge(graphdef, params, rest, copy=True)
 
 
+_drawing = threading.Lock()
+
+
 def sample_key(rngs: nnx.Rngs | None, own: nnx.Rngs | None = None) -> jax.Array:
     """Return the next key for sampling: of `rngs`, or of the model's `own` streams.
 
-    The stream is `sample` if there is one, else the default stream, else `params`.
+    The stream is `sample` if there is one, else the default stream, else `params`. Threads that
+    share streams never receive the same key.
+
+    Raises:
+        ValueError: if there is no stream, or it cannot advance because a transformation such as
+            `jax.jit` is tracing a function that the stream is no argument of.
     """
     streams = rngs if rngs is not None else own
     if streams is None:
         raise ValueError("rngs=None: this model has no random streams of its own; pass rngs")
     for name in ("sample", "default", "params"):
         if name in streams:
+            break
+    else:
+        raise ValueError("rngs has none of the streams 'sample', 'default', 'params'")
+    try:
+        with _drawing:  # reading the counter and advancing it must be one step
             return streams[name]()
-    raise ValueError("rngs has none of the streams 'sample', 'default', 'params'")
+    except TraceContextError:
+        whose = "rngs=None: the model's own random stream" if rngs is None else "rngs: the stream"
+        raise ValueError(
+            f"{whose} cannot advance inside jax.jit, jax.vmap or jax.grad. Make rngs from a key "
+            "that is an argument of the function, as in jax.jit(lambda x, key: "
+            "model.reconstruct(x, rngs=nnx.Rngs(key))), or pass rng=key to loss_fn; nnx.jit with "
+            "the model as an argument also works"
+        ) from None
 
 
 def call(
@@ -132,8 +154,15 @@ def call(
     parameters = inspect.signature(module).parameters.values()
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
     if takes_any or any(p.name == "rngs" for p in parameters):
-        return module(x, rngs=rngs, **condition)
-    return module(x, **condition)
+        condition = {"rngs": rngs, **condition}
+    try:
+        return module(x, **condition)
+    except TraceContextError as error:
+        raise ValueError(
+            f"{type(module).__name__} changes its state in training mode, such as batch statistics "
+            "or dropout's random stream, and cannot inside jax.jit, jax.vmap or jax.grad: call "
+            "model.eval() first, or use nnx.jit with the model as an argument"
+        ) from error
 
 
 def inside_transformation() -> bool:
