@@ -15,6 +15,7 @@ from flax import nnx
 from flax.errors import TraceContextError
 
 from workshop.generative_models.core.configuration import Config
+from workshop.generative_models.core.moments import Moments
 
 _TOP_LEVEL = jax.extend.core.get_opaque_trace_state(convention="nnx")
 
@@ -60,7 +61,8 @@ def _as_json(given: dict[str, Any]) -> dict[str, Any]:
 class GenerativeModel(nnx.Module):
     """What every model offers: a forward pass, a loss, and generation.
 
-    The trainer knows a model only through `loss_fn`, `check_data` and `update_statistics`.
+    The trainer knows a model only through `loss_fn`, `check_data`, `initialize` and
+    `update_statistics`.
     """
 
     config: Config | None = None
@@ -77,6 +79,18 @@ class GenerativeModel(nnx.Module):
 
     def build(self, batch: Any) -> None:
         """Make the layers that waited for the shape of the data; default: none do."""
+
+    def initialize(self, moments: Moments) -> None:
+        """Set the variables whose initial values depend on the training data; default: none do.
+
+        The trainer calls it before the first step of a run, on a copy of the model; a run that
+        resumes then gets the values of its checkpoint. A model may have been trained or loaded
+        before: set only what still has the value that its constructor gave it. Shapes and Python
+        attributes must not change.
+
+        Args:
+            moments: mean and spread of each feature of the training data, as the model reads it.
+        """
 
     def forward(self, batch: Any, rng: jax.Array) -> dict[str, Any]:
         """Return what `loss_fn(batch=batch, rng=rng)` computes its losses from, by name."""

@@ -92,6 +92,19 @@ def _rows(data: Any) -> Any:
     return data
 
 
+def column_names(data: Any) -> tuple[str, ...] | None:
+    """Return the names of the columns of a data frame, alone or as a batch's "x"; or None."""
+    x = data.get("x") if isinstance(data, dict) else data
+    columns = getattr(x, "columns", None)
+    return None if columns is None else tuple(str(name) for name in columns)
+
+
+def sampled_rows(array: Any, most: int = 4096) -> Iterator[np.ndarray]:
+    """Yield rows from all over an array that is too large to be read as a whole, in chunks."""
+    most = min(most, max(1, CHUNK_BYTES // row_bytes(array)), len(array))
+    yield gather(array, np.linspace(0, len(array) - 1, most).astype(np.int64))
+
+
 def gather(array: Any, indices: np.ndarray) -> np.ndarray:
     """Return `array[indices]`, read in the order in which it lies on disk."""
     rows, places = np.unique(indices, return_inverse=True)

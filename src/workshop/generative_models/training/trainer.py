@@ -13,10 +13,18 @@ from flax import nnx
 
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.base import GenerativeModel
+from workshop.generative_models.core.moments import moments_of
 from workshop.generative_models.core.optimizers import create_optimizer
 from workshop.generative_models.data import Dataset
 from workshop.generative_models.data.order import EpochOrder
-from workshop.generative_models.data.reading import Arrays, as_arrays, fingerprint, parts
+from workshop.generative_models.data.reading import (
+    Arrays,
+    as_arrays,
+    column_names,
+    fingerprint,
+    parts,
+    sampled_rows,
+)
 from workshop.generative_models.devices import layout
 from workshop.generative_models.devices.signals import StopSignals
 from workshop.generative_models.tracking.callbacks import Callback, Row
@@ -164,7 +172,8 @@ class Trainer:
             raise ValueError("keep_best and patience look at validation data: pass validation")
         example = {name: jnp.asarray(a[:1]) for name, a in data.items()}
         self.model.build(example)
-        graphdef, state = init_state(self.model, self.plan, example, keep_best=self.keep_best)
+        model = self._initialized(data, column_names(train))
+        graphdef, state = init_state(model, self.plan, example, keep_best=self.keep_best)
         checks.one_of("monitor", self.monitor, state.sums.keys() - {"count"})
         if self.layout is not None:
             state = self.layout.place(state)
@@ -222,6 +231,16 @@ class Trainer:
             for name, value in jax.device_get(found).items():
                 sums[name] = sums.get(name, 0.0) + float(value)
         return {name: total / examples for name, total in sums.items()}
+
+    def _initialized(self, data: Arrays, names: Sequence[str] | None) -> GenerativeModel:
+        """Return a copy of the model with the initial values that depend on the training data.
+
+        A copy, so that a run that fails leaves the model as it was.
+        """
+        model = nnx.clone(self.model)
+        x = (part["x"] for _, part in parts(data, 1)) if fits(data) else sampled_rows(data["x"])
+        model.initialize(moments_of(x, names))
+        return model
 
     def _feed(self, data: Arrays, order: EpochOrder, steps: int) -> Resident | Streamed:
         stream = not fits(data) if self.stream is None else self.stream

@@ -1,0 +1,58 @@
+"""Mean and spread of the training data, feature by feature, computed once on the host."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Moments(NamedTuple):
+    """Mean and spread of every feature of the training data, as a model reads it."""
+
+    mean: np.ndarray
+    """In the shape of one example, float64."""
+    spread: np.ndarray
+    """Standard deviation, likewise; 0 for a feature that is constant."""
+    names: Sequence[str] | None = None
+    """Names of the columns, where the data had some."""
+
+
+EPS = float(np.finfo(np.float32).eps)
+
+
+def moments_of(chunks: Iterable[np.ndarray], names: Sequence[str] | None = None) -> Moments:
+    """Return the moments of data that comes in chunks of rows.
+
+    Each chunk is read as float32, bytes as k/255, and its sums are taken in float64, merged by the
+    parallel algorithm of Chan et al. A spread below what float32 resolves beside the mean counts as
+    0: such a feature is constant to the model.
+
+    Args:
+        chunks: arrays (n, *event), at least one row in all.
+        names: of the columns.
+
+    References:
+        Chan, Golub & LeVeque, Algorithms for Computing the Sample Variance, The American
+        Statistician 1983.
+
+    Examples:
+        >>> found = moments_of([np.array([[0.0, 5.0]]), np.array([[2.0, 5.0]])])
+        >>> found.mean.tolist(), found.spread.tolist()
+        ([1.0, 5.0], [1.0, 0.0])
+    """
+    count, mean, squares = 0, np.zeros(()), np.zeros(())
+    for chunk in chunks:
+        x = _as_read(np.asarray(chunk))
+        here = x.mean(0, dtype=np.float64)
+        # Centred before it is squared, in float64: float32 would cancel, and overflow from 1e19.
+        squares_here = np.square(x - here).sum(0)
+        total = count + len(x)
+        shift = here - mean
+        squares = squares + squares_here + np.square(shift) * (count * len(x) / total)
+        mean, count = mean + shift * (len(x) / total), total
+    spread = np.sqrt(squares / count)
+    return Moments(mean, np.where(spread > EPS * np.abs(mean), spread, 0.0), names)
+
+
+def _as_read(x: np.ndarray) -> np.ndarray:
+    return x / np.float32(255) if x.dtype == np.uint8 else x.astype(np.float32, copy=False)
