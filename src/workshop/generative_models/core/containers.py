@@ -1,0 +1,213 @@
+"""Read what people pass as data, by position, into a NumPy array.
+
+Containers are recognised by their protocol, so that no data frame or tensor library is imported.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+
+def is_lazy(x: Any) -> bool:
+    """Say whether `x` is read when indexed: it has a shape, a dtype of NumPy's and rows.
+
+    Arrays in memory, data frames, tensors and sparse matrices are not lazy; `numpy.memmap`, HDF5
+    and Zarr arrays are.
+    """
+    if isinstance(x, np.memmap):
+        return True
+    if isinstance(x, np.ndarray) or not hasattr(x, "__getitem__"):
+        return False
+    # jax.Array, data frames, tensors and sparse matrices, in this order.
+    in_memory = ("addressable_shards", "to_numpy", "detach", "nnz")
+    if any(hasattr(x, name) for name in in_memory) or not hasattr(x, "shape"):
+        return False
+    try:
+        np.dtype(x.dtype)
+    except (AttributeError, TypeError):
+        return False
+    return True
+
+
+def to_array(name: str, x: Any) -> np.ndarray:
+    """Return `x` as a NumPy array, its rows in the order in which they stand.
+
+    Args:
+        name: the argument, for errors.
+        x: an array, lists, a data frame or series, a tensor, or what NumPy can read.
+
+    Raises:
+        ValueError: if it is no array, or has missing or masked values.
+
+    Examples:
+        >>> to_array("x", [[1.0, 2.0], [3.0, 4.0]]).shape
+        (2, 2)
+    """
+    if isinstance(x, np.ma.MaskedArray):
+        if np.ma.is_masked(x):
+            raise ValueError(
+                f"{name} is a masked array with {int(np.ma.count_masked(x)):,} masked values: fill "
+                f"them, {name}.filled(value), or drop their rows"
+            )
+        return np.asarray(x.data)
+    if isinstance(x, np.ndarray):
+        return np.asarray(x)
+    _refuse_other_objects(name, x)
+    if hasattr(x, "detach"):
+        return _tensor(name, x)
+    columns = _columns(x)
+    if columns is not None:
+        return _frame(name, columns)
+    if hasattr(x, "to_numpy"):
+        return _settled(name, _read(name, x.to_numpy))
+    array = _read(name, lambda: np.asarray(x))
+    if array.dtype.kind == "O" and array.ndim == 0:
+        raise ValueError(f"{name} is of type {type(x).__name__}: expected an array")
+    return _settled(name, array, x)
+
+
+def _refuse_other_objects(name: str, x: Any) -> None:
+    kind = type(x).__name__
+    if x is None:
+        raise ValueError(f"{name} is None: expected an array")
+    if isinstance(x, str | bytes | os.PathLike):
+        raise ValueError(
+            f"{name}={x!r}: expected an array; load_dataset({x!r}) loads data by name or path"
+        )
+    if hasattr(x, "nnz") or hasattr(x, "todense"):
+        raise ValueError(
+            f"{name} is a sparse {kind}: expected a dense array; pass {name}.toarray() if it fits "
+            "into memory"
+        )
+    if hasattr(x, "batch_sampler") or (hasattr(x, "dataset") and hasattr(x, "__iter__")):
+        raise ValueError(
+            f"{name} is a {kind}, which gives batches in its own order: expected the examples "
+            f"themselves, {name}.dataset or one array; fit makes the batches (batch_size=...)"
+        )
+    if hasattr(x, "features") and hasattr(x, "with_format"):
+        raise ValueError(
+            f"{name} is a {kind} of Hugging Face: pass a column, numpy.stack({name}['image']), or "
+            'load it with load_dataset("hf:NAME_OR_PATH?image=COLUMN&label=COLUMN")'
+        )
+    if hasattr(x, "__iter__") and not any(hasattr(x, n) for n in ("__getitem__", "__array__")):
+        raise ValueError(
+            f"{name} is a {kind}, which can be read only in its own order: expected an array; pass "
+            f"numpy.stack(list({name})) if each item is one example, or "
+            f"numpy.concatenate(list({name})) if each is a batch"
+        )
+
+
+def _tensor(name: str, x: Any) -> np.ndarray:
+    """Return a torch-like tensor's values, wherever it lies."""
+
+    def values() -> np.ndarray:
+        tensor = x.detach().cpu()
+        if str(tensor.dtype).endswith("bfloat16"):  # NumPy has no such type; float32 holds it
+            tensor = tensor.float()
+        return np.asarray(tensor)
+
+    return _read(name, values)
+
+
+def _columns(x: Any) -> list[tuple[Any, Any]] | None:
+    """Return the columns of a data frame in their order, or None of anything else."""
+    if not hasattr(x, "columns"):
+        return None
+    if hasattr(x, "iloc"):  # pandas; by position, as names may repeat
+        return [(label, x.iloc[:, i]) for i, label in enumerate(x.columns)]
+    if hasattr(x, "get_columns"):  # polars
+        return list(zip(x.columns, x.get_columns(), strict=True))
+    if hasattr(x, "column_names"):  # pyarrow
+        return list(zip(x.column_names, x.columns, strict=True))
+    return None
+
+
+def _frame(name: str, columns: list[tuple[Any, Any]]) -> np.ndarray:
+    """Return columns side by side. One of other than numbers is named here, where it has a name."""
+    if not columns:
+        raise ValueError(f"{name} has no columns")
+    arrays = []
+    for label, column in columns:
+        what = f"{name}, column {label!r},"
+        array = _settled(what, _read(what, column.to_numpy))
+        if array.dtype.kind not in "biuf" or array.ndim != 1:
+            raise ValueError(
+                f"{what} is of type {getattr(column, 'dtype', array.dtype)}: expected numbers; "
+                "leave it out, or encode it (OneHotEncoder, pandas.get_dummies)"
+            )
+        arrays.append(array)
+    if np.result_type(*arrays).kind == "f":  # integers are rounded when columns are joined
+        for (label, _), array in zip(columns, arrays, strict=True):
+            if array.dtype.kind in "iu":
+                refuse_inexact(f"{name}, column {label!r},", array)
+    return np.stack(arrays, axis=1)
+
+
+def refuse_inexact(name: str, x: np.ndarray) -> None:
+    """Refuse integers that float32 does not hold: identifiers and times would become others."""
+    if x.dtype.itemsize < 4 or not x.size or max(-int(x.min()), int(x.max())) <= 2**24:
+        return
+    bounds = np.iinfo(x.dtype)
+    rounded = x.astype(np.float32).astype(np.float64)
+    # The largest integers round up to a power of two that their type does not hold.
+    inside = (rounded >= float(bounds.min)) & (rounded < float(bounds.max) + 1)
+    changed = ~inside | (np.where(inside, rounded, 0).astype(x.dtype) != x)
+    if changed.any():
+        first = tuple(int(i) for i in np.argwhere(changed)[0])
+        raise ValueError(
+            f"{name} holds the integer {x[first]} at {first}, which float32 rounds to "
+            f"{int(rounded[first])}: drop identifiers, subtract the origin of times, or round on "
+            "purpose with astype('float32')"
+        )
+
+
+def is_missing(value: Any) -> bool:
+    """Say whether a value stands for a missing one: None, NaN, NA or NaT."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float | np.floating) and bool(np.isnan(value))
+
+
+def _settled(name: str, array: np.ndarray, source: Any = None) -> np.ndarray:
+    """Return an array of objects as one of numbers or strings, if its elements are of one kind."""
+    mixed = isinstance(source, list | tuple) and array.dtype.kind in "US"
+    if mixed:  # NumPy makes strings of numbers that stand among them, and of NaN
+        array = np.asarray(source, object)
+    if array.dtype.kind != "O":
+        return array
+    values = list(_elements(array))
+    missing = [i for i, value in enumerate(values) if is_missing(value)]
+    if missing:
+        raise ValueError(
+            f"{name} has {len(missing)} missing values of {len(values)}, the first at position "
+            f"{missing[0]}: fill them or drop their rows"
+        )
+    for kinds, dtype in ((str, str), (bytes, bytes), (bool | np.bool_, bool)):
+        if all(isinstance(value, kinds) for value in values):
+            return array.astype(dtype)
+    if all(isinstance(value, int | np.integer | float | np.floating) for value in values):
+        return np.array(values).reshape(array.shape)
+    kinds = sorted({type(value).__name__ for value in values})
+    raise ValueError(
+        f"{name} holds Python objects ({', '.join(kinds[:3])}): expected numbers in one "
+        "rectangular array: numpy.stack([numpy.asarray(row, 'float32') for row in rows])"
+    )
+
+
+def _elements(array: np.ndarray) -> Iterator[Any]:
+    return (array[index] for index in np.ndindex(array.shape))
+
+
+def _read(name: str, read: Any) -> np.ndarray:
+    """Return what a foreign object gives for an array, or name the argument in its error."""
+    try:
+        return np.asarray(read())
+    except Exception as error:  # each library raises its own
+        ragged = "inhomogeneous" in str(error)
+        hint = "its rows differ in length" if ragged else f"{type(error).__name__}: {error}"
+        raise ValueError(
+            f"{name} cannot be read as one array of numbers ({hint}): expected rows of one shape, "
+            "numpy.stack([numpy.asarray(row, 'float32') for row in rows])"
+        ) from error
