@@ -103,6 +103,7 @@ def test_training_ends_with_the_name_of_a_collapse(tmp_path, capsys):
                 "--out", tmp_path / str(weight))  # fmt: skip
         said = capsys.readouterr().out
         assert ("3 of 3 latents are inactive (Var E[z|x] < 0.01): lower beta" in said) is collapsed
+        assert ("reconstructions do not depend on the input" in said) is collapsed
         x = load_dataset("digits").test.x
         variance = np.asarray(workshop.load(tmp_path / str(weight)).encode(x)[0]).var(0)
         assert (variance < 0.01).all() == collapsed

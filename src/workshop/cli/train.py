@@ -87,6 +87,7 @@ def train(options: TrainOptions, *, moved_to: str | None = None) -> None:
         figures = run_figures(model, dataset.test, rows, dataset.class_names, settings["seed"])
         save_figures(figures, folder / "figures")
     console.print(_metrics_table(metrics, f"test, {len(dataset.test):,} examples"))
+    say_verdicts(_independent(model, dataset))
     if isinstance(model, VQVAE):
         from workshop.generative_models.evaluation.sections import codes_section
         from workshop.generative_models.evaluation.study import Study
@@ -107,6 +108,17 @@ def _collapsed(model: VAE, dataset: Dataset) -> list[str]:
     if len(dataset.test) < 2:
         return []
     verdict = collapse(active_units(posteriors(model, _some(dataset.test))["mean"]))
+    return [] if verdict is None else [verdict]
+
+
+def _independent(model: VAE, dataset: Dataset) -> list[str]:
+    """Return a sentence if reconstructions do not depend on the input."""
+    from workshop.generative_models.evaluation.dependence import dependence_of, dependence_verdict
+
+    try:
+        verdict = dependence_verdict(dependence_of(model, _some(dataset.test)), model)
+    except ValueError:  # too few examples, or all alike
+        return []
     return [] if verdict is None else [verdict]
 
 

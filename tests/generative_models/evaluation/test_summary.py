@@ -54,7 +54,8 @@ def test_the_bound_of_an_exact_posterior_is_the_evidence(found):
 def test_sections_are_those_of_the_model_and_its_data(found):
     _, sections = found
     assert set(sections) == {
-        "likelihood", "latents", "samples_pca", "samples_classifier", "copying", "probes",
+        "likelihood", "latents", "reconstructions", "samples_pca", "samples_classifier", "copying",
+        "probes",
     }  # fmt: skip
     series = sections["latents"].series["kl_per_dimension"]
     rate = sections["likelihood"].figures["rate"].value
@@ -126,7 +127,7 @@ def discrete():
 def test_of_a_discrete_model_codes_and_prior_are_told(discrete):
     model, train, test = discrete
     sections = dict(summary.evaluate(Study(model, train, test, LITTLE), quick=True))
-    assert set(sections) == {"likelihood", "codes", "prior"}
+    assert set(sections) == {"likelihood", "codes", "prior", "reconstructions"}
     codes = sections["codes"].figures
     assert (codes["used"].value, codes["perplexity"].value, codes["code_bits"].value) == (1, 1, 0)
     assert codes["perplexity"].standard_error == 0

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,12 @@ def evaluate(study: Study, *, quick: bool = False) -> Iterator[tuple[str, Sectio
     """Yield the sections of an evaluation by name, each as soon as it is done.
 
     Which there are depends on the model and the data: `codes` and `prior` for discrete latents,
-    else `latents`; `probes` with labels; `disentanglement` with factors; `reconstructions` for
-    images in [0, 1].
+    else `latents`; `probes` with labels; `disentanglement` with factors.
 
     Args:
         study: the model and its data.
-        quick: only likelihood, by the ELBO, and what the latents or codes hold.
+        quick: only likelihood, by the ELBO, what the latents or codes hold, and whether
+            reconstructions depend on the input.
 
     Raises:
         ValueError: if not even the ELBO can be measured. What else cannot, with too few examples,
@@ -39,7 +40,7 @@ def evaluate(study: Study, *, quick: bool = False) -> Iterator[tuple[str, Sectio
         ...             MLPDecoder([8], (8, 8, 1), 2, rngs=rngs), 2, likelihood="bce", rngs=rngs)
         >>> found = dict(evaluate(Study(model, digits.train, digits.test), quick=True))
         >>> sorted(found), found["likelihood"].figures["elbo"].unit
-        (['latents', 'likelihood'], 'nats')
+        (['latents', 'likelihood', 'reconstructions'], 'nats')
     """
     yield "likelihood", sections.likelihood_section(study, elbo_only=quick)
     for name, make in _further(study, quick=quick):
@@ -60,10 +61,9 @@ def _further(
             yield "prior", sections.prior_section
     else:
         yield "latents", sections.latents_section
+    yield "reconstructions", partial(sections.reconstructions_section, quick=quick)
     if quick:
         return
-    if study.shows_images:
-        yield "reconstructions", sections.reconstructions_section
     yield "samples", sections.samples_sections
     if study.held_out:
         yield "copying", sections.copying_section

@@ -7,6 +7,7 @@ import numpy as np
 
 from workshop.generative_models.evaluation import outputs
 from workshop.generative_models.evaluation.copying import copying, copying_verdict
+from workshop.generative_models.evaluation.dependence import dependence_of, dependence_verdict
 from workshop.generative_models.evaluation.estimates import Estimate
 from workshop.generative_models.evaluation.features import classifier_features, pca_features
 from workshop.generative_models.evaluation.reconstructions import means_of, quality_of_each
@@ -21,17 +22,25 @@ BARELY = 0.1
 """Share of the data that samples cover, below which they are called far from it."""
 
 
-def reconstructions_section(study: Study) -> Section:
-    """Return how near reconstructions of the means come to images in [0, 1]."""
+def reconstructions_section(study: Study, *, quick: bool = False) -> Section:
+    """Return whether reconstructions depend on the input, and how near to images they come.
+
+    MSE, PSNR and SSIM are of images in [0, 1] alone, and left out if `quick`.
+    """
+    progress = study.progress("reconstructions")
+    figures = dependence_of(study.model, study.test, progress=progress)
+    said = dependence_verdict(figures, study.model)
+    section = Section("Reconstructions", figures, [said] if said else [])
+    if quick or not study.shows_images:
+        return section
 
     def measure(made: np.ndarray, index: np.ndarray) -> dict[str, np.ndarray]:
         images = study.pixels_of(study.test.take(index))
         return quality_of_each(images, np.clip(made, 0, 1))
 
-    found = outputs.of_reconstructions(
-        study.model, study.test, measure, progress=study.progress("reconstructions")
-    )
-    return Section("Reconstructions", means_of(found))
+    found = outputs.of_reconstructions(study.model, study.test, measure, progress=progress)
+    section.figures.update(means_of(found))
+    return section
 
 
 def samples_sections(study: Study) -> dict[str, Section]:
