@@ -52,16 +52,16 @@ def save_pretrained(
 
 
 def from_pretrained(
-    kind: type[Model], source: str | Path, *, revision: str | None = None, **options: Any
+    kind: type[Model],
+    source: str | Path,
+    *,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    force_download: bool = False,
 ) -> Model:
-    """Return the model of a folder or a name on the hub; see `Pretrained.from_pretrained`.
-
-    Args:
-        kind: the class that it must be of.
-        source: the folder, or "owner/name".
-        revision: of a name on the hub.
-        options: of `huggingface_hub.snapshot_download`.
-    """
+    """Return the model of a folder or a name on the hub; see `Pretrained.from_pretrained`."""
     folder = Path(source).expanduser()
     if folder.is_dir():
         if revision is not None:
@@ -69,7 +69,9 @@ def from_pretrained(
                 f"revision={revision!r}: {source} is a folder here, which has none; leave it out"
             )
         return load_model(folder, kind)  # type: ignore[type-var]
-    return load_model(_download(source, revision=revision, **options), kind)  # type: ignore
+    options = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
+    found = _download(source, revision=revision, force_download=force_download, **options)
+    return load_model(found, kind)  # type: ignore[type-var]
 
 
 def push_to_hub(

@@ -150,7 +150,7 @@ def test_traced_values_are_not_looked_at():
 
 @pytest.mark.parametrize("threads", [2, 8])
 def test_no_two_threads_receive_the_same_key(threads):
-    rngs, draws = nnx.Rngs(sample=0), 400
+    rngs, draws = nnx.Rngs(sample=0), 800 // threads
     start = threading.Barrier(threads)
 
     def draw(_):

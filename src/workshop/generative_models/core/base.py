@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 from flax.errors import TraceContextError
 
+from workshop.generative_models.core import checks
 from workshop.generative_models.core.configuration import Config
 from workshop.generative_models.core.moments import Moments
 
@@ -40,9 +41,11 @@ def accepts_config(init: Callable[..., None]) -> Callable[..., Any]:
                 f"{type(self).__name__}(config={type(config).__name__}): expected a "
                 f"{self.config_class.__name__}"
             )
-        given = {name: value for name, value in kwargs.items() if value is not None}
-        init(self, *args, **(self.explicit_arguments(config, given.get("rngs")) | given))
-        beside = _as_json(given)
+        explicit = self.explicit_arguments(config, kwargs.get("rngs"))
+        # None stands for not given, but a name that does not exist is an error all the same.
+        given = {n: value for n, value in kwargs.items() if value is not None or n not in explicit}
+        init(self, *args, **(explicit | given))
+        beside = _as_json({name: value for name, value in given.items() if value is not None})
         self.config = config.restated(beside) if beside else config
 
     return build
@@ -161,13 +164,29 @@ def sample_key(rngs: nnx.Rngs | None, own: nnx.Rngs | None = None) -> jax.Array:
         ) from None
 
 
+METHOD_KEYWORDS = ("deterministic", "observation_noise", "range_vals", "steps", "temperature", "y")
+"""Keywords of models' methods: a misspelt one reaches the networks as a condition."""
+
+
 def call(
     module: Callable[..., Any], x: jax.Array, *, rngs: nnx.Rngs | None, **condition: Any
 ) -> Any:
-    """Call a network, with `rngs` if it can take them, and with every condition."""
-    parameters = inspect.signature(module).parameters.values()
-    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
-    if takes_any or any(p.name == "rngs" for p in parameters):
+    """Call a network, with `rngs` if it can take them, and with every condition.
+
+    Raises:
+        TypeError: for a condition that the network does not take.
+        ValueError: if the network would change its state inside a transformation.
+    """
+    names = inspect.signature(module).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in names.values())
+    if takes_any:
+        condition = {"rngs": rngs, **condition}
+    elif unknown := [name for name in condition if name not in names]:
+        raise TypeError(
+            f"{type(module).__name__} got an unexpected keyword argument {unknown[0]!r}"
+            f"{checks.nearest(unknown[0], [*names, *METHOD_KEYWORDS])}"
+        )
+    elif "rngs" in names:
         condition = {"rngs": rngs, **condition}
     try:
         return module(x, **condition)

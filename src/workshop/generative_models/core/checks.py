@@ -1,6 +1,8 @@
 """Errors about arguments, worded once: what was given, what was expected, the way out."""
 
-from collections.abc import Collection, Sequence
+import inspect
+import warnings
+from collections.abc import Callable, Collection, Sequence
 from difflib import get_close_matches
 from operator import index
 from typing import Any
@@ -41,9 +43,50 @@ def one_of(name: str, value: Any, options: Collection[str]) -> str:
     """Return `value` if it is among `options`, else list them and name the nearest."""
     if isinstance(value, str) and value in options:
         return value
+    raise ValueError(
+        f"{name}={value!r}: expected one of {', '.join(sorted(options))}{nearest(value, options)}"
+    )
+
+
+def nearest(value: Any, options: Collection[str]) -> str:
+    """Return "; did you mean ...?" with the option most like a value, or nothing."""
     near = get_close_matches(str(value), options, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"{name}={value!r}: expected one of {', '.join(sorted(options))}{hint}")
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def refuse_keywords(
+    method: Callable[..., Any], given: Collection[str], others: Collection[str] = ()
+) -> None:
+    """Raise a TypeError for keyword arguments that a method does not read, naming the nearest.
+
+    Args:
+        method: whose `**kwargs` hold them.
+        given: their names.
+        others: names that the method reads from its `**kwargs`.
+    """
+    known = _keywords(method) | set(others)
+    for name in given:
+        if name not in known:
+            raise TypeError(
+                f"{method.__qualname__} got an unexpected keyword argument {name!r}: expected "
+                f"{', '.join(sorted(known))}{nearest(name, known)}"
+            )
+
+
+def warn_keywords(method: Callable[..., Any], given: Collection[str]) -> None:
+    """Warn of keyword arguments that a method accepts for compatibility and does not read."""
+    known = _keywords(method)
+    for name in given:
+        warnings.warn(
+            f"{method.__qualname__} does not use the keyword argument {name!r}"
+            f"{nearest(name, known)}",
+            stacklevel=3,
+        )
+
+
+def _keywords(method: Callable[..., Any]) -> set[str]:
+    parameters = inspect.signature(method).parameters.values()
+    return {p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
 
 
 def at_least(name: str, value: Any, lowest: float) -> Any:

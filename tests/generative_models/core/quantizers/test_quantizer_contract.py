@@ -170,6 +170,43 @@ def test_errors(quantizer, z_e):
             quantizer.lookup(jnp.zeros((2, 9), jnp.int32))
 
 
+@pytest.mark.parametrize("beyond", ["size", "below"])
+def test_an_index_without_a_code_is_refused(quantizer, beyond):
+    size = quantizer.codebook_size
+    wrong = {"size": size, "below": -2}[beyond]
+    rows = np.zeros((2, 3, quantizer.codes), np.int64)
+    rows[0, 1] = size - 1
+    rows[1, 2, -1] = wrong
+    indices = rows[..., 0] if quantizer.codes == 1 else rows
+    low, high = min(wrong, 0), max(wrong, size - 1)
+    message = rf"indices lie in \[{low}, {high}\]: expected 0 <= index < {size} .*or -1"
+    with pytest.raises(ValueError, match=message):
+        quantizer.lookup(indices)
+    with pytest.raises(ValueError, match=message):
+        quantizer.lookup(indices.tolist())
+    rows[1, 2, -1] = 2**32 + 1  # which would wrap to 1
+    with pytest.raises(ValueError, match=r"indices holds integers .* int32 cannot hold"):
+        quantizer.lookup(indices)
+
+
+def test_no_code_is_zeros_and_stands_for_a_whole_vector(quantizer, lookup):
+    """-1 in all indices of a vector; in some only of stages that follow the last one given."""
+    none = np.full((2, quantizer.codes), -1)
+    none = none[..., 0] if quantizer.codes == 1 else none
+    np.testing.assert_array_equal(quantizer.lookup(none), 0.0)
+    if quantizer.codes == 1:
+        return
+    rest = [-1] * (quantizer.codes - 1)
+    with pytest.raises(ValueError, match=r"indices hold -1, no code, be(side|fore)"):
+        quantizer.lookup([[*rest, 1]])
+    if isinstance(quantizer, ResidualQuantizer):
+        first = lookup(quantizer, jnp.asarray([[1]]))
+        np.testing.assert_array_equal(quantizer.lookup([[1, *rest]]), first)
+    else:
+        with pytest.raises(ValueError, match="needs all 2 codes of a vector, or none"):
+            quantizer.lookup([[1, *rest]])
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -464,7 +464,6 @@ ERRORS = [
     (lambda: plain().check_data(CODES + 5), "codes from 5 to 5"),
     (lambda: plain().loss_fn(), "loss_fn needs codes: pass batch"),
     (lambda: plain().loss_fn(batch={"y": [1]}), "loss_fn needs codes: pass batch"),
-    (lambda: plain().loss_fn(batch=CODES, stop=1), "loss_fn argument='stop'.* did you mean 'step'"),
     (lambda: plain().loss_fn({}, CODES), "params do not fit this model"),
     (lambda: plain().log_prob(CODES, 1), "no classes; leave y out, or build with num_classes"),
     (lambda: plain().sample(2, y=1), "no classes; leave y out, or build with num_classes"),

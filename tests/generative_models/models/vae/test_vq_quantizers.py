@@ -205,5 +205,9 @@ class TestDecodeIndices:
             model.decode_indices(jnp.zeros((1, 3, 2), jnp.int32))
         with pytest.raises(ValueError, match=r"indices lie in \[0, 5\]: expected 0 <= index < 5"):
             model.decode_indices(jnp.asarray([[[0], [5]]]))
+        with pytest.raises(ValueError, match=r"indices lie in \[-2, 0\]"):
+            model.decode_indices([[[0], [-2]]])
+        with pytest.raises(ValueError, match=r"indices holds integers .* int32 cannot hold"):
+            model.decode_indices(np.array([[[0], [2**32 + 1]]]))
         with pytest.raises(ValueError, match="indices are float32: expected integers"):
             model.decode_indices(jnp.zeros((1, 2, 1)))

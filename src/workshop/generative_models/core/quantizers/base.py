@@ -1,14 +1,17 @@
-"""What every quantizer is: vectors to codes and back, with what training needs besides."""
+"""The interface of every quantizer: vectors to codes and back, with what training needs."""
 
 from math import prod
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
+from workshop.generative_models.core.arrays import read_codes
+from workshop.generative_models.core.base import is_concrete
 from workshop.generative_models.core.quantizers.gradients import rotate_to, straight_through
 from workshop.generative_models.core.quantizers.search import code_counts, perplexity
 
@@ -162,18 +165,28 @@ class Quantizer(nnx.Module):
             },
         )
 
-    def lookup(self, indices: ArrayLike) -> jax.Array:
-        """Return the vectors (batch, ..., dim) of indices; zeros for a single code that is -1.
+    def lookup(self, indices: Any) -> jax.Array:
+        """Return the vectors (batch, ..., dim) of indices.
+
+        The index -1 stands for no code, as `quantize` gives it for padding: a vector whose indices
+        are all -1 is zeros.
 
         Args:
-            indices: (batch, ..., codes), without the last axis if there is one code a vector.
+            indices: integers (batch, ..., codes), without the last axis if there is one code a
+                vector. Traced indices are not checked.
+
+        Raises:
+            ValueError: if indices are no integers, or one is neither -1 nor in
+                [0, codebook_size).
         """
-        indices = jnp.asarray(indices)
-        if not jnp.issubdtype(indices.dtype, jnp.integer):
-            raise ValueError(f"indices are {indices.dtype}: expected integers")
-        rows = indices[..., None] if self.codes == 1 else indices
-        self._check_codes(rows.shape[-1])
-        flat = rows.reshape(-1, rows.shape[-1])
+        given = read_codes("indices", indices)
+        if not jnp.issubdtype(given.dtype, jnp.integer):
+            raise ValueError(f"indices are {given.dtype}: expected integers")
+        rows = given[..., None] if self.codes == 1 else given
+        self._check_codes(rows.shape[-1] if rows.ndim else 0)
+        if is_concrete(rows) and rows.size:
+            self._check_values(np.asarray(rows))
+        flat = jnp.asarray(rows).astype(jnp.int32).reshape(-1, rows.shape[-1])
         vectors = self._outwards(self.codes_of(flat))
         vectors = jnp.where((flat >= 0).any(-1, keepdims=True), vectors, 0.0)
         return vectors.reshape(*rows.shape[:-1], self.dim)
@@ -181,6 +194,24 @@ class Quantizer(nnx.Module):
     def _check_codes(self, given: int) -> None:
         if given != self.codes:
             raise ValueError(f"indices have {given} codes a vector: expected {self.codes}")
+
+    def _check_values(self, rows: np.ndarray) -> None:
+        """Refuse indices (..., codes) out of range, and -1 beside a code of the same vector."""
+        self._check_range(rows)
+        none = rows == -1
+        if (none.any(-1) & ~none.all(-1)).any():
+            raise ValueError(
+                f"indices hold -1, no code, beside codes of the same vector: {type(self).__name__} "
+                f"needs all {self.codes} codes of a vector, or none"
+            )
+
+    def _check_range(self, rows: np.ndarray) -> None:
+        low, high = int(rows.min()), int(rows.max())
+        if low < -1 or high >= self.codebook_size:
+            raise ValueError(
+                f"indices lie in [{low}, {high}]: expected 0 <= index < {self.codebook_size} "
+                "(codebook_size), or -1 for no code"
+            )
 
     def _inwards(self, vectors: jax.Array) -> jax.Array:
         return vectors if self.project_in is None else self.project_in(vectors)

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from workshop.generative_models.core.quantizers.base import Assignment, Quantizer
@@ -143,4 +144,14 @@ class ResidualQuantizer(Quantizer):
         if not 1 <= given <= self.codes:
             raise ValueError(
                 f"indices have {given} stages: expected 1 to {self.codes} of them, the first ones"
+            )
+
+    def _check_values(self, rows: np.ndarray) -> None:
+        """Refuse indices out of range, and a stage that follows one without a code."""
+        self._check_range(rows)
+        none = rows == -1
+        if (none[..., :-1] & ~none[..., 1:]).any():
+            raise ValueError(
+                "indices hold -1, no code, before the code of a later stage: give the first stages "
+                "of each vector, and -1 for all after them"
             )

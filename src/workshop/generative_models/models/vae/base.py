@@ -357,8 +357,7 @@ class VAE(LatentSpaceModel, Pretrained):
                 reconstruction_loss_fn=reconstruction_loss_fn,
                 **kwargs,
             )
-        for name in kwargs:
-            checks.one_of("loss_fn argument", name, LOSS_OPTIONS)
+        checks.refuse_keywords(self.loss_fn, kwargs, LOSS_OPTIONS)
         x, condition = self.read_batch(batch, x, kwargs)
         x, single = self.as_batch(x)
         if outputs is None:

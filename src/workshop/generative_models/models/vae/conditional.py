@@ -161,7 +161,7 @@ class ConditionalVAE(VAE):
         temperature: float = 1.0,
         y: Any = None,
         rngs: nnx.Rngs | None = None,
-        **kwargs: Any,  # noqa: ARG002 - the reference's signature: for compatibility
+        **kwargs: Any,
     ) -> jax.Array:
         """Sample from the prior and decode with a class: (n_samples, *event).
 
@@ -170,8 +170,9 @@ class ConditionalVAE(VAE):
             temperature: factor on the prior's standard deviation.
             y: labels (n_samples,), one label for all, or one-hot rows; None draws them evenly.
             rngs: source of the samples; the model's own if None.
-            kwargs: not read.
+            kwargs: others are accepted for compatibility, and warned of.
         """
+        checks.warn_keywords(self.sample, kwargs)
         n_samples = checks.positive_int("n_samples", n_samples)
         if y is None:
             key = sample_key(rngs, self.rngs)
@@ -186,9 +187,14 @@ class ConditionalVAE(VAE):
         temperature: float = 1.0,
         y: Any = None,
         rngs: nnx.Rngs | None = None,
-        **kwargs: Any,  # noqa: ARG002 - the reference's signature: additional arguments
+        **kwargs: Any,
     ) -> jax.Array:
-        """Do what `sample` does, under the name of the GenerativeModel interface."""
+        """Call `sample`; the name of the GenerativeModel interface.
+
+        Raises:
+            TypeError: for other keyword arguments.
+        """
+        checks.refuse_keywords(self.generate, kwargs)
         return self.sample(n_samples, temperature=temperature, y=y, rngs=rngs)
 
     def read_batch(self, batch: Any, x: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -71,9 +71,13 @@ class LatentSpaceModel(ExampleModel):
         *,
         temperature: float = 1.0,
         rngs: nnx.Rngs | None = None,
-        **kwargs: Any,  # noqa: ARG002 - the reference's signature: unused, for compatibility
+        **kwargs: Any,
     ) -> jax.Array:
-        """Do what `sample` does, under the name of the GenerativeModel interface."""
+        """Call `sample`; the name of the GenerativeModel interface.
+
+        Other keyword arguments are accepted for compatibility, and warned of.
+        """
+        checks.warn_keywords(self.generate, kwargs)
         return self.sample(n_samples, temperature=temperature, rngs=rngs)
 
     def reconstruct(

@@ -183,8 +183,7 @@ class CodePrior(GenerativeModel):
         """
         if params is not None:
             return self.with_params(params).loss_fn(batch=batch, rng=rng, **kwargs)
-        for name in kwargs:
-            checks.one_of("loss_fn argument", name, ("step",))
+        checks.refuse_keywords(self.loss_fn, kwargs, ("step",))
         x, y = self._batch(batch)
         logits = self(x, y, rngs=None if rng is None else nnx.Rngs(rng))["logits"]
         nats = _nats(logits, jnp.asarray(x).astype(jnp.int32)).mean()

@@ -12,7 +12,8 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.base import accepts_config, is_concrete, sample_key
+from workshop.generative_models.core.arrays import read_codes
+from workshop.generative_models.core.base import accepts_config, sample_key
 from workshop.generative_models.core.configuration import PriorConfig, VQVAEConfig
 from workshop.generative_models.core.likelihoods import Likelihood
 from workshop.generative_models.core.quantizer_configuration import QuantizerConfig
@@ -222,14 +223,17 @@ class VQVAE(VAE):
         indices = self.quantize(self.encode(x)[0], deterministic=True)[1]["encoding_indices"]
         return indices[0] if single else indices
 
-    def decode_indices(self, indices: ArrayLike) -> jax.Array:
+    def decode_indices(self, indices: Any) -> jax.Array:
         """Return what codes stand for: (batch, *event), or one example's.
 
         Args:
             indices: integers (batch, *code_shape), or one example's; of a residual quantizer also
-                of its first stages only, the last axis shorter.
+                of its first stages only, the last axis shorter. -1 is no code, a vector of zeros.
+
+        Raises:
+            ValueError: for indices of another shape, that are no integers, or out of range.
         """
-        indices = jnp.asarray(indices)
+        indices = read_codes("indices", indices)
         shape = self.code_shape
         single = indices.ndim == len(shape)
         indices = indices[None] if single else indices
@@ -239,13 +243,6 @@ class VQVAE(VAE):
                 f"indices have shape {indices.shape}: expected (batch, "
                 f"{', '.join(map(str, shape))}), or one example's {shape}"
             )
-        if is_concrete(indices) and indices.size:
-            low, high = int(indices.min()), int(indices.max())
-            if low < -1 or high >= self.num_embeddings:
-                raise ValueError(
-                    f"indices lie in [{low}, {high}]: expected 0 <= index < {self.num_embeddings} "
-                    "(num_embeddings), or -1 for no code"
-                )
         codes = self.quantizer.lookup(indices)
         images = self.decode(codes.reshape(len(indices), *self.latent_shape))
         return images[0] if single else images
@@ -349,7 +346,7 @@ class VQVAE(VAE):
         rngs: nnx.Rngs | None = None,
         y: ArrayLike | None = None,
         guidance: ArrayLike = 1.0,
-        **kwargs: Any,  # noqa: ARG002 - the reference's signature: for compatibility
+        **kwargs: Any,
     ) -> jax.Array:
         """Draw codes from the prior and decode them: (n_samples, *event).
 
@@ -365,8 +362,9 @@ class VQVAE(VAE):
                 evenly if None.
             guidance: above 1 a fitted prior's samples are more surely of their class, and less
                 varied; see `CodePrior.sample`.
-            kwargs: not read.
+            kwargs: others are accepted for compatibility, and warned of.
         """
+        checks.warn_keywords(self.sample, kwargs)
         check_temperature(temperature)
         n_samples = checks.positive_int("n_samples", n_samples)
         if self.prior is not None:
@@ -395,9 +393,14 @@ class VQVAE(VAE):
         rngs: nnx.Rngs | None = None,
         y: ArrayLike | None = None,
         guidance: ArrayLike = 1.0,
-        **kwargs: Any,  # noqa: ARG002 - the reference's signature: additional arguments
+        **kwargs: Any,
     ) -> jax.Array:
-        """Do what `sample` does, under the name of the GenerativeModel interface."""
+        """Call `sample`; the name of the GenerativeModel interface.
+
+        Raises:
+            TypeError: for other keyword arguments.
+        """
+        checks.refuse_keywords(self.generate, kwargs)
         return self.sample(n_samples, temperature, rngs=rngs, y=y, guidance=guidance)
 
 
