@@ -55,7 +55,7 @@ def test_a_run_goes_on_from_anywhere_with_its_own_data(run, tmp_path, monkeypatc
     command("train", "--resume", run, "--no-progress")
     assert (run / "model.safetensors").read_bytes() == weights
     said = refused(capsys, "train", "--resume", run, "--data", "a.npy", "--no-progress")
-    assert "is of a run with data=" in said
+    assert "is not as the run found it, examples: 60 new, 60 missing" in said
     shutil.move(tmp_path / "here" / "a.npy", "b.npy")
     command("train", "--resume", run, "--data", "b.npy", "--no-progress")
     assert "goes on from step 4" in capsys.readouterr().out

@@ -17,7 +17,7 @@ from workshop.cli.runs import (
     check_shape,
     compile_once,
     every_example,
-    load_data,
+    load_run_data,
     open_run,
     read_options,
 )
@@ -44,11 +44,7 @@ def encode(run: Path, data: str | None, out: Path) -> None:
     compile_once()
     options = read_options(run)[1]
     model = _discrete(workshop.load(run), run)
-    splits = (
-        load_data(options["data"], options).splits
-        if data is None
-        else every_example(data, options)[0]
-    )
+    splits = load_run_data(run, options).splits if data is None else every_example(data, options)[0]
     check_shape(data or options["data"], next(iter(splits.values())).shape, model)
     codes = _codes(model, splits)
     kind = np.min_scalar_type(model.num_embeddings - 1)
@@ -88,11 +84,17 @@ def decode(run: Path, codes: Path, count: int, out: Path) -> None:
 
 
 def fit_prior(
-    run: Path, config: PriorConfig, options: dict[str, Any], *, resume: bool, progress: bool
+    run: Path,
+    data: str | None,
+    config: PriorConfig,
+    options: dict[str, Any],
+    *,
+    resume: bool,
+    progress: bool,
 ) -> None:
     """Fit a prior over the codes of a run, and leave it in the run's folder."""
     folder = run / "prior"
-    model, dataset, settings = open_run(run)
+    model, dataset, settings = open_run(run, data)
     model = _discrete(model, run)
     _begin(
         folder, {"format": PRIOR_FORMAT, "config": config.model_dump(mode="json")} | options, resume

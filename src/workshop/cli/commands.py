@@ -42,7 +42,7 @@ def reconstruct(
 
     Args:
         run: the run folder.
-        data: other data than the run's own; its test part is used.
+        data: where the run's data lies now, or other data, of which the test part is used.
         count: how many.
         out: a .png, .npy or .npz file; None is RUN/figures/reconstructions.png.
     """
@@ -53,6 +53,7 @@ def reconstruct(
 
 def interpolate(
     run: Run,
+    data: str | None = None,
     first: int = 0,
     last: int = 1,
     steps: int = 10,
@@ -62,6 +63,7 @@ def interpolate(
 
     Args:
         run: the run folder.
+        data: where the run's data lies now, or other data, of which the test part is used.
         first: index of the first example in the test data.
         last: index of the last example.
         steps: number of pictures.
@@ -69,11 +71,12 @@ def interpolate(
     """
     from workshop.cli import look
 
-    look.interpolate(run, first, last, steps, out)
+    look.interpolate(run, data, first, last, steps, out)
 
 
 def traverse(
     run: Run,
+    data: str | None = None,
     example: int = 0,
     dims: tuple[int, ...] | None = None,
     range: tuple[float, float] = (-3.0, 3.0),
@@ -84,6 +87,7 @@ def traverse(
 
     Args:
         run: the run folder.
+        data: where the run's data lies now, or other data, of which the test part is used.
         example: index of the test example to start from.
         dims: the latents; None is the ten most active.
         range: first and last value of a latent.
@@ -92,7 +96,7 @@ def traverse(
     """
     from workshop.cli import look
 
-    look.traverse(run, example, dims, range, steps, out)
+    look.traverse(run, data, example, dims, range, steps, out)
 
 
 def evaluate(
@@ -115,7 +119,7 @@ def evaluate(
 
     Args:
         run: the run folder.
-        data: other data than the run's own; needs --out.
+        data: where the run's data lies now, or other data, which needs --out.
         split: train, validation or test.
         quick: only the ELBO and what the latents or codes hold, in seconds, without a page.
         samples: of z, for the importance-weighted bound.
@@ -219,6 +223,7 @@ def decode(run: Run, codes: tyro.conf.Positional[Path], count: int = 64, *, out:
 
 def prior(
     run: Run,
+    data: str | None = None,
     steps: int = 3000,
     layers: int = 4,
     width: int = 128,
@@ -233,6 +238,7 @@ def prior(
 
     Args:
         run: the run folder; it keeps the prior, which `workshop sample` then draws from.
+        data: where the run's data lies now, or other data.
         steps: training steps.
         layers: blocks of the transformer.
         width: size of its vectors.
@@ -249,6 +255,7 @@ def prior(
     config = PriorConfig(layers=layers, width=width, heads=heads, dropout=dropout)
     codes.fit_prior(
         run,
+        data,
         config,
         {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate},
         resume=resume,
@@ -269,7 +276,7 @@ def explore(
 
     Args:
         run: the run folder; of one that still trains, the page shows its curves until then.
-        data: other data than the run's own; its test part is shown.
+        data: where the run's data lies now, or other data, of which the test part is shown.
         host: address to listen at; any but the default lets others in.
         port: to listen at; 0 takes one that is free.
         open: open the page in a browser.

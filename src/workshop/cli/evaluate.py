@@ -22,7 +22,8 @@ from workshop.cli.runs import (
     check_shape,
     compile_once,
     every_example,
-    load_data,
+    is_own_data,
+    load_run_data,
     open_run,
     read_options,
 )
@@ -51,7 +52,7 @@ def evaluate(
     model, dataset, options = open_run(run, data)
     part = dataset.splits[checks.one_of("--split", split, dataset.splits)]
     folder = run if out is None else out
-    if data is not None and out is None:
+    if data is not None and out is None and not is_own_data(run, dataset):
         raise ValueError("--data without --out: RUN/evaluation.json is of the run's own data")
     drawn = (data or options["data"]) == "sprites" and dataset.shape == sprites.IMAGE_SHAPE
     study = Study(
@@ -157,13 +158,13 @@ def score(
     """Write the scores of single examples."""
     if out.suffix != ".csv":
         raise ValueError(f"--out {out}: expected a name that ends in .csv")
-    compile_once()
-    content, options = read_options(run)
-    model = load_model(run)
     if data is None:
-        dataset = load_data(options["data"], options)
+        model, dataset, options = open_run(run)
         splits, classes = {"test": dataset.test}, dataset.class_names
     else:
+        compile_once()
+        content, options = read_options(run)
+        model = load_model(run)
         splits, classes = every_example(data, options, on_disk=True)
         check_shape(data, next(iter(splits.values())).shape, model)
         trained = as_trained(model, content, splits, classes, data)
@@ -171,7 +172,7 @@ def score(
             splits, classes = trained, content["classes"]
     chosen = _odd_labels(odd, splits, classes)
     if has_moving_scale(model):
-        train = load_data(options["data"], options).train.take(slice(Settings.fitted))
+        train = load_run_data(run, options).train.take(slice(Settings.fitted))
         model = likelihood.fix_scale(model, train)
         say("the likelihood's scale is the best one for the run's training examples")
     scored: dict[str, dict[str, np.ndarray]] = {}

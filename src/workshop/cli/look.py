@@ -63,9 +63,11 @@ def reconstruct(run: Path, data: str | None, count: int, out: Path | None) -> No
     _write(figure, made, out or run / "figures" / "reconstructions.png")
 
 
-def interpolate(run: Path, first: int, last: int, steps: int, out: Path | None) -> None:
+def interpolate(
+    run: Path, data: str | None, first: int, last: int, steps: int, out: Path | None
+) -> None:
     """Draw an interpolation."""
-    model, dataset, _ = open_run(run)
+    model, dataset, _ = open_run(run, data)
     _check_index("--first", first, dataset.test)
     _check_index("--last", last, dataset.test)
     figure = report.draw_interpolations(model, dataset.test, [(first, last)], steps)
@@ -74,6 +76,7 @@ def interpolate(run: Path, first: int, last: int, steps: int, out: Path | None) 
 
 def traverse(
     run: Path,
+    data: str | None,
     example: int,
     dims: tuple[int, ...] | None,
     range_vals: tuple[float, float],
@@ -81,7 +84,7 @@ def traverse(
     out: Path | None,
 ) -> None:
     """Draw traversals."""
-    model, dataset, _ = open_run(run)
+    model, dataset, _ = open_run(run, data)
     _check_index("--example", example, dataset.test)
     if dims is not None and not dims:
         raise ValueError("--dims is empty: name at least one latent, or leave it out")

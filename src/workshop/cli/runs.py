@@ -1,5 +1,6 @@
-"""A run folder, read back: its model, the data it was trained on, and its options."""
+"""Read a run folder: its model, the data it was trained on, and its options."""
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -19,6 +20,13 @@ from workshop.generative_models.data import (
     load_dataset,
     load_in_order,
 )
+from workshop.generative_models.data.record import (
+    as_recorded,
+    compare,
+    read_record,
+    unchanged,
+    write_record,
+)
 from workshop.generative_models.evaluation.passes import reads_labels
 from workshop.generative_models.models.saving import load_model, read_config
 from workshop.generative_models.models.vae import VAE
@@ -27,6 +35,8 @@ NOT_KEPT = ("model", "config", "latent_dim", "hidden_dims", "out", "resume", "pr
             "coordinator", "processes", "process")  # fmt: skip
 """Options that a run's config holds already, or that only say where and how to start."""
 DATA_OPTIONS = ("seed", "binarize", "limit", "image_size")
+
+_log = logging.getLogger("workshop")
 
 
 def compile_once() -> None:
@@ -45,6 +55,72 @@ def compile_once() -> None:
 def load_data(name: str, options: dict[str, Any]) -> Dataset:
     """Load data with the options of a run."""
     return load_dataset(name, **_chosen(options))
+
+
+def load_run_data(run: Path, options: dict[str, Any], data: str | None = None) -> Dataset:
+    """Load a run's data, or other data, with each example in the split in which the run had it.
+
+    What was trained on never counts as test, even if the data has changed since; how it has
+    changed is logged.
+
+    Args:
+        run: the run folder.
+        options: of the run.
+        data: where the data lies now, or other data; None is where the run found it.
+
+    Raises:
+        ValueError: if the data is not there, or no example is left to test on.
+    """
+    name = options["data"] if data is None else data
+    if data is None:
+        _check_there(run, name)
+    dataset, record = load_data(name, options), read_record(run)
+    if record is None:
+        if data is None and name not in list_datasets():
+            _log.warning(
+                "%s has no record of the examples that it was trained on: if %s has changed since, "
+                "test examples may be among them", run, name,
+            )  # fmt: skip
+        return dataset
+    if options["limit"] is not None and not unchanged(record, dataset):
+        dataset = load_data(name, options | {"limit": None})
+    dataset, change = as_recorded(record, dataset)
+    if change is not None and (change.found or data is None):  # else it is other data
+        hint = "" if options["limit"] is None else "; those beyond the run's --limit count as new"
+        _log.warning("%s is not as the run found it, %s%s", name, change, hint)
+    return dataset
+
+
+def write_run_record(run: Path, dataset: Dataset, name: str) -> None:
+    """Record what each split holds, unless it is data that never changes or there is a record."""
+    if name not in list_datasets() and read_record(run) is None:
+        write_record(dataset, run)
+
+
+def check_unchanged(run: Path, dataset: Dataset, name: str) -> None:
+    """Refuse to go on with a run on data that has changed since it began."""
+    record = read_record(run)
+    if record is not None and not unchanged(record, dataset):
+        raise ValueError(
+            f"--resume {run}: {name} is not as the run found it, {compare(record, dataset)}; "
+            "restore the data, or start a new run"
+        )
+
+
+def is_own_data(run: Path, dataset: Dataset) -> bool:
+    """Return whether data is what the run was trained on, wherever it lies now."""
+    record = read_record(run)
+    return record is not None and unchanged(record, dataset)
+
+
+def _check_there(run: Path, name: str) -> None:
+    path = name.removeprefix("hf:").partition("?")[0]
+    gone = Path(path).is_absolute() and not Path(path).exists()
+    if gone and name not in list_datasets():
+        raise ValueError(
+            f"{run}: its data, {path}, is not there: say where it lies now with --data NEWPATH, "
+            f"or write it into {run / 'config.json'}, as data of training"
+        )
 
 
 def every_example(
@@ -101,10 +177,11 @@ def open_run(run: Path, data: str | None = None) -> tuple[VAE, Dataset, dict[str
     compile_once()
     content, options = read_options(run)
     model = load_model(run)
-    dataset = load_data(data or options["data"], options)
-    check_shape(f"--data {data}", dataset.shape, model)
-    if data is not None:
-        splits = as_trained(model, content, dataset.splits, dataset.class_names, data)
+    dataset = load_run_data(run, options, data)
+    check_shape(f"--data {options['data'] if data is None else data}", dataset.shape, model)
+    if data is not None or content.get("classes") is not None:
+        what = options["data"] if data is None else data
+        splits = as_trained(model, content, dataset.splits, dataset.class_names, what)
         dataset = replace(dataset, **splits, class_names=_classes(model, content, dataset))
     return model, dataset, options
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,15 @@ from flax import nnx
 from rich.table import Table
 
 from workshop.cli.options import TrainOptions
-from workshop.cli.runs import NOT_KEPT, compile_once, load_data, read_options, whole_name
+from workshop.cli.runs import (
+    NOT_KEPT,
+    check_unchanged,
+    compile_once,
+    load_data,
+    read_options,
+    whole_name,
+    write_run_record,
+)
 from workshop.cli.tables import console, say, say_section, say_verdicts
 from workshop.generative_models.core import checks
 from workshop.generative_models.data import Dataset, Split
@@ -61,6 +68,8 @@ def train(options: TrainOptions, *, moved_to: str | None = None) -> None:
     distributed.wait("the run folder is chosen")
     try:
         dataset = load_data(settings["data"], settings)
+        if resume:
+            check_unchanged(folder, dataset, settings["data"])
         model = build_model(name, config, rngs=nnx.Rngs(settings["seed"]))
         _check_classes(model, dataset)
         trainer = _trainer(model, settings, folder, dataset, options.progress)
@@ -160,7 +169,7 @@ def _trainer(
         clip_norm=settings["clip_norm"],
         accumulate=settings["accumulate"],
     )
-    callbacks: list[Callback] = [_Begin(model, folder, settings, dataset.class_names)]
+    callbacks: list[Callback] = [_Begin(model, folder, settings, dataset)]
     if isinstance(model, VQVAE):
         callbacks.append(_Collapse(dataset))
     if settings["tensorboard"] and jax.process_index() == 0:
@@ -178,18 +187,19 @@ def _trainer(
 
 
 class _Begin(Callback):
-    """Write the run's config once nothing was refused; say where a run goes on."""
+    """Write the run's configuration and the record of its data once training starts."""
 
-    def __init__(
-        self, model: VAE, folder: Path, settings: dict[str, Any], classes: Sequence[str] | None
-    ):
+    def __init__(self, model: VAE, folder: Path, settings: dict[str, Any], dataset: Dataset):
         self.model, self.folder, self.settings = model, folder, settings
-        self.classes = None if classes is None else list(classes)
+        self.dataset: Dataset = dataset
 
     def on_start(self, step: int) -> None:
         if jax.process_index() > 0:
             return
-        save_config(self.model, self.folder, training=self.settings, classes=self.classes)
+        names = self.dataset.class_names
+        classes = None if names is None else list(names)
+        save_config(self.model, self.folder, training=self.settings, classes=classes)
+        write_run_record(self.folder, self.dataset, self.settings["data"])
         if step:
             say(f"goes on from step {step:,}")
 

@@ -1,0 +1,240 @@
+"""A record of which examples each split of a run held, to find the same splits again later.
+
+Splits are drawn anew whenever data is loaded. After one file is added or removed, most examples
+land in another split, so that a test would be on examples that the model was trained on.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workshop.generative_models.core.files import write_text
+from workshop.generative_models.data.arrays import SPLITS
+from workshop.generative_models.data.dataset import Dataset, Split
+from workshop.generative_models.data.rows import joined
+
+FILE = "splits.json"
+SAMPLED = 64
+"""Examples that stand for a split on disk whose examples have no names."""
+_BYTES = 8  # of a digest: among a million examples two agree by chance once in 10 million runs
+
+Keys = Mapping[str, Sequence[Any]]
+"""For each split what tells its examples apart."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """How data differs from a record of it.
+
+    Args:
+        new: Examples that the record does not have.
+        missing: How many examples of each split of the record are not there.
+        found: How many examples the record and the data share.
+        new_names: Names of new examples, where they have names.
+        missing_names: Names of missing ones.
+    """
+
+    new: int
+    missing: Mapping[str, int]
+    found: int
+    new_names: tuple[str, ...] = ()
+    missing_names: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        gone = sum(self.missing.values())
+        if not self.new and not gone:
+            return "the same examples are split or ordered in another way (were files renamed?)"
+        found = []
+        if self.new:
+            found.append(f"{self.new:,} new{_some(self.new_names)}")
+        if gone:
+            parts = ", ".join(f"{n:,} of {part}" for part, n in self.missing.items() if n)
+            found.append(f"{gone:,} missing ({parts}){_some(self.missing_names)}")
+        return f"examples: {', '.join(found)}"
+
+
+def _some(names: tuple[str, ...]) -> str:
+    if not names:
+        return ""
+    return f": {', '.join(names[:3])}" + (", ..." if len(names) > 3 else "")
+
+
+def write_record(dataset: Dataset, folder: Path) -> None:
+    """Writes what each split holds into `folder`, whole or not at all.
+
+    Examples in memory are told apart by a digest of their values, those on disk by their names;
+    of a split on disk without names, its length and a digest of some examples are kept.
+    """
+    content = {"format": 1} | {key: _described(split) for key, split in dataset.splits.items()}
+    write_text(json.dumps(content, separators=(",", ":")) + "\n", folder / FILE)
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """Returns the record in `folder`, or None if there is none.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text())
+        if content["format"] != 1:
+            raise ValueError(f"format {content['format']}; expected 1")
+        for part in SPLITS:
+            held = content[part]
+            if "digests" in held:
+                held["digests"] = _split_digests(base64.b64decode(held["digests"], validate=True))
+            for field in ("digests", "names"):
+                if field in held and len(held[field]) != held["examples"]:
+                    raise ValueError(f"{part} has {len(held[field])} {field}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is damaged ({type(error).__name__}: {error}): it says which examples the run "
+            "was trained on; delete it to go by a fresh split of the data"
+        ) from None
+    return content
+
+
+def unchanged(record: Mapping[str, Any], dataset: Dataset) -> bool:
+    """Says whether every split holds what the record says, in the same order."""
+    keys = _keys(record, dataset)
+    if keys is None:
+        return all(
+            _sampled(record[k]) == _sampled(_described(s)) for k, s in dataset.splits.items()
+        )
+    return all(list(keys[0][part]) == list(keys[1][part]) for part in SPLITS)
+
+
+def compare(record: Mapping[str, Any], dataset: Dataset) -> Change:
+    """Returns how data differs from the record, however it is split now."""
+    return _assigned(record, dataset)[1]
+
+
+def as_recorded(record: Mapping[str, Any], dataset: Dataset) -> tuple[Dataset, Change | None]:
+    """Returns data with every example in the split in which the record has it.
+
+    Of the examples that the record does not have, those that a fresh split puts into test are
+    tested on too; the others are left out, unless the record has none of the examples of a split.
+
+    Args:
+        record: As `read_record` returns it.
+        dataset: Data as it is split now.
+
+    Returns:
+        The data, and how it differs from the record; None if it does not.
+
+    Raises:
+        ValueError: If no example is left to test on, or if examples can't be told apart.
+    """
+    if unchanged(record, dataset):
+        return dataset, None
+    places, change = _assigned(record, dataset)
+    whole = _concatenated(list(dataset.splits.values()))
+    splits = {part: whole.take(np.asarray(places[part], int)) for part in SPLITS if places[part]}
+    if "test" not in splits:
+        raise ValueError(
+            f"{dataset.name}: every example of it is one that the run was trained or validated on, "
+            "so none is left to test on; give data that is new to the model"
+        )
+    for part in ("train", "validation"):
+        splits.setdefault(part, dataset.splits[part])
+    return replace(dataset, **splits), change
+
+
+def _assigned(record: Mapping[str, Any], dataset: Dataset) -> tuple[dict[str, list[int]], Change]:
+    """The examples of each split as places in all of them laid end to end."""
+    found = _keys(record, dataset)
+    if found is None:
+        raise ValueError(
+            f"{dataset.name}: the data has changed since the run began, and examples on disk "
+            "without names cannot be told apart; restore it, or give other data"
+        )
+    left = {part: Counter(found[0][part]) for part in SPLITS}
+    places: dict[str, list[int]] = {part: [] for part in SPLITS}
+    new_names: list[str] = []
+    new = place = 0
+    for fresh, split in dataset.splits.items():
+        for i, key in enumerate(found[1][fresh]):
+            # Of equal examples as many are trained on as there were.
+            part = next((part for part in SPLITS if left[part][key]), None)
+            if part is not None:
+                left[part][key] -= 1
+            else:
+                new += 1
+                new_names += [] if split.names is None else [split.names[i]]
+            if part is not None or fresh == "test":
+                places[part or fresh].append(place + i)
+        place += len(split)
+    gone = {part: sum(counter.values()) for part, counter in left.items()}
+    missing_names = tuple(
+        name
+        for part in SPLITS
+        for key, name in zip(found[0][part], record[part].get("names", ()), strict=False)
+        if left[part][key]
+    )
+    return places, Change(new, gone, place - new, tuple(new_names), missing_names)
+
+
+def _keys(record: Mapping[str, Any], dataset: Dataset) -> tuple[Keys, Keys] | None:
+    """What tells examples apart in the record and in the data; None if nothing does."""
+    splits = dataset.splits
+    if all("digests" in record[part] for part in SPLITS) and all(map(_in_memory, splits.values())):
+        digests = {part: _split_digests(_digests(split)) for part, split in splits.items()}
+        return {part: record[part]["digests"] for part in SPLITS}, digests
+    if all("names" in record[p] and splits[p].names is not None for p in SPLITS):
+        names = {part: split.names or () for part, split in splits.items()}
+        return {part: record[part]["names"] for part in SPLITS}, names
+    return None
+
+
+def _described(split: Split) -> dict[str, Any]:
+    content: dict[str, Any] = {"examples": len(split)}
+    if _in_memory(split):
+        content["digests"] = base64.b64encode(_digests(split)).decode()
+    if split.names is not None:
+        content["names"] = list(split.names)
+    if len(content) == 1:
+        rows = np.linspace(0, len(split) - 1, min(len(split), SAMPLED)).astype(int)
+        content["sample"] = hashlib.blake2b(_digests(split.take(rows))).hexdigest()[:16]
+    return content
+
+
+def _sampled(content: Mapping[str, Any]) -> tuple[Any, Any]:
+    return content["examples"], content.get("sample")
+
+
+def _in_memory(split: Split) -> bool:
+    return isinstance(split.x, np.ndarray)
+
+
+def _digests(split: Split) -> bytes:
+    x = np.asarray(split.x)
+    return b"".join(hashlib.blake2b(row.tobytes(), digest_size=_BYTES).digest() for row in x)
+
+
+def _split_digests(joined_digests: bytes) -> list[bytes]:
+    return [joined_digests[i : i + _BYTES] for i in range(0, len(joined_digests), _BYTES)]
+
+
+def _concatenated(splits: list[Split]) -> Split:
+    def optional(values: list[Any]) -> Any:
+        return None if any(value is None for value in values) else np.concatenate(values)
+
+    names = [split.names for split in splits]
+    return Split(
+        joined([split.x for split in splits]),
+        optional([split.y for split in splits]),
+        optional([split.factors for split in splits]),
+        None if None in names else tuple(name for part in names for name in part or ()),
+    )

@@ -1,0 +1,204 @@
+"""Commands on a run whose data has changed, or has moved, since it was trained."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from workshop.cli import main
+from workshop.cli.runs import open_run, write_run_record
+from workshop.generative_models.data import load_dataset
+from workshop.generative_models.data.record import FILE
+from workshop.generative_models.visualization import report
+
+PARTS = ("train", "validation", "test")
+SHORT = ("--steps", 2, "--encoder-type", "dense", "--hidden-dims", 8, "--latent-dim", 2,
+         "--no-progress")  # fmt: skip
+
+
+def command(*arguments):
+    main([str(a) for a in arguments])
+
+
+def refused(capsys, *arguments):
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        command(*arguments)
+    assert stop.value.code == 2
+    return " ".join(capsys.readouterr().err.split())
+
+
+def picture(path, seed):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (4, 4), np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder of 100 pictures in two classes, and two runs on it."""
+    root = tmp_path_factory.mktemp("made")
+    for i in range(100):
+        picture(root / "pictures" / "ab"[i % 2] / f"{i:03}.png", i)
+    with pytest.MonkeyPatch.context() as patch:  # the runs' own figures take longest
+        patch.setattr(report, "run_figures", lambda *_: [])
+        for model in ("conditional-vae", "vq-vae"):
+            command("train", "--model", model, "--data", root / "pictures", *SHORT,
+                    "--out", root / model)  # fmt: skip
+    return root
+
+
+@pytest.fixture
+def copy(made, tmp_path):
+    """The same, to change; the first runs' data stays where it is."""
+    shutil.copytree(made, tmp_path / "copy")
+    root = tmp_path / "copy"
+    for model in ("conditional-vae", "vq-vae"):
+        config = (root / model / "config.json").read_text()
+        (root / model / "config.json").write_text(config.replace(str(made), str(root)))
+    return root
+
+
+def names(dataset):
+    return {part: set(split.names) for part, split in dataset.splits.items()}
+
+
+def remove(root):
+    (root / "pictures" / "a" / "004.png").unlink()
+
+
+def add(root):
+    picture(root / "pictures" / "a" / "000 new.png", 1000)
+
+
+def rename(root):
+    (root / "pictures" / "a" / "004.png").rename(root / "pictures" / "b" / "zzz.png")
+
+
+@pytest.mark.parametrize("change", [remove, add, rename])
+def test_what_was_trained_on_is_never_tested_on(copy, change, capsys):
+    before = names(load_dataset(copy / "pictures"))
+    change(copy)
+    after = names(load_dataset(copy / "pictures"))
+    assert after["test"] & before["train"], "a fresh split would test on training examples"
+    _, dataset, _ = open_run(copy / "conditional-vae")
+    found = names(dataset)
+    assert not found["test"] & (before["train"] | before["validation"])
+    assert found["test"] >= before["test"] - {"a/004.png"}
+    assert found["train"] - {"b/zzz.png"} <= before["train"]
+    command("score", copy / "conditional-vae", "--out", copy / "scores.csv", "--samples", 1)
+    said = capsys.readouterr().err
+    rows = list(csv.DictReader((copy / "scores.csv").read_text().splitlines()))
+    assert {row["name"] for row in rows} == found["test"]
+    command("encode", copy / "vq-vae", "--out", copy / "codes.npz")
+    codes = np.load(copy / "codes.npz")
+    assert {part: set(codes[f"names_{part}"].tolist()) for part in PARTS} == found
+    expected = {remove: "1 missing (1 of train): a/004.png", add: "1 new: a/000 new.png",
+                rename: "split or ordered in another way"}[change]  # fmt: skip
+    assert "is not as the run found it" in said
+    assert expected in said
+    said = refused(capsys, "train", "--resume", copy / "conditional-vae", "--no-progress")
+    assert f"{copy / 'pictures'} is not as the run found it" in said
+    assert expected in said
+
+
+def test_evaluate_counts_the_recorded_test_examples(copy, capsys):
+    remove(copy)
+    command("evaluate", copy / "conditional-vae", "--quick")
+    assert "1 missing" in capsys.readouterr().err
+    content = json.loads((copy / "conditional-vae" / "evaluation.json").read_text())
+    assert content["data"]["examples"] == 10
+    command("reconstruct", copy / "conditional-vae", "--count", 10, "--out", copy / "r.npz")
+    assert len(np.load(copy / "r.npz")["x"]) == 10
+
+
+def test_only_training_examples_leave_nothing_to_test_on(copy, capsys):
+    train = load_dataset(copy / "pictures").train.names
+    for name in train:
+        (copy / "some" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(copy / "pictures" / name, copy / "some" / name)
+    said = refused(capsys, "reconstruct", copy / "conditional-vae", "--data", copy / "some")
+    assert "none is left to test on" in said
+
+
+def test_unchanged_data_is_silent_and_resumes(made, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(report, "run_figures", lambda *_: [])
+    shutil.copytree(made / "conditional-vae", tmp_path / "run")
+    command("train", "--resume", tmp_path / "run", "--no-progress")
+    command("score", tmp_path / "run", "--out", tmp_path / "s.csv", "--samples", 1)
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    rows = list(csv.DictReader((tmp_path / "s.csv").read_text().splitlines()))
+    assert [r["name"] for r in rows] == list(load_dataset(made / "pictures").test.names)
+
+
+def test_runs_without_a_record_say_so(copy, capsys):
+    (copy / "conditional-vae" / FILE).unlink()
+    command("score", copy / "conditional-vae", "--out", copy / "s.csv", "--samples", 1)
+    assert "no record of the examples that it was trained on" in capsys.readouterr().err
+
+
+def test_built_in_data_needs_no_record(tmp_path):
+    write_run_record(tmp_path, load_dataset("digits"), "digits")
+    assert not (tmp_path / FILE).exists()
+
+
+def test_a_limited_run_keeps_its_test_examples(made, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(report, "run_figures", lambda *_: [])
+    shutil.copytree(made / "pictures", tmp_path / "pictures")
+    command("train", "--data", tmp_path / "pictures", *SHORT, "--limit", 20,
+            "--out", tmp_path / "run")  # fmt: skip
+    before = names(load_dataset(tmp_path / "pictures", limit=20))
+    (tmp_path / "pictures" / next(iter(before["validation"]))).unlink()
+    _, dataset, _ = open_run(tmp_path / "run")
+    found = names(dataset)
+    assert found["train"] == before["train"]
+    assert before["test"] <= found["test"]
+    assert "beyond the run's --limit count as new" in capsys.readouterr().err
+
+
+MOVED = (["reconstruct"], ["interpolate"], ["traverse"], ["evaluate", "--quick"])
+
+
+@pytest.mark.parametrize("arguments", MOVED, ids=lambda a: a[0])
+def test_data_that_moved(copy, arguments, capsys):
+    name, *options = arguments
+    run = "conditional-vae"
+    (copy / "pictures").rename(copy / "moved pictures")
+    said = refused(capsys, name, copy / run, *options)
+    assert f"its data, {copy / 'pictures'}, is not there: say where it lies now with --data" in said
+    assert "sprites" not in said
+    command(name, copy / run, *options, "--data", copy / "moved pictures")
+    assert capsys.readouterr().err == "", "it is the run's data: nothing has changed"
+
+
+def test_a_prior_takes_the_data_where_it_lies_now(copy, capsys):
+    (copy / "pictures").rename(copy / "moved")
+    assert "is not there: say where" in refused(capsys, "prior", copy / "vq-vae")
+    said = refused(capsys, "prior", copy / "vq-vae", "--data", copy / "nowhere")
+    assert f"{copy / 'nowhere'}': no data set or file of that name" in said
+
+
+@pytest.mark.parametrize("arguments", [("score", "conditional-vae", "--out", "s.csv"),
+                                       ("encode", "vq-vae", "--out", "c.npz")])  # fmt: skip
+def test_data_that_moved_for_commands_that_take_all_of_it(copy, arguments, capsys, monkeypatch):
+    monkeypatch.chdir(copy)
+    (copy / "pictures").rename(copy / "moved")
+    name, run, *options = arguments
+    said = refused(capsys, name, copy / run, *options)
+    assert "is not there" in said
+    assert str(copy / run / "config.json") in said
+    content = json.loads((copy / run / "config.json").read_text())
+    content["training"]["data"] = str(copy / "moved")
+    (copy / run / "config.json").write_text(json.dumps(content))
+    command(name, copy / run, *options)
+
+
+def test_a_class_that_is_gone_leaves_the_labels_of_a_conditional_model(copy):
+    shutil.rmtree(copy / "pictures" / "a")
+    _, dataset, _ = open_run(copy / "conditional-vae")
+    assert dataset.class_names == ("a", "b")
+    assert all((split.y == 1).all() for split in dataset.splits.values())
