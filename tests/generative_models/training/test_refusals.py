@@ -11,6 +11,7 @@ import optax
 import pytest
 from flax import nnx
 
+from workshop.generative_models.data.order import EpochOrder
 from workshop.generative_models.training import Callback, Stopped, Trainer, create_optimizer
 
 ADAM = optax.adam(1e-2)
@@ -37,9 +38,13 @@ def test_a_run_goes_on_with_its_own_data_only(make_vae, x, tmp_path):
 def test_a_failure_that_was_left_out_does_not_stop_who_goes_on(make_vae, x, tmp_path):
     huge = x.copy()
     huge[7] = 1e30
-    trainer(make_vae(), folder=tmp_path, nonfinite="skip", batch_size=50).fit(huge, steps=3)
-    with pytest.raises(FloatingPointError, match=r"step 3"):
-        trainer(make_vae(), folder=tmp_path, batch_size=50).fit(huge, steps=6, resume=True)
+    failing = np.flatnonzero((EpochOrder(50, 8, 0).batches(0, 20) == 7).any(1))
+    begin = int(failing[0]) + 1
+    assert begin < failing[1], "the case says nothing: the next step fails too"
+    rows = trainer(make_vae(), folder=tmp_path, nonfinite="skip").fit(huge, steps=begin)
+    assert rows[-1]["skipped"] == 1
+    with pytest.raises(FloatingPointError, match=rf"step {failing[1]}:"):
+        trainer(make_vae(), folder=tmp_path).fit(huge, steps=20, resume=True)
 
 
 def test_an_update_that_is_not_finite_is_never_saved(make_vae, x, tmp_path):
@@ -52,9 +57,41 @@ def test_an_update_that_is_not_finite_is_never_saved(make_vae, x, tmp_path):
 
 
 def test_a_row_of_steps_that_were_all_left_out_has_no_mean(make_vae, x):
-    rows = trainer(make_vae(), nonfinite="skip").fit(np.full_like(x, 1e30), steps=5)
-    assert np.isnan(rows[-1]["loss"])
-    assert rows[-1]["skipped"] == 5
+    huge = x.copy()
+    huge[7] = 1e30
+    failing = int(np.flatnonzero((EpochOrder(50, 8, 0).batches(0, 5) == 7).any(1))[0])
+    rows = trainer(make_vae(), nonfinite="skip", log_every=1).fit(huge, steps=5)
+    assert np.isnan(rows[failing]["loss"])
+    assert rows[-1]["skipped"] == 1
+    assert sum(np.isnan(row["loss"]) for row in rows) == 1
+
+
+class TestAllUpdatesLeftOut:
+    """A run that learns nothing is an error, at the end of the first epoch or of a shorter run."""
+
+    @pytest.mark.parametrize(("steps", "noticed"), [(3, 3), (5, 5), (400, 10)])
+    def test_it_is_an_error(self, make_vae, x, weights, steps, noticed):
+        model = make_vae()
+        before = weights(model)
+        run = trainer(model, nonfinite="skip")  # 50 examples by 8, a row every 5 steps
+        with pytest.raises(FloatingPointError, match=rf"all {noticed} updates .* learned nothing"):
+            run.fit(np.full_like(x, 1e30), steps=steps)
+        for a, b in zip(before, weights(model), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+    def test_it_names_what_is_not_finite(self, make_vae, x):
+        run = trainer(make_vae(), nonfinite="skip")
+        with pytest.raises(
+            FloatingPointError, match=r"step 2: the (output|loss) .* scale the data"
+        ):
+            run.fit(np.full_like(x, 1e30), steps=3)
+
+    def test_so_it_is_in_a_later_call(self, make_vae, x):
+        run = trainer(make_vae(), nonfinite="skip")
+        run.fit(x, steps=5)
+        with pytest.raises(FloatingPointError, match="all 5 updates"):
+            run.fit(np.full_like(x, 1e30), steps=5)
+        assert run.fit(x, steps=5)[-1]["step"] == 10
 
 
 def test_a_callback_gets_copies(make_vae, x):

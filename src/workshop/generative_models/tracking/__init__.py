@@ -1,6 +1,6 @@
-"""Who listens to a run: callbacks, the metrics file, the progress bar, trackers."""
+"""Callbacks, trackers, the metrics file and the progress bar."""
 
-from workshop.generative_models.tracking.callbacks import Callback, Row
+from workshop.generative_models.tracking.callbacks import Callback, Row, StopTraining
 from workshop.generative_models.tracking.trackers import MLflow, TensorBoard, WandB
 
-__all__ = ["Callback", "MLflow", "Row", "TensorBoard", "WandB"]
+__all__ = ["Callback", "MLflow", "Row", "StopTraining", "TensorBoard", "WandB"]

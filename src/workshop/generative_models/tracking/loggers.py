@@ -1,10 +1,12 @@
-"""Where metrics go while a model trains: a progress bar, and a file of rows."""
+"""A progress bar, and the history of a run with its metrics file."""
 
+import contextlib
 import json
+import logging
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 
@@ -12,8 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from workshop.generative_models.core.files import write_text
-from workshop.generative_models.tracking.callbacks import Callback, Row
+from workshop.generative_models.tracking.callbacks import Callbacks, Row
 
+_log = logging.getLogger("workshop")
 SECONDS_A_DRAWING = 0.4
 _SHOWN = {"elbo": "ELBO", "reconstruction_loss": "reconstruction", "kl_loss": "KL"}
 
@@ -28,7 +31,7 @@ class ProgressBar:
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[metrics]}"),
-            console=Console(stderr=True),
+            console=_Console(stderr=True),
             disable=not enabled,
             # Drawing takes milliseconds of a core that the loop could use: not ten times a second.
             auto_refresh=False,
@@ -37,8 +40,8 @@ class ProgressBar:
         self._task = self._progress.add_task("", total=total, completed=start, metrics="compiling")
 
     def __enter__(self) -> "ProgressBar":
-        self._progress.start()
-        self._progress.refresh()
+        self._draw(self._progress.start)
+        self._draw(self._progress.refresh)
         return self
 
     def __exit__(
@@ -47,15 +50,33 @@ class ProgressBar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._progress.stop()
+        self._draw(self._progress.stop)
 
     def update(self, step: int, metrics: dict[str, float]) -> None:
         """Move the bar to `step` and show the metrics."""
         shown = "  ".join(f"{_SHOWN[k]} {metrics[k]:.2f}" for k in _SHOWN if k in metrics)
         self._progress.update(self._task, completed=step, metrics=shown)
         if time.monotonic() - self._drawn > SECONDS_A_DRAWING or self._progress.finished:
-            self._progress.refresh()
+            self._draw(self._progress.refresh)
             self._drawn = time.monotonic()
+
+    def _draw(self, draw: Callable[[], None]) -> None:
+        """Draw, unless the terminal is gone or cannot show it: training goes on without a bar."""
+        if self._progress.disable:
+            return
+        try:
+            draw()
+        except (OSError, ValueError) as error:
+            with contextlib.suppress(OSError, ValueError):
+                self._progress.stop()  # which restores the terminal
+            self._progress.disable = True
+            _log.warning("the progress bar is switched off: %s", error)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        # Rich would end the process.
+        raise BrokenPipeError("nobody reads it any more")
 
 
 class MetricsFile:
@@ -63,17 +84,14 @@ class MetricsFile:
 
     Args:
         path: the file.
-        last_step: rows after this step, which a resumed run will write again, are dropped; None
-            starts anew.
-        write: False only reads, as all but one of several processes do.
+        rows: what it begins with, in place of what it held.
+        write: False writes nothing, as all but one of several processes do.
     """
 
-    def __init__(self, path: Path, last_step: int | None = None, *, write: bool = True):
+    def __init__(self, path: Path, rows: Iterable[Row] = (), *, write: bool = True):
         self.path, self._writes = path, write
-        kept = [] if last_step is None else [r for r in read_rows(path) if r["step"] <= last_step]
-        self.rows = kept
         if write:
-            write_text("".join(_line(row) for row in kept), path)
+            write_text("".join(_line(row) for row in rows), path)
 
     def write(self, row: Row) -> None:
         """Append a row."""
@@ -86,21 +104,25 @@ class MetricsFile:
 
 
 class History:
-    """The rows of a run: kept, written to its folder, and told to the callbacks.
+    """The rows of a run: kept, written to its folder, and passed to the callbacks.
 
     Args:
         path: the metrics file, if there is a folder.
-        done: steps of the run so far.
-        callbacks: who hears of each row.
+        before: the rows of the run so far.
+        callbacks: called with each row.
         write: see `MetricsFile`.
     """
 
     def __init__(
-        self, path: Path | None, done: int, callbacks: Sequence[Callback], *, write: bool = True
+        self,
+        path: Path | None,
+        before: Iterable[Row],
+        callbacks: Callbacks,
+        *,
+        write: bool = True,
     ):
-        self.callbacks = callbacks
-        self._file = None if path is None else MetricsFile(path, done or None, write=write)
-        self.all: list[Row] = [] if self._file is None else self._file.rows
+        self.callbacks, self.all = callbacks, list(before)
+        self._file = None if path is None else MetricsFile(path, self.all, write=write)
 
     def add(self, step: int, split: str, metrics: dict[str, float]) -> None:
         """Add a row of means over the steps since the last one, or over the validation data."""
@@ -110,8 +132,7 @@ class History:
         self.all.append(row)
         if self._file is not None:
             self._file.write(row)
-        for callback in self.callbacks:
-            callback.on_row(dict(row))
+        self.callbacks.row(row)
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -13,10 +13,16 @@ from workshop.generative_models.devices.distributed import wait
 from workshop.generative_models.training.step import TrainState
 
 _log = logging.getLogger("workshop")
+SINCE = "evaluations_since"
+"""What the step after which evaluations count is called in a checkpoint."""
 
 
 def _no_waiting(record: logging.LogRecord) -> bool:
     return "Waiting for previous save to complete" not in str(record.msg)
+
+
+class NotWrittenError(OSError):
+    """A run's folder cannot be written."""
 
 
 class Checkpoints:
@@ -37,6 +43,11 @@ class Checkpoints:
     def __init__(self, folder: Path, settings: dict[str, Any], keep: int = 2):
         self.folder, self.settings, self.keep = folder, settings, keep
         folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def metrics(self) -> Path:
+        """The metrics file, beside the checkpoints."""
+        return self.folder.with_name("metrics.jsonl")
 
     @functools.cached_property
     def _orbax(self) -> Any:
@@ -59,8 +70,12 @@ class Checkpoints:
             return None
         return self._manager.latest_step()
 
-    def save(self, state: TrainState) -> None:
+    def save(self, state: TrainState, since: int = 0) -> None:
         """Write a state; it counts as saved only when it is whole.
+
+        Args:
+            state: of the run.
+            since: the step after which evaluations count for the best one.
 
         Raises:
             OSError: if it cannot be written; what was saved before is not touched.
@@ -70,40 +85,22 @@ class Checkpoints:
             return
         args = self._orbax.args
         items = args.Composite(
-            state=args.StandardSave(_saved(state)), settings=args.JsonSave(self.settings)
+            state=args.StandardSave(_saved(state)),
+            settings=args.JsonSave({**self.settings, SINCE: since}),
         )
         try:
             self._manager.save(step, args=items)
             self._manager.wait_until_finished()
-        except Exception as error:  # a full disk comes in many dresses
-            raise OSError(
+        except Exception as error:  # a full disk raises errors of many types
+            raise NotWrittenError(
                 f"the checkpoint of step {step} could not be written to {self.folder} "
                 f"({_first_line(error)}); {self.last_good()}; make room there and resume"
             ) from error
 
-    def begin(self, state: TrainState, *, resume: bool, steps: int) -> TrainState:
-        """Return the state to begin with: `state`, or the newest saved one of a run that goes on.
-
-        Raises:
-            FileExistsError: if there is a run that is not to be resumed.
-            ValueError: if the run is beyond `steps` already.
-        """
-        if self.newest is None:
-            return state
-        if not resume:
-            raise FileExistsError(
-                f"{self.folder} holds a run at step {self.newest}: pass resume=True to go on with "
-                "it, or choose another folder"
-            )
-        state = self.restore(state)
-        if int(state.step) > steps:
-            raise ValueError(
-                f"steps={steps}: the run in {self.folder} is at step {int(state.step)} already"
-            )
-        return state
-
-    def restore(self, like: TrainState) -> TrainState:
+    def restore(self, like: TrainState) -> tuple[TrainState, int]:
         """Return the newest state that is whole, in the structure and layout of `like`.
+
+        Beside it, the step after which evaluations count for the best one.
 
         One that is damaged is named in the log and left out, and put aside as STEP.damaged once an
         older one was read in its place.
@@ -115,7 +112,7 @@ class Checkpoints:
         damaged: list[int] = []
         for step in steps:
             try:
-                state = self._read(step, like)
+                found = self._read(step, like)
             except _OtherSettings:
                 raise
             except Exception as error:  # whatever a damaged file makes its reader raise
@@ -127,7 +124,7 @@ class Checkpoints:
                 continue
             for other in damaged:
                 self._put_aside(other)
-            return state
+            return found
         raise ValueError(
             f"none of the checkpoints in {self.folder} can be read (steps {sorted(steps)}): they "
             "are damaged, or of another model or optimizer; start the run anew in another folder"
@@ -150,7 +147,7 @@ class Checkpoints:
         if "_manager" in vars(self):
             self._manager.close()
 
-    def _read(self, step: int, like: TrainState) -> TrainState:
+    def _read(self, step: int, like: TrainState) -> tuple[TrainState, int]:
         args = self._orbax.args
         found = self._manager.restore(step, args=args.Composite(settings=args.JsonRestore()))
         for name, value in self.settings.items():
@@ -170,7 +167,8 @@ class Checkpoints:
         best = parts.pop("best")
         if best is not None and like.best is not None:
             best = (best[0], nnx.merge_state(like.best[1], best[1]))
-        return TrainState(rest=rest, best=best, **parts)
+        since = int(found["settings"].get(SINCE, 0))
+        return TrainState(rest=rest, best=best, **parts), since
 
 
 class _OtherSettings(ValueError):

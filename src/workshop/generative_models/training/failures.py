@@ -1,4 +1,4 @@
-"""What went wrong at a step whose loss or gradient is not finite."""
+"""The first tensor that is not finite, and the error that names it."""
 
 import functools
 
@@ -14,6 +14,10 @@ from workshop.generative_models.training.step import (
     model_at,
     purpose_key,
 )
+
+
+class NotFiniteError(FloatingPointError):
+    """A loss, gradient or parameter is not finite; nothing of the run is kept in the model."""
 
 
 def first_not_finite(

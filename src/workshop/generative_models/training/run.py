@@ -1,5 +1,6 @@
 """A run of the trainer: what the host does between two calls of the compiled loop."""
 
+import logging
 import math
 import time
 from typing import TYPE_CHECKING
@@ -12,16 +13,22 @@ from jax.experimental import multihost_utils
 
 from workshop.generative_models.data.reading import Arrays, gather
 from workshop.generative_models.devices.signals import Stopped, StopSignals
-from workshop.generative_models.tracking.callbacks import Row
+from workshop.generative_models.tracking.callbacks import Callbacks, Row
 from workshop.generative_models.tracking.loggers import History, ProgressBar
-from workshop.generative_models.training.checkpoint import Checkpoints
-from workshop.generative_models.training.failures import first_not_finite, not_finite_parameter
+from workshop.generative_models.training.checkpoint import Checkpoints, NotWrittenError
+from workshop.generative_models.training.failures import (
+    NotFiniteError,
+    first_not_finite,
+    not_finite_parameter,
+)
 from workshop.generative_models.training.feeds import Resident, Streamed, to_device
-from workshop.generative_models.training.step import TrainState, train_steps
+from workshop.generative_models.training.kept import Begin
+from workshop.generative_models.training.step import train_steps
 
 if TYPE_CHECKING:
     from workshop.generative_models.training.trainer import Trainer
 
+_log = logging.getLogger("workshop")
 SECONDS_A_CALL, STEPS_A_CALL, MOST_SECONDS_A_CALL = 0.25, 16, 5.0
 """How long a call should take, and how many slow steps: to each call all its memory is new, which
 on the CPU costs a third of a step."""
@@ -30,16 +37,17 @@ SECONDS_A_CHECKPOINT = 20.0
 
 
 class Run:
-    """One call of `Trainer.fit`, from the state to begin with to the last step.
+    """One call of `Trainer.fit`, from the state it begins with to its last step.
 
     Args:
         trainer: the settings.
         graphdef: the model's structure.
-        state: where to begin.
+        begin: the state, metrics and callbacks to begin with.
         data: the training examples, on the host, to say which of them a failing batch held.
         feed: the same, as batches.
         held_out: the validation examples.
         steps: the last step.
+        evaluate_every: steps between evaluations.
         checkpoints: where states go.
     """
 
@@ -47,63 +55,131 @@ class Run:
         self,
         trainer: "Trainer",
         graphdef: nnx.GraphDef,
-        state: TrainState,
+        begin: Begin,
         data: Arrays,
         feed: Resident | Streamed,
         held_out: Arrays | None,
         steps: int,
+        evaluate_every: int,
         checkpoints: Checkpoints | None,
     ):
-        self.trainer, self.graphdef, self.state = trainer, graphdef, state
+        self.trainer, self.graphdef, self.state, self.since = (
+            trainer, graphdef, begin.state, begin.since
+        )  # fmt: skip
         self.data, self.feed, self.held_out = data, feed, held_out
         self.steps, self.checkpoints = steps, checkpoints
-        self.done, self.skipped = int(state.step), int(state.skipped)
+        self.begun = self.done = int(self.state.step)
+        self.skipped_before = self.skipped = int(self.state.skipped)
         # Of several processes only the first one writes.
-        path = None if trainer.folder is None else trainer.folder / "metrics.jsonl"
-        self.rows = History(path, self.done, trainer.callbacks, write=jax.process_index() == 0)
+        path = None if checkpoints is None else checkpoints.metrics
+        self.callbacks = Callbacks(trainer.callbacks)
+        self.rows = History(path, begin.rows, self.callbacks, write=jax.process_index() == 0)
         self.seed = jnp.asarray(trainer.seed)
         self.every = {"log": trainer.log_every}
         if held_out is not None:
-            self.every["evaluate"] = trainer.evaluate_every or max(steps // 10, 1)
+            self.every["evaluate"] = evaluate_every
         if trainer.checkpoint_every is not None:
             self.every["save"] = trainer.checkpoint_every
-        self.per_call, self.saved_at, self.out_of_patience = 1, time.monotonic(), False
+        self.per_call, self.saved_at = 1, time.monotonic()
+        self.ended = self._patience_is_over()
+        if self.ended:
+            _log.warning(
+                "patience=%s: the run ended at step %s already, and takes no further step",
+                trainer.patience, self.done,
+            )  # fmt: skip
         self.means: dict[str, float] = {}
+        self.keeps = True
+        """Whether the model is to receive what was learned."""
 
     def go(self, bar: ProgressBar, signals: StopSignals) -> list[Row]:
-        """Train to the last step, or until patience or a signal ends it.
+        """Train to the last step, or until patience, a callback or a signal ends it.
 
         Raises:
             FloatingPointError: if a loss or gradient is not finite and such updates are not to be
-                left out.
+                left out, or if all of them were left out.
             Stopped: after SIGINT or SIGTERM, once a checkpoint is written.
         """
-        self.out_of_patience = self._patience_is_over()
-        while self.done < self.steps and not self.out_of_patience:
-            self._advance(bar)
-            if self._due("log"):
-                self._log()
-            if self.held_out is not None and self._due("evaluate"):
+        try:
+            if self._misses_an_evaluation():
                 self._evaluate()
-            late = time.monotonic() - self.saved_at > SECONDS_A_CHECKPOINT
-            late, stop = self._agree(late and "save" not in self.every, signals.received or 0)
-            if stop or late or self.out_of_patience or self._due("save"):
-                self._save()
-            if stop:
-                raise Stopped(stop, self.done, self._farewell())
-        return self.rows.all
+            self.ended = self.ended or self.callbacks.stop is not None
+            while self.done < self.steps and not self.ended:
+                self._step(bar, signals)
+        except NotFiniteError:
+            self.keeps = False
+            raise
+        except (Exception, SystemExit) as error:
+            error.add_note(self._rescue(error))
+            raise
+        return [dict(row) for row in self.rows.all]
+
+    def _step(self, bar: ProgressBar, signals: StopSignals) -> None:
+        """Call the compiled loop once, and do what is due after it."""
+        self._advance(bar)
+        if self._due("log"):
+            self._log()
+        if self.held_out is not None and self._due("evaluate"):
+            self._evaluate()
+        late = "save" not in self.every and time.monotonic() - self.saved_at > SECONDS_A_CHECKPOINT
+        late, stop, ended, failed = self._agree(
+            late,
+            signals.received or 0,
+            self.ended or self.callbacks.stop is not None,
+            self.callbacks.error is not None,
+        )
+        self.ended = bool(ended)
+        if self.callbacks.stop is not None:
+            _log.info("a callback ended training at step %s: %s", self.done, self.callbacks.stop)
+        if failed:
+            raise self.callbacks.error or _FailedElsewhereError("a callback of another process")
+        if stop or late or ended or self._due("save"):
+            self._save()
+        if stop:
+            raise Stopped(stop, self.done, self._farewell())
+
+    def _rescue(self, error: BaseException) -> str:
+        """Save what was learned before an exception, and return a note for it that says so."""
+        where = f"training ended at step {self.done:,} of {self.steps:,}"
+        state = (self.state.weights, self.state.rest, self.state.opt_state)
+        together = isinstance(error, _FailedElsewhereError) or error is self.callbacks.error
+        lost = (jax.process_count() > 1 and not together) or any(
+            leaf.is_deleted() for leaf in jax.tree.leaves(state)
+        )
+        if lost or not_finite_parameter(self.state.params) is not None:
+            self.keeps = False
+            return f"{where}; what this call of fit had learned is lost{self._last_good()}"
+        kept = f"{where}; the model holds what was learned until then"
+        # A checkpoint without its row in the metrics file could not continue exactly.
+        if self.checkpoints is None or self.done == 0 or isinstance(error, NotWrittenError):
+            return kept
+        try:
+            self.checkpoints.save(self.state, self.since)
+        except NotWrittenError as full:
+            return f"{kept}, but {full}"
+        return f"{kept}, and so does the checkpoint in {self.checkpoints.folder}"
 
     def _save(self) -> None:
         """Write a checkpoint, if there is a folder; never one that could not go on."""
         culprit = not_finite_parameter(self.state.params)
         if culprit is not None:
-            raise FloatingPointError(
+            raise NotFiniteError(
                 f"step {self.done}: the update made the parameter {culprit} not finite"
                 f"{self._advice()}"
             )
         if self.checkpoints is not None:
-            self.checkpoints.save(self.state)
+            self.checkpoints.save(self.state, self.since)
         self.saved_at = time.monotonic()
+
+    def _misses_an_evaluation(self) -> bool:
+        """Say whether the run was interrupted between a step and the evaluation due after it."""
+        due = self.held_out is not None and self.done > 0 and self.done < self.steps
+        return (
+            due
+            and self.done % self.every["evaluate"] == 0
+            and not any(
+                row["step"] == self.done and row["split"] == "validation" for row in self.rows.all
+            )
+        )
 
     def _due(self, event: str) -> bool:
         last = self.done == self.steps
@@ -122,7 +198,10 @@ class Run:
             (self.state.step, self.state.failed, self.state.skipped, self.state.sums)
         )
         if skipped > self.skipped and not self.trainer.plan.skip:
-            raise FloatingPointError(self._failure(int(failed)))
+            raise NotFiniteError(
+                f"{self._culprit(int(failed))}{self._advice()}, or leave such updates out "
+                "(nonfinite='skip')"
+            )
         self.done, self.skipped = int(step), int(skipped)
         taken = float(sums.pop("count")) or math.nan  # of steps that were all left out, no mean
         self.means = {name: float(total) / taken for name, total in sums.items()}
@@ -132,8 +211,19 @@ class Run:
         self.per_call = _next_count(self.per_call, count, time.perf_counter() - started)
 
     def _log(self) -> None:
+        self._refuse_a_run_of_skipped_updates()
         self._record("train", self.means)
         self.state = self.state._replace(sums=jax.tree.map(jnp.zeros_like, self.state.sums))
+
+    def _refuse_a_run_of_skipped_updates(self) -> None:
+        taken = self.done - self.begun
+        epoch = taken * self.trainer.batch_size >= len(self.data["x"])
+        if self.skipped - self.skipped_before == taken and (epoch or self.done == self.steps):
+            raise NotFiniteError(
+                f"all {taken:,} updates were left out (nonfinite='skip'); "
+                f"{self._culprit(self.done - 1)}. The model has learned nothing: look for values "
+                "that are too large, and scale the data, such as to mean 0 and standard deviation 1"
+            )
 
     def _evaluate(self) -> None:
         assert self.held_out is not None
@@ -143,29 +233,32 @@ class Run:
         if state.best is not None and self._stale() == 0:
             best = jax.tree.map(jnp.copy, (state.weights, state.rest))
             self.state = state._replace(best=best)
-        self.out_of_patience = self._patience_is_over()
-        if trainer.callbacks:
+        self.ended = self._patience_is_over()
+        if self.callbacks.all:
             # Copies of their own: the next call of the loop takes the state's arrays.
             weights, rest = jax.tree.map(
                 jnp.copy, trainer.at_hand((self.state.weights, self.state.rest))
             )
             model = nnx.merge(self.graphdef, weights, rest, copy=True)
-            for callback in trainer.callbacks:
-                callback.on_evaluation(self.done, model)
+            self.callbacks.evaluation(self.done, model)
 
     def _record(self, split: str, metrics: dict[str, float]) -> None:
         try:
             self.rows.add(self.done, split, metrics)
         except OSError as error:
-            raise OSError(
+            raise NotWrittenError(
                 f"the metrics of step {self.done} could not be written to {self.trainer.folder} "
                 f"({error}){self._last_good()}; make room there and resume"
             ) from error
 
+    def evaluations(self) -> list[Row]:
+        """Return the rows of the evaluations among which the best one is looked for."""
+        return [r for r in self.rows.all if r["split"] == "validation" and r["step"] > self.since]
+
     def _stale(self) -> int:
         """Return how many evaluations ago the best one was, a function of the rows alone."""
         monitor = self.trainer.monitor
-        values = [r[monitor] for r in self.rows.all if r["split"] == "validation"]
+        values = [row[monitor] for row in self.evaluations()]
         sign = -1.0 if monitor in LARGER_IS_BETTER else 1.0
         scores = [math.inf if math.isnan(v) else sign * v for v in values]
         return len(scores) - 1 - scores.index(min(scores)) if scores else 0
@@ -185,15 +278,15 @@ class Run:
         where = "" if self.checkpoints is None else f", saved in {self.checkpoints.folder}"
         return f"stopped at step {self.done:,} of {self.steps:,}{where}"
 
-    def _failure(self, step: int) -> str:
+    def _culprit(self, step: int) -> str:
         indices = self.feed.order.batches(step, 1)[0]
         batch = {name: gather(a, indices) for name, a in self.data.items()}
         batch = to_device(batch, self.trainer.layout)
-        culprit = first_not_finite(self.graphdef, self.state, batch, self.seed)
+        state = self.state._replace(step=jnp.asarray(step, jnp.int32))
+        culprit = first_not_finite(self.graphdef, state, batch, self.seed)
         return (
             f"step {step}: {culprit or 'the norm of the gradient'} is not finite, for the training "
-            f"examples {' '.join(map(str, indices))}{self._advice()}, or leave such updates out "
-            "(nonfinite='skip')"
+            f"examples {' '.join(map(str, indices))}"
         )
 
     def _advice(self) -> str:
@@ -201,6 +294,10 @@ class Run:
 
     def _last_good(self) -> str:
         return "" if self.checkpoints is None else f"; {self.checkpoints.last_good()}"
+
+
+class _FailedElsewhereError(RuntimeError):
+    pass
 
 
 LARGER_IS_BETTER = frozenset({"elbo", "perplexity", "codes_used"})

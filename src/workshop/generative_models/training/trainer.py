@@ -27,10 +27,11 @@ from workshop.generative_models.data.reading import (
 )
 from workshop.generative_models.devices import layout
 from workshop.generative_models.devices.signals import StopSignals
-from workshop.generative_models.tracking.callbacks import Callback, Row
+from workshop.generative_models.tracking.callbacks import Callback, Row, checked
 from workshop.generative_models.tracking.loggers import ProgressBar
 from workshop.generative_models.training.checkpoint import Checkpoints
 from workshop.generative_models.training.feeds import Resident, Streamed, fits, to_device
+from workshop.generative_models.training.kept import LEARNED, Kept, begin, keep
 from workshop.generative_models.training.run import Run
 from workshop.generative_models.training.step import Plan, init_state, metric_sums
 
@@ -61,7 +62,7 @@ class Trainer:
             and the optimizer's state as well.
         stream: read training data as it is needed instead of keeping it on the device; None does
             so for what takes more than a quarter of the memory.
-        callbacks: what listens to the run.
+        callbacks: `Callback` objects, called while the model trains.
         progress: show a bar.
 
     Examples:
@@ -126,8 +127,9 @@ class Trainer:
             nonfinite == "skip",
             self.layout,
         )
-        self.callbacks = tuple(callbacks)
+        self.callbacks = checked(callbacks)
         self.progress = progress and jax.process_index() == 0
+        self._kept: Kept | None = None
 
     def fit(
         self,
@@ -137,7 +139,14 @@ class Trainer:
         steps: int = 2000,
         resume: bool = False,
     ) -> list[Row]:
-        """Train for `steps` steps and return the history of metrics.
+        """Train for `steps` more steps and return the history of metrics.
+
+        A second call continues where the last one ended: the step counter, random keys, order of
+        examples, schedules, optimizer and averages go on, so that a hundred calls of
+        `fit(x, steps=10)` give the bits of `fit(x, steps=1000)`. It begins with the parameters that
+        the model then has; if they were changed since the last call, averages and the best
+        evaluation start anew. The data may be another. To start over, make a new model and a new
+        Trainer.
 
         SIGINT and SIGTERM end the run between two steps, with a checkpoint if there is a folder.
 
@@ -147,18 +156,23 @@ class Trainer:
                 anything with a shape, a dtype and rows to be had by an array of integers, such as
                 `numpy.memmap`.
             validation: the like, evaluated now and then.
-            steps: training steps in all.
-            resume: go on from the newest checkpoint in `folder`, if there is one.
+            steps: how many steps to take; with `resume`, the last step of the run, counted from
+                its beginning.
+            resume: load the newest checkpoint in `folder`, if there is one, in place of what the
+                model and this trainer hold, and train up to step `steps`.
 
         Returns:
             Rows like {"step": 100, "split": "train", "loss": ..., "elbo": ...}: means over the
-            steps since the last row, or over the validation data; nats per example.
+            steps since the last row, or over the validation data; nats per example. They include
+            those of earlier calls.
 
         Raises:
-            ValueError: if the data does not fit the model.
-            FloatingPointError: if a loss or gradient is not finite; the model is left as it was.
+            ValueError: if the data does not fit the model, or a run to resume has other settings.
+            FloatingPointError: if a loss or gradient is not finite, or all updates were left out;
+                model and trainer are left as they were before the call.
             Stopped: after a signal, a KeyboardInterrupt; the model holds what was learned.
-            OSError: if a checkpoint cannot be written.
+            OSError: if a checkpoint or the metrics cannot be written; the model holds what was
+                learned, as after any exception of a callback or of the data, which notes the step.
             FileExistsError: if `folder` holds a run already and this one is not to resume it.
         """
         steps = checks.positive_int("steps", steps)
@@ -178,26 +192,28 @@ class Trainer:
         if self.layout is not None:
             state = self.layout.place(state)
         order = EpochOrder(len(data["x"]), self.batch_size, self.seed)
-        feed = self._feed(data, order, steps)
         with contextlib.ExitStack() as stack:
             signals = stack.enter_context(StopSignals())
             checkpoints = self._checkpoints(order, data)
             if checkpoints is not None:
                 stack.callback(checkpoints.close)
-                state = checkpoints.begin(state, resume=resume, steps=steps)
-            run = Run(self, graphdef, state, data, feed, held_out, steps, checkpoints)
-            for callback in self.callbacks:
-                callback.on_start(run.done)
-                stack.callback(callback.on_end)
-            bar = stack.enter_context(ProgressBar(steps, start=run.done, enabled=self.progress))
+            start = begin(self.model, state, self._kept, checkpoints, resume=resume)
+            done = int(start.state.step)
+            last = steps if resume else done + steps
+            if done > last:
+                raise ValueError(
+                    f"steps={steps}: the run in {self.folder} is at step {done} already"
+                )
+            every = self.evaluate_every or max(steps // 10, 1)
+            feed = self._feed(data, order, last)
+            run = Run(self, graphdef, start, data, feed, held_out, last, every, checkpoints)
+            stack.enter_context(run.callbacks.listening(done))
+            bar = stack.enter_context(ProgressBar(last, start=done, enabled=self.progress))
             try:
-                rows = run.go(bar, signals)
-            except KeyboardInterrupt:
-                # What was learned before the user stopped is theirs.
+                return run.go(bar, signals)
+            finally:
+                # What was learned before an exception or an interrupt is kept too.
                 self._keep(run)
-                raise
-        self._keep(run)
-        return rows
 
     def evaluate(self, data: Any) -> dict[str, float]:
         """Return the mean over all examples of every metric, in nats per example.
@@ -270,12 +286,14 @@ class Trainer:
     def _keep(self, run: Run) -> None:
         """Put what was learned into the model, unless a call of the loop still holds it."""
         state = run.state
-        weights, rest = state.weights, state.rest
-        if state.best is not None and any(row["split"] == "validation" for row in run.rows.all):
-            weights, rest = state.best
-        if any(leaf.is_deleted() for leaf in jax.tree.leaves((weights, rest))):
+        if not run.keeps or any(leaf.is_deleted() for leaf in jax.tree.leaves(state)):
             return
-        nnx.update(self.model, *self.at_hand((weights, rest)))
+        weights, rest = state.weights, state.rest
+        best = state.best is not None and len(run.evaluations()) > 0
+        if state.best is not None and best:
+            weights, rest = state.best
+        nnx.update(self.model, *self.at_hand((weights, nnx.filter_state(rest, LEARNED))))
+        self._kept = keep(self.model, state, run.rows.all, run.since, best=best)
 
     def at_hand(self, state: Any) -> Any:
         """Return arrays of a training state whole, on one device."""
