@@ -186,7 +186,8 @@ class Trainer:
             raise ValueError("keep_best and patience look at validation data: pass validation")
         example = {name: jnp.asarray(a[:1]) for name, a in data.items()}
         self.model.build(example)
-        model = self._initialized(data, column_names(train))
+        continues = self._kept is not None and self._kept.model is self.model
+        model = self.model if continues else self._initialized(data, column_names(train))
         graphdef, state = init_state(model, self.plan, example, keep_best=self.keep_best)
         checks.one_of("monitor", self.monitor, state.sums.keys() - {"count"})
         if self.layout is not None:
