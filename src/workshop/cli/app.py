@@ -28,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # What pydantic raises is a ValueError with a list of details.
         details = getattr(error, "errors", None)
         said = "; ".join(map(_sentence, details())) if details else str(error)
-        _fail(_CALL.sub(r"data \1: ", said))
+        # Our notes are sentences, such as at which step a run ended; Grain's are paragraphs.
+        notes = [note for note in getattr(error, "__notes__", []) if "\n" not in note]
+        _fail("\n".join([_CALL.sub(r"data \1: ", said), *notes]))
     except KeyboardInterrupt:
         _fail("stopped")
 
