@@ -129,6 +129,7 @@ BASE = {
     "encoder": EncoderConfig(hidden_dims=(4,), latent_dim=4, input_shape=(4, 4, 1)),
     "decoder": DecoderConfig(hidden_dims=(4,), latent_dim=4, output_shape=(4, 4, 1)),
 }
+UNBOUNDED = BASE["decoder"].model_copy(update={"output_activation": "identity"})
 RISING = {"kl_schedule": "linear", "kl_schedule_steps": 10}
 CONSTANT_KL = {"free_bits", "kl_weight", "kl_schedule", "kl_schedule_steps"}
 SHARED = {
@@ -137,6 +138,7 @@ SHARED = {
     "encoder_type": ({}, "cnn"),
     "scale": ({"likelihood": "gaussian"}, 0.5),
     "levels": ({"likelihood": "discretized_logistic"}, 18),
+    "standardize": ({"likelihood": "gaussian", "decoder": UNBOUNDED}, True),
     "free_bits": ({}, 50.0),
     "kl_schedule": (RISING, "cyclical"),
     "kl_schedule_steps": (RISING, 20),
@@ -146,6 +148,7 @@ SHARED = {
 BETA = {k: v for k, v in SHARED.items() if k not in ("likelihood", "kl_weight")} | {
     "scale": ({"reconstruction_loss_type": "laplace"}, "optimal"),
     "levels": ({"reconstruction_loss_type": "categorical"}, 18),
+    "standardize": ({"reconstruction_loss_type": "laplace", "decoder": UNBOUNDED}, True),
     "beta_default": ({}, 3.0),
     "beta_warmup_steps": ({}, 10),
     "reconstruction_loss_type": ({}, "bce"),
@@ -200,6 +203,9 @@ def losses(name, items):
 
     # Weights by NumPy, and no jit around it all, to spend no time on compiling.
     model = nnx.merge(graph, jax.tree.map(filled, state))
+    if model.standardize:
+        units = model.likelihood.units
+        units.spread[...] = jnp.abs(units.spread[...])
     result = model.loss_fn(None, batch, jax.random.key(0), step=5)
     return [float(result[key]) for key in ("total_loss", "kl_loss")]
 
@@ -224,5 +230,5 @@ def test_no_field_of_a_model_is_left_out_or_without_its_argument(name):
     assert MODELS[name].config_class is kind
     taken = set(inspect.signature(MODELS[name].__init__).parameters)
     assert set(kind.model_fields) - NOTES - {"encoder_type"} <= (
-        taken | {"scale", "levels"} | CONSTANT_KL
+        taken | {"scale", "levels", "standardize"} | CONSTANT_KL
     )

@@ -40,7 +40,9 @@ LOGITS = ("bce", "bernoulli", "continuous_bernoulli", "categorical")
 """Likelihoods that read the decoder's output as logits, and not through its activation."""
 DISCRETE = ("discretized_logistic", "categorical")
 """Likelihoods of data with a few levels."""
-Scale = PositiveFloat | Literal["learned", "optimal"]
+STANDARDIZED = ("gaussian", "laplace")
+"""Likelihoods that can count in standard deviations of the training data."""
+Scale = PositiveFloat | Literal["learned", "per_feature", "optimal"]
 KLScheduleName = Literal["constant", "linear", "sigmoid", "cyclical"]
 ConditionType = Literal["concat", "add"]
 DType = Literal["float32", "bfloat16", "float16"]
@@ -138,7 +140,10 @@ class AutoencoderConfig(Config):
     """Kind of both networks: fully connected, convolutional, or residual convolutional."""
     scale: Scale = 1.0
     """Scale of a gaussian, laplace or discretized_logistic likelihood: a number, learned, or, but
-    for the last, optimal for each batch."""
+    for the last, learned per_feature, or optimal for each batch."""
+    standardize: bool = False
+    """Encode and decode in standard deviations of each feature of the training data, under gaussian
+    or laplace; everything else, the density included, stays in the data's own units."""
     levels: Levels = 256
     """How many values a feature can have, under discretized_logistic and categorical: 256 of
     bytes, 2 of binarised data. They are k / (levels - 1)."""
@@ -213,7 +218,13 @@ class AutoencoderConfig(Config):
     @model_validator(mode="after")
     def _likelihood_fits(self) -> "AutoencoderConfig":
         name = self.likelihood_name
-        check_likelihood(name, self.scale, self.levels)
+        check_likelihood(name, self.scale, self.levels, standardize=self.standardize)
+        if self.standardize and self.decoder.output_activation != "identity":
+            raise ValueError(
+                f"standardize=True with decoder.output_activation="
+                f"{self.decoder.output_activation!r}: standardised data has no bounds, so it must "
+                "be 'identity'"
+            )
         if name in LOGITS and self.decoder.output_activation != "sigmoid":
             raise ValueError(
                 f"decoder.output_activation={self.decoder.output_activation!r}: the likelihood "
@@ -222,20 +233,31 @@ class AutoencoderConfig(Config):
         return self
 
 
-def check_likelihood(name: str, scale: Scale, levels: int) -> None:
-    """Refuse a scale or levels that a likelihood does not have.
+def check_likelihood(name: str, scale: Scale, levels: int, *, standardize: bool = False) -> None:
+    """Refuse a scale, levels or standardisation that a likelihood does not have.
 
     Args:
         name: of the likelihood.
-        scale: anything but 1 is said to be meant.
-        levels: anything but 256 is said to be meant.
+        scale: anything but 1 is taken to be meant.
+        levels: anything but 256 is taken to be meant.
+        standardize: likewise, if True.
     """
+    if standardize and name not in STANDARDIZED:
+        raise ValueError(
+            f"standardize=True has no meaning for the likelihood {name!r}: use 'gaussian' or "
+            "'laplace', whose density is known in any units"
+        )
     if scale != 1.0 and name not in SCALED:
         raise ValueError(f"scale={scale!r} has no meaning for the likelihood {name!r}")
     if scale == "optimal" and name == "discretized_logistic":
         raise ValueError(
             f"scale='optimal' has no closed form for the likelihood {name!r}: use 'learned', or "
             "a number"
+        )
+    if scale == "per_feature" and name not in STANDARDIZED:
+        raise ValueError(
+            f"scale='per_feature' has no meaning for the likelihood {name!r}: use 'learned', or a "
+            "number"
         )
     if levels != 256 and name not in DISCRETE:
         raise ValueError(f"levels={levels!r} has no meaning for the likelihood {name!r}")

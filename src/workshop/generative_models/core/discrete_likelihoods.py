@@ -5,6 +5,7 @@ counts nats that a code for the integers would need, with nothing to add for deq
 """
 
 from collections.abc import Callable
+from math import pi
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +53,7 @@ class DiscretizedLogistic(LocationScale):
 
     support = "unit"
     levels: int
+    scale_of_unit_spread = 3**0.5 / pi
 
     def __init__(
         self,

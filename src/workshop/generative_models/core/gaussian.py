@@ -10,9 +10,28 @@ LOG_VAR_LIMITS = (-20.0, 20.0)
 PRNGKey = Key[Array, ""] | UInt32[Array, "2"]
 
 
+@jax.custom_vjp
 def clip_log_var(log_var: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Clip log-variances to [-20, 20], so that their exponentials stay finite."""
+    """Clip log-variances to [-20, 20], so that their exponentials stay finite.
+
+    Beyond the limits the gradient that the clipped value gets is passed on if a step against it
+    leads back inside, and is 0 if it leads further out: an encoder that begins beyond a limit would
+    otherwise stay there.
+    """
     return jnp.clip(log_var, *LOG_VAR_LIMITS)
+
+
+def _clip_forward(log_var: jax.Array) -> tuple[jax.Array, jax.Array]:
+    low, high = LOG_VAR_LIMITS
+    side = (log_var > high).astype(jnp.int8) - (log_var < low).astype(jnp.int8)
+    return jnp.clip(log_var, low, high), side
+
+
+def _clip_backward(side: jax.Array, gradient: jax.Array) -> tuple[jax.Array]:
+    return (jnp.where(side * gradient < 0, 0.0, gradient),)
+
+
+clip_log_var.defvjp(_clip_forward, _clip_backward)
 
 
 def reparameterize(

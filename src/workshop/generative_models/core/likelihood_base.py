@@ -6,11 +6,14 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
 from workshop.generative_models.core.configuration import Scale
 from workshop.generative_models.core.gaussian import PRNGKey
+from workshop.generative_models.core.moments import Moments
+from workshop.generative_models.core.standardization import Standardization
 
 MIN_SCALE = exp(-6.0)
 """Learned and optimal scales stay above this, as in the code of Rybkin et al.: a perfect
@@ -73,6 +76,17 @@ class Likelihood(nnx.Module):
         """Return log p(x|z), summed over the features of each example, in nats."""
         raise NotImplementedError
 
+    def initialize(self, moments: Moments) -> None:
+        """Set what depends on the training data, before the first step; default: nothing."""
+
+    def initial_output(self, moments: Moments) -> Float[np.ndarray, "*event"] | None:  # noqa: ARG002
+        """Return the decoder's output to begin training with, for one example; None leaves it."""
+        return None
+
+    def standardized(self, x: Float[Array, "batch *event"]) -> Float[Array, "batch *event"]:
+        """Return data as the encoder reads it; default: as it is."""
+        return x
+
     def sample(
         self, parameter: Float[Array, "batch *event"], key: PRNGKey
     ) -> Float[Array, "batch *event"]:
@@ -109,6 +123,10 @@ class SquaredError(Likelihood):
         """Return μ, the decoder's output through its activation."""
         return self.link(logits)
 
+    def initial_output(self, moments: Moments) -> Float[np.ndarray, "*event"] | None:
+        """Return the mean of the data, if the decoder's output has no bounds."""
+        return moments.mean if self.link is identity else None
+
     def log_prob(
         self, parameter: Float[Array, "batch *event"], x: Float[Array, "batch *event"]
     ) -> Float[Array, " batch"]:
@@ -123,12 +141,23 @@ class SquaredError(Likelihood):
 
 
 class LocationScale(SquaredError):
-    """A family with a mean and one scale for all features.
+    """A family with a mean and a scale.
+
+    With `standardize` the decoder and the scale count in standard deviations s of each feature of
+    the training data, from its mean m: μ = m + s ⊙ link(output), and the scale in the data's units
+    is s times that of standardised data. The density is one of the data itself, log p(x) =
+    log p((x - m)/s) - Σ log s. Until `initialize` has filled them in, m is 0 and s is 1.
 
     Args:
-        scale: a positive number in the data's units, "learned" for one parameter shared by all
-            features, or "optimal" for the maximum-likelihood scale of each batch, in closed form.
+        scale: a positive number, "learned" for one parameter shared by all features, "per_feature"
+            for one of each, or "optimal" for the maximum-likelihood scale of each batch, in closed
+            form. In the data's units, or in standard deviations with `standardize`.
         link: the decoder's output activation.
+        event_shape: shape of one example, for "per_feature" and `standardize`.
+        standardize: count in standard deviations of the training data.
+
+    Attributes:
+        units: m and s, with `standardize`; else None.
 
     References:
         Rybkin, Daniilidis & Levine, Simple and Effective VAE Training with Calibrated Decoders,
@@ -136,27 +165,109 @@ class LocationScale(SquaredError):
     """
 
     min_scale: float = MIN_SCALE
+    scale_of_unit_spread: float = 1.0
+    """The scale at which a feature has a standard deviation of 1."""
 
-    def __init__(self, scale: Scale = 1.0, link: Callable[[jax.Array], jax.Array] = identity):
+    def __init__(
+        self,
+        scale: Scale = 1.0,
+        link: Callable[[jax.Array], jax.Array] = identity,
+        *,
+        event_shape: tuple[int, ...] | None = None,
+        standardize: bool = False,
+    ):
         super().__init__(link)
         fixed = not isinstance(scale, str | None) and 0 < scale < float("inf")
-        if not fixed and scale not in ("learned", "optimal"):
-            raise ValueError(f"scale={scale!r}: expected a positive number, 'learned' or 'optimal'")
+        if not fixed and scale not in ("learned", "per_feature", "optimal"):
+            raise ValueError(
+                f"scale={scale!r}: expected a positive number, 'learned' or 'per_feature', or "
+                "'optimal'"
+            )
+        needs = "scale='per_feature'" if scale == "per_feature" else "standardize=True"
+        if event_shape is None and (standardize or scale == "per_feature"):
+            raise ValueError(
+                f"{needs} needs event_shape, the shape of one example: give the decoder an "
+                "attribute output_shape"
+            )
+        shape = event_shape if scale == "per_feature" else ()
         self.scale = scale
-        self.log_scale = nnx.Param(jnp.zeros(())) if scale == "learned" else None
+        learned = scale in ("learned", "per_feature")
+        self.log_scale = nnx.Param(jnp.zeros(shape)) if learned else None
+        self.units = Standardization(event_shape) if standardize and event_shape else None
 
-    def scale_of(
+    def initialize(self, moments: Moments) -> None:
+        """Fill in the statistics of the training data, and a learned scale's first value.
+
+        That is the scale around the mean of each feature, or the root mean square of these. Nothing
+        is changed that has been set or trained before.
+        """
+        spread = moments.spread
+        if self.units is not None:
+            self.units.fill(moments)
+            spread = spread / np.asarray(self.units.spread[...], np.float64)
+        if self.log_scale is None or np.any(self.log_scale[...]):
+            return
+        scale = self.scale_of_unit_spread * spread
+        if not self.log_scale.shape:
+            scale = np.sqrt(np.mean(np.square(scale)))
+        # The floor is added on top; a constant feature tells nothing of the noise of others.
+        above = np.maximum(scale - self.min_scale, 0.1 * self.min_scale)
+        self.log_scale[...] = jnp.asarray(np.where(scale > 0, np.log(above), 0.0), jnp.float32)
+
+    def initial_output(self, moments: Moments) -> Float[np.ndarray, "*event"] | None:
+        """Return the mean of the data, if the decoder's output has no bounds: m stands for it."""
+        return super().initial_output(moments) if self.units is None else None
+
+    def standardized(self, x: Float[Array, "batch *event"]) -> Float[Array, "batch *event"]:
+        """Return (x - m) / s, what the encoder reads; x itself without `standardize`."""
+        return x if self.units is None else self.units(x)
+
+    def mean(self, logits: Float[Array, "batch *event"]) -> Float[Array, "batch *event"]:
+        """Return μ, the decoder's output through its activation, in the data's units."""
+        mean = self.link(logits)
+        return mean if self.units is None else self.units.undo(mean)
+
+    def relative(self, error: Float[Array, "batch *event"]) -> Float[Array, "batch *event"]:
+        """Return a difference in standard deviations with `standardize`, else as it is."""
+        return error if self.units is None else error / self.units.spread[...]
+
+    def log_units(self) -> Float[Array, ""]:
+        """Return Σ log s, which turns a density of standardised data into one of the data."""
+        return jnp.zeros(()) if self.units is None else jnp.log(self.units.spread[...]).sum()
+
+    def relative_scale(
         self, mean: Float[Array, "batch *event"], x: Float[Array, "batch *event"]
-    ) -> Float[Array, ""]:
-        """Return the scale that `log_prob` uses, in the data's units."""
+    ) -> Float[Array, "*feature"]:
+        """Return the scale in standard deviations with `standardize`, else in the data's units."""
         if self.log_scale is not None:
             # Added, and not a maximum, below which the parameter would have no gradient.
             return jnp.exp(self.log_scale[...]) + self.min_scale
         if self.scale == "optimal":
-            return jnp.maximum(self._best_scale(jnp.abs(x - mean)), self.min_scale)
+            return self.best_scale(jnp.abs(self.relative(x - mean)))
         return jnp.asarray(self.scale, mean.dtype)
 
-    def _best_scale(self, error: Float[Array, "batch *event"]) -> Float[Array, ""]:
+    def scale_of(
+        self, mean: Float[Array, "batch *event"], x: Float[Array, "batch *event"]
+    ) -> Float[Array, "*feature"]:
+        """Return the scale of p(x|z) in the data's units: one, or one for each feature.
+
+        The families here divide by s and by `relative_scale` in turn: the square of a scale of
+        1e20 or 1e-20, which the gradient of a quotient has, is beyond float32.
+        """
+        scale = self.relative_scale(mean, x)
+        return scale if self.units is None else self.units.spread[...] * scale
+
+    def best_scale(self, error: Float[Array, "*shape"]) -> Float[Array, ""]:
+        """Return the maximum-likelihood scale of absolute errors, not below the floor."""
+        return jnp.maximum(self._best_scale(error), self.min_scale)
+
+    def with_scale(self, scale: float | Literal["optimal"]) -> "LocationScale":
+        """Return a copy with another scale, a number or the best one of each batch."""
+        copy = nnx.clone(self)
+        copy.scale, copy.log_scale = scale, None
+        return copy
+
+    def _best_scale(self, error: Float[Array, "*shape"]) -> Float[Array, ""]:
         raise NotImplementedError
 
     def sample(

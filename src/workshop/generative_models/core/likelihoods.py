@@ -108,7 +108,7 @@ class ContinuousBernoulli(Bernoulli):
 class Gaussian(LocationScale):
     """log p(x|z) = Σ -½ (x - μ)²/σ² - ½ log 2πσ²; the optimal σ² is the mean squared error."""
 
-    def _best_scale(self, error: Float[Array, "batch *event"]) -> Float[Array, ""]:
+    def _best_scale(self, error: Float[Array, "*shape"]) -> Float[Array, ""]:
         # The floor sits inside the root, whose slope at 0 is infinite.
         return jnp.sqrt(jnp.maximum(jnp.mean(jnp.square(error)), MIN_SCALE**2))
 
@@ -116,9 +116,10 @@ class Gaussian(LocationScale):
         self, parameter: Float[Array, "batch *event"], x: Float[Array, "batch *event"]
     ) -> Float[Array, " batch"]:
         """Return the log-density of x, in nats per example."""
-        scale = self.scale_of(parameter, x)
-        square = jnp.square((x - parameter) / scale)
-        return sum_features(-0.5 * square - jnp.log(scale) - 0.5 * jnp.log(2 * jnp.pi))
+        scale = self.relative_scale(parameter, x)
+        square = jnp.square(self.relative(x - parameter) / scale)
+        density = sum_features(-0.5 * square - jnp.log(scale) - 0.5 * jnp.log(2 * jnp.pi))
+        return density - self.log_units()
 
     def _standard_noise(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
         return jax.random.normal(key, shape)
@@ -127,15 +128,18 @@ class Gaussian(LocationScale):
 class Laplace(LocationScale):
     """log p(x|z) = Σ -|x - μ|/b - log 2b; the optimal b is the mean absolute error."""
 
-    def _best_scale(self, error: Float[Array, "batch *event"]) -> Float[Array, ""]:
+    scale_of_unit_spread = 0.5**0.5
+
+    def _best_scale(self, error: Float[Array, "*shape"]) -> Float[Array, ""]:
         return jnp.mean(error)
 
     def log_prob(
         self, parameter: Float[Array, "batch *event"], x: Float[Array, "batch *event"]
     ) -> Float[Array, " batch"]:
         """Return the log-density of x, in nats per example."""
-        scale = self.scale_of(parameter, x)
-        return sum_features(-jnp.abs(x - parameter) / scale - jnp.log(2 * scale))
+        scale = self.relative_scale(parameter, x)
+        error = jnp.abs(self.relative(x - parameter))
+        return sum_features(-error / scale - jnp.log(2 * scale)) - self.log_units()
 
     def _standard_noise(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
         return jax.random.laplace(key, shape)
@@ -159,20 +163,25 @@ def create_likelihood(
     scale: Scale = 1.0,
     link: Callable[[jax.Array], jax.Array] = identity,
     levels: int = 256,
+    event_shape: tuple[int, ...] | None = None,
+    standardize: bool = False,
 ) -> Likelihood:
     """Return a likelihood by name, such as mse, bce or discretized_logistic.
 
     Args:
         name: the family; bernoulli is another name of bce.
         scale: for gaussian, laplace and discretized_logistic: a number, "learned" or, but for the
-            last, "optimal".
+            last, "per_feature" or "optimal"; see `LocationScale`.
         link: the decoder's output activation; the Bernoulli families and categorical have their
             own.
         levels: for discretized_logistic and categorical: how many values a feature can have, which
             are k / (levels - 1).
+        event_shape: shape of one example, for a scale per feature and `standardize`.
+        standardize: for gaussian and laplace: count in standard deviations of the training data.
 
     Raises:
-        ValueError: for an unknown name, or a scale or levels that the family does not have.
+        ValueError: for an unknown name, or a scale, levels or standardisation that the family does
+            not have.
 
     Examples:
         >>> create_likelihood("gaussian", scale="optimal").scale
@@ -181,13 +190,13 @@ def create_likelihood(
         16
     """
     family = _FAMILIES[checks.one_of("likelihood", name, _FAMILIES)]
-    check_likelihood(name, scale, levels)
+    check_likelihood(name, scale, levels, standardize=standardize)
     if issubclass(family, DiscretizedLogistic):
         return family(scale, link, levels)
     if issubclass(family, Categorical):
         return family(levels)
     if issubclass(family, LocationScale):
-        return family(scale, link)
+        return family(scale, link, event_shape=event_shape, standardize=standardize)
     return family(link) if issubclass(family, SquaredError) else family()
 
 

@@ -193,23 +193,22 @@ def fix_scale(
             f"fix_scale: the likelihood {type(likelihood).__name__} has no scale to fix: use the "
             "model as it is"
         )
-    best = type(likelihood)("optimal", likelihood.link)
     split = examples_of("fix_scale", model, x, y)
     scales = run_passes(scales_of, model, split, seed=seed, progress=progress)
     # The best scale is a power mean of errors, so that of the examples' scales it is that of all.
-    scale = float(best.scale_of(jnp.zeros(len(scales)), jnp.asarray(scales)))
+    scale = float(likelihood.best_scale(jnp.asarray(scales)))
     fixed = nnx.clone(model)
-    fixed.likelihood = type(likelihood)(scale, likelihood.link)
+    fixed.likelihood = likelihood.with_scale(scale)
     fixed.config = None if model.config is None else model.config.restated({"scale": scale})
     return fixed
 
 
 @functools.partial(jax.jit, static_argnames=("graphdef",))
 def scales_of(graphdef: nnx.GraphDef, state: Any, batch: Batch) -> Float[Array, " batch"]:
-    """Return the best scale of each example alone."""
+    """Return the best scale of each example alone, as the likelihood's `scale` counts it."""
     model = restored(graphdef, state)
-    best = type(model.likelihood)("optimal", model.likelihood.link)
+    best = model.likelihood.with_scale("optimal")
     z = drawn(model, posterior(model, batch), batch.keys, jnp.asarray(0))["z"]
     means = model.decode(z, rngs=nnx.Rngs(batch.keys[0]), **batch.condition)
     x, _ = model.as_batch(batch.x)
-    return jax.vmap(lambda mean, x: best.scale_of(mean[None], x[None]))(means, x)
+    return jax.vmap(lambda mean, x: best.relative_scale(mean[None], x[None]))(means, x)

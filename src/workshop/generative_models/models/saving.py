@@ -58,6 +58,8 @@ def save_config(model: VAE, folder: str | Path, **more: Any) -> None:
         scale=config.scale,
         link=getattr(model.decoder, "output_activation", identity),
         levels=config.levels,
+        event_shape=model.event_shape,
+        standardize=config.standardize,
     )
     if nnx.graphdef(said) != nnx.graphdef(model.likelihood):
         raise ValueError(

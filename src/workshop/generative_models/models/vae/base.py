@@ -23,12 +23,19 @@ from workshop.generative_models.core.gaussian import (
 )
 from workshop.generative_models.core.likelihood_base import identity
 from workshop.generative_models.core.likelihoods import Likelihood, create_likelihood
+from workshop.generative_models.core.moments import Moments
 from workshop.generative_models.core.schedules import ScheduleName, annealed
 from workshop.generative_models.core.typing import DTypeLike, Losses, Outputs, Precision
 from workshop.generative_models.models.pretrained import Pretrained
-from workshop.generative_models.models.vae.decoders import create_decoder, fit_parameters
+from workshop.generative_models.models.vae.decoders import (
+    ConditionalDecoder,
+    Decoder,
+    create_decoder,
+    fit_parameters,
+)
 from workshop.generative_models.models.vae.encoders import create_encoder
 from workshop.generative_models.models.vae.latent_space import LatentSpaceModel
+from workshop.generative_models.models.vae.scaling import warn_of_scale
 
 LOSS_OPTIONS = ("step", "kl_per_dimension", "y", "rngs")
 """What `loss_fn` reads of its further arguments."""
@@ -40,6 +47,7 @@ class Options(TypedDict, total=False):
     precision: Precision
     scale: Scale
     levels: int
+    standardize: bool
     free_bits: float
     kl_schedule: str
     kl_schedule_steps: int
@@ -74,7 +82,7 @@ class VAE(LatentSpaceModel, Pretrained):
             scale and levels, the decoder's output activation as its link, and which no
             configuration can say.
         scale: of a gaussian, laplace or discretized_logistic likelihood: a number, "learned", or,
-            but for the last, "optimal".
+            but for the last, "per_feature" or "optimal".
         levels: how many values k / (levels - 1) the data can have, under discretized_logistic and
             categorical.
         free_bits: nats that each latent may use before its KL is penalised.
@@ -82,6 +90,10 @@ class VAE(LatentSpaceModel, Pretrained):
             or "cyclical"; see `core.schedules.annealed`.
         kl_schedule_steps: training steps that it rises in.
         dtype: type that every layer computes in; parameters and losses stay float32.
+        standardize: under gaussian or laplace, let the networks work in standard deviations of each
+            feature of the training data, which `Trainer.fit` fills in (`initialize`, in a loop of
+            your own). All inputs and outputs, and the density, stay in the data's own units. The
+            decoder's output activation must be the identity.
 
     Attributes:
         encoder: as given, or built from the configuration.
@@ -137,6 +149,7 @@ class VAE(LatentSpaceModel, Pretrained):
         kl_schedule: str = "constant",
         kl_schedule_steps: int = 0,
         dtype: DTypeLike | None = None,
+        standardize: bool = False,
     ):
         self.config: AutoencoderConfig | None = None
         self.latent_dim = checks.positive_int("latent_dim", latent_dim)
@@ -154,7 +167,9 @@ class VAE(LatentSpaceModel, Pretrained):
         self.encoder = encoder
         if isinstance(likelihood, Likelihood):
             kind = f"a {type(likelihood).__name__} of your own"
-            for name, given, default in (("scale", scale, 1.0), ("levels", levels, 256)):
+            own = (("scale", scale, 1.0), ("levels", levels, 256),
+                   ("standardize", standardize, False))  # fmt: skip
+            for name, given, default in own:
                 if given != default:
                     raise ValueError(f"{name}={given!r} beside {kind}, which has its own")
             activation = getattr(decoder, "output_activation", None)
@@ -166,10 +181,40 @@ class VAE(LatentSpaceModel, Pretrained):
             self.likelihood = likelihood
         else:
             link = getattr(decoder, "output_activation", identity)
-            self.likelihood = create_likelihood(likelihood, scale=scale, link=link, levels=levels)
+            if standardize and link is not identity:
+                raise ValueError(
+                    "standardize=True with an output_activation: standardised data has no bounds, "
+                    "so build the decoder with output_activation='identity'"
+                )
+            self.likelihood = create_likelihood(
+                likelihood,
+                scale=scale,
+                link=link,
+                levels=levels,
+                event_shape=getattr(decoder, "output_shape", getattr(encoder, "input_dim", None)),
+                standardize=standardize,
+            )
         self.decoder = fit_parameters(decoder, self.likelihood.parameters_per_value, rngs)
         self.rngs = nnx.data(rngs)
         set_numerics(self, dtype=self.dtype, precision=self.precision)
+
+    @property
+    def standardize(self) -> bool:
+        """Whether the networks work in standard deviations of the training data."""
+        return getattr(self.likelihood, "units", None) is not None
+
+    def initialize(self, moments: Moments) -> None:
+        """Start a decoder without bounds at the data's mean, and learned scales at its spread.
+
+        With `standardize` the mean and spread that it counts in are filled in. The log says which
+        features are too far from unit scale to be trained on as they are.
+        """
+        if self.likelihood.support == "real" and not self.standardize:
+            warn_of_scale(moments)
+        self.likelihood.initialize(moments)
+        start = self.likelihood.initial_output(moments)
+        if start is not None and isinstance(self.decoder, Decoder | ConditionalDecoder):
+            self.decoder.start_at(start)
 
     # From data to latents and back.
 
@@ -187,7 +232,7 @@ class VAE(LatentSpaceModel, Pretrained):
             ValueError: if x does not fit the model, or the encoder's output has another format.
         """
         x, single = self.as_batch(x)
-        output = call(self.encoder, x, rngs=rngs, **condition)
+        output = call(self.encoder, self.likelihood.standardized(x), rngs=rngs, **condition)
         if isinstance(output, dict):
             # The one place where two spellings are read: they are the aliases of the outputs.
             log_var = output.get("log_var", output.get("logvar"))

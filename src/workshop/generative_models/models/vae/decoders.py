@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from workshop.generative_models.core import checks
@@ -112,6 +113,23 @@ class Decoder(nnx.Module):
         decoder._build_output(rngs, {"dtype": self.dtype, "precision": self.precision})
         return decoder
 
+    def start_at(self, output: np.ndarray) -> None:
+        """Set the last layer's bias so that outputs begin around `output`, unless it is set.
+
+        Args:
+            output: for one example, `output_shape`; a convolution takes the mean of each channel.
+        """
+        bias = self._output_bias()
+        if bias is None or np.any(bias[...]):
+            return
+        # In the order of a dense layer's outputs; of a convolution those of all pixels have one.
+        values = np.asarray(output, np.float64).reshape(-1, bias.size).mean(0)
+        bias[...] = jnp.asarray(values, bias.dtype).reshape(bias.shape)
+
+    def _output_bias(self) -> nnx.Param | None:
+        """Return the last layer's bias."""
+        raise NotImplementedError
+
     def _decode(self, z: jax.Array) -> jax.Array:
         """Map (batch, latent_dim) to as many numbers as make an output, not squashed."""
         raise NotImplementedError
@@ -175,6 +193,9 @@ class MLPDecoder(Decoder):
     def _build_output(self, rngs: nnx.Rngs, numerics: dict[str, Any]) -> None:
         size = self.output_size * self.parameters_per_value
         self.output_layer = nnx.Linear(self.hidden_dims[-1], size, rngs=rngs, **numerics)
+
+    def _output_bias(self) -> nnx.Param | None:
+        return self.output_layer.bias
 
     def _decode(self, z: jax.Array) -> jax.Array:
         return self.output_layer(self.backbone(z))
@@ -249,6 +270,9 @@ class CNNDecoder(Decoder):
             return (self.initial_h, self.initial_w, self.latent_dim)
         return (self.latent_dim,)
 
+    def _output_bias(self) -> nnx.Param | None:
+        return self.output_conv.bias
+
     def _decode(self, z: jax.Array) -> jax.Array:
         first = (z.shape[0], self.initial_h, self.initial_w, self.initial_features)
         return self.output_conv(self.cnn(self.project(z).reshape(first), self.sizes))
@@ -316,6 +340,11 @@ class ConditionalDecoder(nnx.Module):
         wrapper = nnx.clone(self)
         wrapper.decoder = self.decoder.with_parameters(parameters_per_value, rngs)  # type: ignore
         return wrapper
+
+    def start_at(self, output: np.ndarray) -> None:
+        """Do what the wrapped decoder's `start_at` does, if it has one."""
+        if isinstance(self.decoder, Decoder):
+            self.decoder.start_at(output)
 
     def __call__(
         self, z: ArrayLike, condition: Any = None, *, rngs: nnx.Rngs | None = None
