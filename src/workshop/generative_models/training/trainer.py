@@ -13,6 +13,7 @@ from flax import nnx
 
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.base import GenerativeModel
+from workshop.generative_models.core.locks import locked
 from workshop.generative_models.core.moments import moments_of
 from workshop.generative_models.core.optimizers import create_optimizer
 from workshop.generative_models.data import Dataset
@@ -174,6 +175,7 @@ class Trainer:
             OSError: if a checkpoint or the metrics cannot be written; the model holds what was
                 learned, as after any exception of a callback or of the data, which notes the step.
             FileExistsError: if `folder` holds a run already and this one is not to resume it.
+            BlockingIOError: if another process is writing `folder`; the error names it.
         """
         steps = checks.positive_int("steps", steps)
         if resume and self.folder is None:
@@ -195,6 +197,7 @@ class Trainer:
         order = EpochOrder(len(data["x"]), self.batch_size, self.seed)
         with contextlib.ExitStack() as stack:
             signals = stack.enter_context(StopSignals())
+            self._take_folder(stack)
             checkpoints = self._checkpoints(order, data)
             if checkpoints is not None:
                 stack.callback(checkpoints.close)
@@ -265,15 +268,22 @@ class Trainer:
             return Streamed(data, order, self.layout, steps)
         return Resident({k: np.asarray(v) for k, v in data.items()}, order, self.layout)
 
-    def _checkpoints(self, order: EpochOrder, data: Arrays) -> Checkpoints | None:
+    def _take_folder(self, stack: contextlib.ExitStack) -> None:
+        """Make the folder, and lock it against other runs until the stack is closed."""
         if self.folder is None:
-            return None
+            return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OSError(
                 f"folder={str(self.folder)!r} cannot be made ({error}): choose another"
             ) from error
+        if jax.process_index() == 0:  # one lock for all processes of a run
+            stack.enter_context(locked(self.folder))
+
+    def _checkpoints(self, order: EpochOrder, data: Arrays) -> Checkpoints | None:
+        if self.folder is None:
+            return None
         settings = {
             "seed": self.seed,
             "batch_size": self.batch_size,
