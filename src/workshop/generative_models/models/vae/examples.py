@@ -1,6 +1,5 @@
 """What data fits a model: the shape of one example, batches told from single examples."""
 
-import logging
 from typing import Any
 
 import jax
@@ -8,7 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from workshop.generative_models.core.base import GenerativeModel, check_finite, is_concrete
+from workshop.generative_models.core.base import (
+    GenerativeModel,
+    check_finite,
+    is_concrete,
+    warn_once,
+)
 from workshop.generative_models.core.likelihoods import Likelihood
 
 
@@ -107,8 +111,9 @@ class ExampleModel(GenerativeModel):
             )
         for name, link, least in (("sigmoid", jax.nn.sigmoid, 0), ("tanh", jnp.tanh, -1)):
             beyond = low < least - REACH or high > 1 + REACH
-            if getattr(self.likelihood, "link", None) is link and beyond and _first(name):
-                logging.getLogger("workshop").warning(
+            if getattr(self.likelihood, "link", None) is link and beyond:
+                warn_once(
+                    self,
                     "x lies in [%.3g, %.3g], where a decoder with output_activation=%r cannot "
                     "reach: build it with 'identity', or scale the data",
                     low,
@@ -121,16 +126,6 @@ class ExampleModel(GenerativeModel):
 
 REACH = 1e-3
 """How far data may lie beyond what a decoder's activation reaches: rounding is no news."""
-
-_said: set[str] = set()
-
-
-def _first(link: str) -> bool:
-    """Say whether this is the first time that data is out of an activation's reach."""
-    new = link not in _said
-    _said.add(link)
-    return new
-
 
 LEVEL_TOLERANCE = 0.01
 """How far data may lie from a level, in steps: more than float32 rounds 65,536 levels by."""
