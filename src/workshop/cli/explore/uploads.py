@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image, ImageOps
 
-from workshop.generative_models.data.images import FORMATS, count_frames, pixels, resize
+from workshop.generative_models.data.pixels import FORMATS, count_frames, pixels, resize
 
 MOST_BYTES = 20 * 2**20
 """Larger files are refused unread."""

@@ -35,11 +35,13 @@ class Source:
         parts: Some of train, validation and test; what is missing is taken out of train.
         class_names: The name of each label, where the source knows them.
         held_out: How many examples a missing validation and test get; a tenth each if None.
+        notes: What was left out or passed over.
     """
 
     parts: Mapping[str, Part]
     class_names: tuple[str, ...] | None = None
     held_out: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def from_arrays(x: np.ndarray, y: np.ndarray | None = None, *, seed: int = 0) -> Dataset:
@@ -65,7 +67,12 @@ def from_arrays(x: np.ndarray, y: np.ndarray | None = None, *, seed: int = 0) ->
 def build(name: str, source: Source, *, seed: int, where: str) -> Dataset:
     """Checks what a source found and makes the three splits; `where` begins every error."""
     splits, class_names = in_order(source, where=where)
-    return Dataset(name, **_split(splits, source.held_out, seed, where), class_names=class_names)
+    return Dataset(
+        name,
+        **_split(splits, source.held_out, seed, where),
+        class_names=class_names,
+        notes=source.notes,
+    )
 
 
 def in_order(source: Source, *, where: str) -> tuple[dict[str, Split], tuple[str, ...] | None]:
