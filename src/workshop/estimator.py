@@ -22,6 +22,8 @@ from workshop.generative_models.core.configuration import (
     EncoderConfig,
     VAEConfig,
 )
+from workshop.generative_models.core.containers import to_array
+from workshop.generative_models.core.numbers import as_float32, refuse_inexact
 from workshop.generative_models.core.optimizers import create_optimizer
 from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation.importance import bound_of, layout
@@ -133,14 +135,14 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             self.seed_,
             progress=bool(self.verbose),
         )
-        self.history_ = trainer.fit(_single(rows), steps=steps)
+        self.history_ = trainer.fit(as_float32("X", rows), steps=steps)
         self.n_iter_ = steps
         return self
 
     def transform(self, X: Any) -> np.ndarray:
         """Return the mean of q(z|x) of each row, (n, latent_dim)."""
         rows = self._read(X)
-        found = posteriors(self.model_, Split(_filled_up(_single(rows))))
+        found = posteriors(self.model_, Split(_filled_up(as_float32("X", rows))))
         return found["mean"][: len(rows)].astype(rows.dtype)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
@@ -156,7 +158,7 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
                 f"inverse_transform: X has shape {Z.shape}: expected (n, "
                 f"{self.model_.latent_dim}), latents as transform gives them"
             )
-        found = run_over(self.model_, _decode, Split(_filled_up(_single(Z))))
+        found = run_over(self.model_, _decode, Split(_filled_up(as_float32("X", Z))))
         return found[: len(Z)].astype(Z.dtype)
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -167,7 +169,7 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """
         self._check_scoring()
         rows = self._read(X)
-        x = _filled_up(_single(rows))
+        x = _filled_up(as_float32("X", rows))
         self.model_.check_data(x)
         split = Split(x)
         graphdef, state = nnx.split(self.model_)
@@ -233,6 +235,14 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         if not reset:
             check_is_fitted(self)
         checked: Any = validate_data(self, X, dtype=FLOATS, reset=reset)
+        given = to_array("X", X)
+        if given.dtype == np.uint8:
+            raise ValueError(
+                "X is of type uint8, which stands for bytes, k / 255, in this library: give "
+                "X / 255, or X.astype('float32') for the numbers as they are"
+            )
+        if given.dtype.kind in "iu":  # which became float64, where float32 would round them
+            refuse_inexact("X", given)
         return checked
 
     def __sklearn_tags__(self) -> Any:
@@ -265,12 +275,6 @@ def numbers_of(x: np.ndarray) -> Int[np.ndarray, " n"]:
     """Return a number of 31 bits for each row, from what the row holds."""
     sums = [zlib.crc32(row.tobytes()) & 0x7FFFFFFF for row in np.ascontiguousarray(x)]
     return np.array(sums, np.int32)
-
-
-def _single(X: np.ndarray) -> np.ndarray:
-    """Return numbers as the model reads them; what float32 cannot hold becomes infinite."""
-    with np.errstate(over="ignore"):
-        return X.astype(np.float32)
 
 
 def _filled_up(x: np.ndarray) -> np.ndarray:

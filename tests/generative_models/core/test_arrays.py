@@ -14,9 +14,9 @@ from workshop.generative_models.core.arrays import (
     read_codes,
     read_data,
     read_labels,
-    refuse_ambiguous_bytes,
 )
 from workshop.generative_models.core.containers import is_lazy, to_array
+from workshop.generative_models.core.numbers import refuse_ambiguous_bytes
 
 VALUES = np.array([[0.0, 1.0, -2.5], [3.25, 100.0, 0.125]])
 INTEGERS = np.array([[0, 1, 2], [3, 100, 250]])
@@ -199,7 +199,7 @@ REFUSED = {
         lambda: np.arange(24).reshape(2, 3, 4),
         r"int64 from 0 to 23.*x.astype\(numpy.uint8\) for pixels.*x.astype\(numpy.float32\)",
     ),
-    "int16 images": (lambda: np.full((2, 3, 4, 1), 4095, "i2"), "give x / 4095 for"),
+    "int16 images": (lambda: np.full((2, 3, 4, 1), 4095, "i2"), "give x / 4095, or x.astype"),
 }  # fmt: skip
 
 

@@ -103,5 +103,5 @@ def test_a_seed_that_no_key_can_hold(make_vae):
 
 
 def test_labels_that_are_no_numbers_are_named(make_vae, x):
-    with pytest.raises(ValueError, match=r"train\['y'\] is of type <U1: expected numbers"):
+    with pytest.raises(ValueError, match=r"train\['y'\] is of type <U1: expected integer labels"):
         Trainer(make_vae(), progress=False).fit({"x": x, "y": np.array(["a"] * 50)}, steps=1)

@@ -8,7 +8,9 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image, ImageOps
 
-from workshop.generative_models.data.pixels import FORMATS, count_frames, pixels, resize
+from workshop.generative_models.core.numbers import as_numbers
+from workshop.generative_models.data.images import FORMATS, count_frames, pixels, resize
+from workshop.generative_models.evaluation.outputs import pixels as scaled
 
 MOST_BYTES = 20 * 2**20
 """Larger files are refused unread."""
@@ -58,7 +60,7 @@ def _read_image(name: str, content: bytes) -> np.ndarray:
             frames = count_frames(image)
             upright = image if frames > 1 else ImageOps.exif_transpose(image)
         found = pixels(upright, frames, name)
-    return found / np.float32(255) if found.dtype == np.uint8 else found
+    return scaled(found)
 
 
 @contextmanager
@@ -97,11 +99,13 @@ def _fitted(
 def _read_vector(name: str, content: bytes, shape: tuple[int, ...]) -> np.ndarray:
     try:
         array = np.load(BytesIO(content), allow_pickle=False)
-        array = np.asarray(array, np.float32)
     except Exception:  # numpy's parser raises all sorts of things on other files
         raise ValueError(f"{name} is no .npy file of numbers, which this model reads") from None
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{name} is a .npz file: expected .npy, one array")
+    array = as_numbers(name, array)
     if array.shape not in (shape, (1, *shape)):
         raise ValueError(f"{name} has shape {array.shape}: the model reads {shape}")
     if not np.isfinite(array).all():
         raise ValueError(f"{name} holds numbers that are not finite")
-    return array.reshape(shape)
+    return scaled(array).reshape(shape)

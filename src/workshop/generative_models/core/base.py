@@ -2,11 +2,9 @@
 
 import functools
 import inspect
-import logging
 import threading
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import jax
 import jax.core
@@ -17,9 +15,10 @@ from flax import nnx
 from flax.errors import TraceContextError
 
 from workshop.generative_models.core import checks
+from workshop.generative_models.core.arrays import is_concrete, read_data
 from workshop.generative_models.core.configuration import Config
 from workshop.generative_models.core.moments import Moments
-from workshop.generative_models.core.pickling import Picklable
+from workshop.generative_models.core.numbers import not_finite
 
 _TOP_LEVEL = jax.extend.core.get_opaque_trace_state(convention="nnx")
 
@@ -64,14 +63,16 @@ def _as_json(given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-class GenerativeModel(Picklable, nnx.Module):
+class GenerativeModel(nnx.Module):
     """What every model offers: a forward pass, a loss, and generation.
 
-    The trainer knows a model only through `loss_fn`, `check_data`, `initialize` and
-    `update_statistics`.
+    The trainer knows a model only through `batch_keys`, `read_examples`, `check_data`, `loss_fn`,
+    `initialize` and `update_statistics`.
     """
 
     config: Config | None = None
+    batch_keys: tuple[str, ...] = ("x", "y")
+    """The keys that a batch may have; any other one is an error."""
 
     def __call__(self, x: jax.Array, *, rngs: nnx.Rngs | None = None) -> dict[str, Any]:
         """Run the model on a batch."""
@@ -107,6 +108,15 @@ class GenerativeModel(Picklable, nnx.Module):
     ) -> jax.Array:
         """Draw samples."""
         raise NotImplementedError
+
+    def read_examples(self, name: str, x: Any) -> Any:
+        """Return examples as this model reads them; default: uint8 for bytes, or float32.
+
+        Args:
+            name: the argument, for errors.
+            x: what somebody passed; see `core.arrays.read_data`.
+        """
+        return read_data(name, x)
 
     def check_data(self, x: Any, y: Any = None) -> None:
         """Raise a ValueError for data that this model cannot be trained on."""
@@ -201,39 +211,9 @@ def call(
         ) from error
 
 
-_said: WeakKeyDictionary[nnx.Module, set[str]] = WeakKeyDictionary()
-
-
-def warn_once(model: nnx.Module, message: str, *arguments: Any) -> None:
-    """Log a warning about a model, unless it was logged before about this model.
-
-    Args:
-        model: whom it concerns.
-        message: the text, with the logger's placeholders; it is what is said once.
-        arguments: for the placeholders.
-    """
-    said = _said.setdefault(model, set())
-    if message not in said:
-        said.add(message)
-        logging.getLogger("workshop").warning(message, *arguments)
-
-
-def in_evaluation_mode(model: Any) -> Any:
-    """Return a copy of a model in evaluation mode; the model and its mode stay as they are."""
-    copy = nnx.clone(model)
-    copy.eval()
-    _said[copy] = _said.setdefault(model, set())  # to a reader they are one model
-    return copy
-
-
 def inside_transformation() -> bool:
     """Say whether a transformation such as jit or grad is tracing at this moment."""
     return jax.extend.core.get_opaque_trace_state(convention="nnx") != _TOP_LEVEL
-
-
-def is_concrete(x: Any) -> bool:
-    """Say whether the values of `x` can be looked at: it is not traced by a transformation."""
-    return not isinstance(x, jax.core.Tracer)
 
 
 def set_numerics(module: nnx.Module, *, dtype: Any = None, precision: Any = None) -> None:
@@ -245,11 +225,28 @@ def set_numerics(module: nnx.Module, *, dtype: Any = None, precision: Any = None
                 setattr(layer, name, value)
 
 
-def check_finite(name: str, x: Any) -> None:
-    """Raise a ValueError if concrete `x` holds NaN or infinity."""
+def check_finite(name: str, x: Any, *, start: int = 0) -> None:
+    """Raise a ValueError if concrete `x` holds NaN or infinity.
+
+    Args:
+        name: the argument, for errors.
+        x: an array.
+        start: the number of its first row in the whole of the data.
+    """
     if not is_concrete(x):
         return
     with np.errstate(over="ignore"):  # what float32 cannot hold counts as infinite
-        finite = np.isfinite(np.asarray(x, np.float32)).all()
-    if not finite:
-        raise ValueError(f"{name} holds NaN or infinite values: clean or drop those examples")
+        complaint = not_finite(name, np.asarray(x, np.float32), start=start)
+    if complaint is not None:
+        raise ValueError(complaint)
+
+
+def check_keys(name: str, batch: dict[Any, Any], known: tuple[str, ...]) -> None:
+    """Raise a ValueError for a dict that lacks "x" or has keys that nothing reads."""
+    if "x" not in batch or any(key not in known for key in batch):
+        *others, last = [repr(key) for key in known if key != "x"] or [""]
+        rest = f", and perhaps {', '.join(others)}{' or ' if others else ''}{last}" if last else ""
+        raise ValueError(
+            f"{name} has the keys {sorted(map(str, batch))}: expected 'x'{rest}; no other key is "
+            "read"
+        )

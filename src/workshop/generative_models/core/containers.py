@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from workshop.generative_models.core.numbers import refuse_inexact
+
 
 def is_lazy(x: Any) -> bool:
     """Say whether `x` is read when indexed: it has a shape, a dtype of NumPy's and rows.
@@ -18,7 +20,7 @@ def is_lazy(x: Any) -> bool:
     """
     if isinstance(x, np.memmap):
         return True
-    if isinstance(x, np.ndarray) or not hasattr(x, "__getitem__"):
+    if isinstance(x, np.ndarray | np.generic) or not hasattr(x, "__getitem__"):
         return False
     # jax.Array, data frames, tensors and sparse matrices, in this order.
     in_memory = ("addressable_shards", "to_numpy", "detach", "nnz")
@@ -52,11 +54,13 @@ def to_array(name: str, x: Any) -> np.ndarray:
                 f"them, {name}.filled(value), or drop their rows"
             )
         return np.asarray(x.data)
-    if isinstance(x, np.ndarray):
+    if isinstance(x, np.ndarray | np.generic):
         return np.asarray(x)
     _refuse_other_objects(name, x)
     if hasattr(x, "detach"):
         return _tensor(name, x)
+    if is_lazy(x):
+        return _read(name, lambda: x[np.arange(x.shape[0])])
     columns = _columns(x)
     if columns is not None:
         return _frame(name, columns)
@@ -66,6 +70,15 @@ def to_array(name: str, x: Any) -> np.ndarray:
     if array.dtype.kind == "O" and array.ndim == 0:
         raise ValueError(f"{name} is of type {type(x).__name__}: expected an array")
     return _settled(name, array, x)
+
+
+def to_label_array(name: str, y: Any) -> np.ndarray:
+    """Return labels as an array of numbers or strings; see `to_array`.
+
+    Raises:
+        ValueError: for missing labels, and for labels of several kinds.
+    """
+    return _settled(name, to_array(name, y))
 
 
 def _refuse_other_objects(name: str, x: Any) -> None:
@@ -143,24 +156,6 @@ def _frame(name: str, columns: list[tuple[Any, Any]]) -> np.ndarray:
             if array.dtype.kind in "iu":
                 refuse_inexact(f"{name}, column {label!r},", array)
     return np.stack(arrays, axis=1)
-
-
-def refuse_inexact(name: str, x: np.ndarray) -> None:
-    """Refuse integers that float32 does not hold: identifiers and times would become others."""
-    if x.dtype.itemsize < 4 or not x.size or max(-int(x.min()), int(x.max())) <= 2**24:
-        return
-    bounds = np.iinfo(x.dtype)
-    rounded = x.astype(np.float32).astype(np.float64)
-    # The largest integers round up to a power of two that their type does not hold.
-    inside = (rounded >= float(bounds.min)) & (rounded < float(bounds.max) + 1)
-    changed = ~inside | (np.where(inside, rounded, 0).astype(x.dtype) != x)
-    if changed.any():
-        first = tuple(int(i) for i in np.argwhere(changed)[0])
-        raise ValueError(
-            f"{name} holds the integer {x[first]} at {first}, which float32 rounds to "
-            f"{int(rounded[first])}: drop identifiers, subtract the origin of times, or round on "
-            "purpose with astype('float32')"
-        )
 
 
 def is_missing(value: Any) -> bool:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import functools
+import logging
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
+from workshop.generative_models.core.containers import to_array, to_label_array
+from workshop.generative_models.core.numbers import (
+    as_numbers,
+    kind_of,
+    not_finite,
+    not_numbers,
+    refuse_ambiguous_bytes,
+)
 from workshop.generative_models.data.dataset import Dataset, Split
 from workshop.generative_models.data.rows import Rows, changed
 
@@ -21,8 +31,8 @@ HELD_OUT = 0.1  # the share of the examples that validation and test get each
 class Part:
     """Examples as a source has them, before any check: see `Split` for the fields."""
 
-    x: np.ndarray | Rows
-    y: np.ndarray | None = None
+    x: Any
+    y: Any = None
     factors: np.ndarray | None = None
     names: tuple[str, ...] | None = None
 
@@ -35,22 +45,22 @@ class Source:
         parts: Some of train, validation and test; what is missing is taken out of train.
         class_names: The name of each label, where the source knows them.
         held_out: How many examples a missing validation and test get; a tenth each if None.
-        notes: What was left out or passed over.
     """
 
     parts: Mapping[str, Part]
     class_names: tuple[str, ...] | None = None
     held_out: tuple[int, int] | None = None
-    notes: tuple[str, ...] = ()
 
 
-def from_arrays(x: np.ndarray, y: np.ndarray | None = None, *, seed: int = 0) -> Dataset:
+def from_arrays(x: Any, y: Any = None, *, seed: int = 0) -> Dataset:
     """Checks, converts, shuffles and splits arrays: 80% train, 10% validation, 10% test.
 
     Args:
-        x: Examples, (n, d), (n, h, w) or (n, h, w, c). bool and integers that fit become uint8
-            (True is 255), floats become float32.
-        y: Labels, (n,) integers, or strings, which become indices into the sorted names.
+        x: Examples, (n, d), (n, h, w) or (n, h, w, c): an array, lists, a data frame or a tensor,
+            read by position. uint8 stands for k / 255, as in image files; bool is 0 and 1 and
+            becomes uint8 (True is 255); all other numbers are taken as they are, as float32.
+        y: Labels, (n,) integers, or strings or categories, which become indices into the sorted
+            names.
         seed: Decides the order and the split.
 
     Raises:
@@ -66,13 +76,10 @@ def from_arrays(x: np.ndarray, y: np.ndarray | None = None, *, seed: int = 0) ->
 
 def build(name: str, source: Source, *, seed: int, where: str) -> Dataset:
     """Checks what a source found and makes the three splits; `where` begins every error."""
-    splits, class_names = in_order(source, where=where)
-    return Dataset(
-        name,
-        **_split(splits, source.held_out, seed, where),
-        class_names=class_names,
-        notes=source.notes,
-    )
+    found, class_names = in_order(source, where=where)
+    splits = _split(found, source.held_out, seed, where)
+    warn_of_missing_classes(splits, class_names, where)
+    return Dataset(name, **splits, class_names=class_names)
 
 
 def in_order(source: Source, *, where: str) -> tuple[dict[str, Split], tuple[str, ...] | None]:
@@ -103,11 +110,51 @@ def _split(
         )
     order = stratified_permutation(train.y, n, seed)
     result, stop = dict(splits), keep
+    if train.y is not None:
+        order = _with_every_class(train.y, order, keep)
     result["train"] = train.take(order[:keep])
     for key, count in missing.items():
         result[key] = train.take(order[stop : stop + count])
         stop += count
     return result
+
+
+def _with_every_class(
+    y: Int[np.ndarray, " n"], order: Int[np.ndarray, " n"], keep: int
+) -> Int[np.ndarray, " n"]:
+    """The order, changed where a class has no example among the first `keep`.
+
+    An example of that class changes places with the last one of a class that has several there, so
+    that what is rare is trained on; if the classes are too many, some stay without.
+    """
+    order = order.copy()
+    for label in np.setdiff1d(y[order[keep:]], y[order[:keep]]):
+        inside = y[order[:keep]]
+        several = np.flatnonzero(np.bincount(inside)[inside] > 1)
+        if len(several):
+            outside = keep + int(np.flatnonzero(y[order[keep:]] == label)[0])
+            order[[several[-1], outside]] = order[[outside, several[-1]]]
+    return order
+
+
+def warn_of_missing_classes(
+    splits: Mapping[str, Split], class_names: tuple[str, ...] | None, where: str
+) -> None:
+    """Logs the classes that other splits have and train has not."""
+    found = {key: np.unique(split.y) for key, split in splits.items() if split.y is not None}
+    others = [labels for key, labels in found.items() if key != "train"]
+    if "train" not in found or not others:
+        return
+    missing = np.setdiff1d(np.concatenate(others), found["train"])
+    if len(missing):
+        names = [class_names[i] if class_names else str(i) for i in missing[:5]]
+        logging.getLogger("workshop").warning(
+            "%s: %d classes have no training example: %s%s",
+            where,
+            len(missing),
+            ", ".join(names),
+            ", ..." if len(missing) > 5 else "",
+        )
 
 
 def stratified_permutation(y: np.ndarray | None, n: int, seed: int) -> Int[np.ndarray, " n"]:
@@ -132,28 +179,24 @@ def stratified_permutation(y: np.ndarray | None, n: int, seed: int) -> Int[np.nd
     return order[np.argsort(place, kind="stable")]
 
 
-def check_examples(xs: Mapping[str, np.ndarray | Rows], where: str) -> dict[str, np.ndarray | Rows]:
+def check_examples(xs: Mapping[str, Any], where: str) -> dict[str, np.ndarray | Rows]:
     """Every part's examples as uint8 or float32 with a channel axis.
 
     Of what stays on disk, only the shape and the dtype are checked now, the values when they are
     read.
     """
+    whats = {key: f"{where}: {_named('x', key, xs)}" for key in xs}
     result = {
         key: changed(
-            x if isinstance(x, Rows) else np.asarray(x),
-            functools.partial(_as_examples, what=f"{where}: {_named('x', key, xs)}"),
+            x if isinstance(x, Rows) else to_array(whats[key], x),
+            functools.partial(_as_examples, what=whats[key]),
         )
         for key, x in xs.items()
     }
-    bits = [
-        isinstance(x, np.ndarray) and np.asarray(xs[key]).dtype.kind in "iu" and int(x.max()) <= 1
-        for key, x in result.items()
-    ]
-    if all(bits) and any(np.any(x) for x in result.values()):
-        raise ValueError(
-            f"{where}: x holds only the integers 0 and 1, but integers are images from 0 to 255 "
-            "and are divided by 255; for binary images give x.astype(bool)"
-        )
+    in_memory = [x for x in result.values() if isinstance(x, np.ndarray)]
+    if len(in_memory) == len(result) and {x.dtype for x in in_memory} == {np.dtype(np.uint8)}:
+        # Of all splits together: one of them may be dark.
+        refuse_ambiguous_bytes(f"{where}: x", np.array([x.max() for x in in_memory]))
     kinds = {key: (x.shape[1:], str(x.dtype)) for key, x in result.items()}
     if len(set(kinds.values())) > 1:
         raise ValueError(
@@ -167,11 +210,8 @@ def _named(field: str, key: str, parts: Mapping) -> str:
 
 
 def _as_examples(x: np.ndarray, what: str) -> np.ndarray:
-    if x.dtype.kind not in "biuf":
-        raise ValueError(
-            f"{what} has dtype {x.dtype}; expected numbers in one rectangular array: "
-            "x = numpy.stack([numpy.asarray(image, 'float32') for image in images])"
-        )
+    if kind_of(x.dtype) not in "bif":
+        raise ValueError(not_numbers(what, x.dtype))
     if x.ndim not in (2, 3, 4):
         raise ValueError(f"{what} has shape {x.shape}; expected (n, d), (n, h, w) or (n, h, w, c)")
     if x.size == 0:
@@ -182,35 +222,15 @@ def _as_examples(x: np.ndarray, what: str) -> np.ndarray:
             "channels; where the channels come first, give numpy.moveaxis(x, 1, -1)",
             stacklevel=2,
         )
-    x = x[..., None] if x.ndim == 3 else x
-    if x.dtype.kind == "f":
-        return _as_float32(x, what)
-    if x.dtype.kind == "b":
-        return x.astype(np.uint8) * np.uint8(255)
-    if x.min() < 0 or x.max() > 255:
-        raise ValueError(
-            f"{what} holds {x.dtype} from {x.min()} to {x.max()}; expected integers from 0 to 255, "
-            f"or floats: x = x.astype('float32') / {max(abs(int(x.min())), int(x.max()))}"
-        )
-    return x.astype(np.uint8, copy=False)
-
-
-def _as_float32(x: np.ndarray, what: str) -> np.ndarray:
-    with np.errstate(over="ignore"):  # an overflow becomes infinite, which is refused below
-        x = np.ascontiguousarray(x, dtype=np.float32)
-    finite = np.isfinite(x)
-    if not finite.all():
-        first = tuple(int(i) for i in np.argwhere(~finite)[0])
-        raise ValueError(
-            f"{what} has {finite.size - np.count_nonzero(finite)} values that are NaN, infinite or "
-            f"beyond float32, the first at index {first}; expected finite numbers: "
-            "x = x[numpy.isfinite(x).reshape(len(x), -1).all(1)] drops those examples"
-        )
-    return x
+    x = as_numbers(what, x)
+    complaint = not_finite(what, x) if x.dtype == np.float32 else None
+    if complaint is not None:
+        raise ValueError(complaint)
+    return x[..., None] if x.ndim == 3 else x
 
 
 def check_labels(
-    ys: Mapping[str, np.ndarray | None],
+    ys: Mapping[str, Any],
     xs: Mapping[str, np.ndarray | Rows],
     class_names: tuple[str, ...] | None,
     where: str,
@@ -223,7 +243,7 @@ def check_labels(
         raise ValueError(
             f"{where}: no labels for {', '.join(lacking)}; expected all splits or none"
         )
-    arrays = {key: np.asarray(y) for key, y in ys.items()}
+    arrays = {key: to_label_array(f"{where}: {_named('y', key, ys)}", y) for key, y in ys.items()}
     for key, y in arrays.items():
         what = f"{where}: {_named('y', key, ys)}"
         if y.ndim != 1:
@@ -233,14 +253,18 @@ def check_labels(
             )
         if len(y) != len(xs[key]):
             raise ValueError(f"{what} has {len(y)} labels for {len(xs[key])} examples")
-        if y.dtype.kind not in "biuUS":
+        if y.dtype.kind not in "biuUST":
             raise ValueError(
                 f"{what} has dtype {y.dtype}; expected integers or strings: y.astype(int)"
             )
+    if len({y.dtype.kind in "UST" for y in arrays.values()}) > 1:
+        types = {key: str(y.dtype) for key, y in arrays.items()}
+        raise ValueError(f"{where}: the labels are strings in some splits only: {types}")
+    arrays = {k: y.astype(str) if y.dtype.kind in "UST" else y for k, y in arrays.items()}
     joined = np.concatenate(list(arrays.values()))
-    if joined.dtype.kind in "US":
-        names = np.unique(joined.astype(str))
-        codes = {k: np.searchsorted(names, y.astype(str)) for k, y in arrays.items()}
+    if joined.dtype.kind == "U":
+        names = np.unique(joined)
+        codes = {k: np.searchsorted(names, y) for k, y in arrays.items()}
         return {k: y.astype(np.int32) for k, y in codes.items()}, tuple(names.tolist())
     # A label far above the number of examples is an identity or a year, not a class.
     classes = len(class_names) if class_names else max(1000, len(joined))

@@ -15,9 +15,13 @@ import numpy as np
 
 from workshop.generative_models.data.arrays import Part, Source
 from workshop.generative_models.data.builtin import optional
-from workshop.generative_models.data.folders import SPLIT_NAMES
-from workshop.generative_models.data.images import in_memory_or_on_disk, stack
-from workshop.generative_models.data.pixels import count_frames, pixels
+from workshop.generative_models.data.images import (
+    SPLIT_NAMES,
+    count_frames,
+    in_memory_or_on_disk,
+    pixels,
+    stack,
+)
 from workshop.generative_models.data.rows import Rows
 
 FORM = "hf:NAME_OR_PATH?image=COLUMN&label=COLUMN&config=NAME"
@@ -78,13 +82,10 @@ def _open(address: Address, where: str) -> dict[str, Any]:
     except Exception as error:  # datasets, its readers and the network have one kind each
         raise ValueError(f"{where}: cannot be loaded ({type(error).__name__}: {error})") from error
     found = found if isinstance(found, Mapping) else {"train": found}
-    names = {name: SPLIT_NAMES[name.lower()] for name in found if name.lower() in SPLIT_NAMES}
-    if "train" not in names.values() or len(set(names.values())) < len(names):
-        raise ValueError(
-            f"{where}: has the splits {', '.join(found)}; expected one named train, and at most "
-            "one each for validation and test"
-        )
-    return {split: found[name] for name, split in names.items()}
+    splits = {SPLIT_NAMES[name]: rows for name, rows in found.items() if name in SPLIT_NAMES}
+    if "train" not in splits:
+        raise ValueError(f"{where}: has the splits {', '.join(found)}; expected one named train")
+    return splits
 
 
 def _columns(features: Mapping[str, Any], address: Address, where: str) -> tuple[str, str]:
@@ -121,13 +122,17 @@ def _kind(feature: Any) -> str:
 
 def _is_array(feature: Any) -> bool:
     """Array2D and Array3D, and lists (of lists) of numbers."""
-    if _kind(feature) in ("Array2D", "Array3D"):
-        return True
-    depth = 0
+    lists = ("Array2D", "Array3D", "Sequence", "List", "LargeList")
+    return _kind(feature) in lists and _value_type(feature).startswith(
+        ("bool", "int", "uint", "float")
+    )
+
+
+def _value_type(feature: Any) -> str:
+    """The type that a column says its numbers have; "" if they are no numbers."""
     while _kind(feature) in ("Sequence", "List", "LargeList"):
-        feature, depth = feature.feature, depth + 1
-    numeric = ("bool", "int", "uint", "float")
-    return depth > 0 and _kind(feature) == "Value" and feature.dtype.startswith(numeric)
+        feature = feature.feature
+    return feature.dtype if _kind(feature) in ("Array2D", "Array3D", "Value") else ""
 
 
 def _examples(
@@ -139,11 +144,13 @@ def _examples(
     on_disk: bool = False,
 ) -> np.ndarray | Rows:
     rows = rows.select_columns([column])
+    bytes_declared = _value_type(rows.features[column]) == "uint8"
 
     def read(indices: np.ndarray) -> np.ndarray:
         chosen = rows.select(indices)
         if _kind(rows.features[column]) != "Image":
-            return np.asarray(chosen.with_format("numpy")[:][column])
+            found = np.asarray(chosen.with_format("numpy")[:][column])  # integers have 64 bits
+            return found.astype(np.uint8) if bytes_declared and found.dtype.kind == "i" else found
         names = (f"image {i}" for i in indices)
         return stack(names, _decoded(chosen, indices, column, image_size, what), what)
 

@@ -1,15 +1,20 @@
-"""Reading examples by rows, from whatever can be indexed like an array."""
+"""Reading examples by rows: what people pass as batches need it, whole or a part at a time."""
 
+import functools
 import operator
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, SupportsIndex
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 
+from workshop.generative_models.core.arrays import read_data, read_labels
+from workshop.generative_models.core.base import check_finite, check_keys
+from workshop.generative_models.core.containers import is_lazy, to_array
 from workshop.generative_models.data.dataset import Dataset, Split
 from workshop.generative_models.data.order import EpochOrder
+from workshop.generative_models.data.rows import Rows, too_large
 
 MOST_STEPS = 1000
 """Steps that one call of the compiled loop may take."""
@@ -17,7 +22,7 @@ CHUNK_BYTES = 1 << 25
 """About how much is read, moved and waited for at a time when data streams."""
 
 Arrays = dict[str, Any]
-"""Arrays, or what can be indexed like one by an array of integers: has shape and dtype."""
+"""NumPy or JAX arrays by the keys of a batch, or `Rows` where they are read as they are needed."""
 
 
 class Chunks:
@@ -46,56 +51,139 @@ class Chunks:
         return {name: gather(a, indices) for name, a in self.data.items()}
 
 
-def as_arrays(name: str, data: Any) -> Arrays:
-    """Return examples by the names of a batch, and refuse what cannot be trained on.
+def as_arrays(
+    name: str,
+    data: Any,
+    *,
+    keys: tuple[str, ...] = ("x", "y"),
+    read: Callable[[str, Any], Any] = read_data,
+) -> Arrays:
+    """Return examples by the keys of a batch, and refuse what cannot be trained on.
 
     Args:
         name: what an error calls the data.
-        data: an array of examples, a dict {"x": ..., "y": ...}, or a `Split`. What has a shape, a
-            dtype and rows stays as it is, not yet read.
+        data: examples, a tuple (examples, labels), a dict {"x": ..., "y": ...}, or a `Split`.
+        keys: the keys that a dict may have.
+        read: converts examples; see `GenerativeModel.read_examples`. What is lazy is converted when
+            it is read.
 
     Raises:
-        ValueError: if there are no examples, or other things than numbers, or arrays of several
-            lengths.
+        ValueError: if there are no examples, or arrays of several lengths, or values that cannot be
+            taken as they are meant.
 
     Examples:
         >>> as_arrays("train", [[1.0, 2.0], [3.0, 4.0]])["x"].shape
         (2, 2)
     """
-    if isinstance(data, Dataset):
-        raise ValueError(f"{name} is a whole Dataset: pass one part, such as {name}.test")
-    if isinstance(data, Split):
-        data = {"x": data.x, "y": data.y}
-    if not isinstance(data, dict):
-        data = {"x": data}
-    arrays = {key: _rows(value) for key, value in data.items() if value is not None}
-    if "x" not in arrays or 0 in (arrays["x"].shape or (0,)):
-        raise ValueError(f"{name} holds no examples: expected an array, or a dict with key 'x'")
+    given = _by_key(name, data)
+    check_keys(name, given, keys)
+    arrays = {}
+    for key, value in given.items():
+        if value is not None or key == "x":
+            what = name if value is data else f"{name}[{key!r}]"
+            arrays[key] = examples(what, value, read) if key == "x" else _labels(what, value)
+    shape = arrays["x"].shape
+    if 0 in (shape or (0,)):
+        raise ValueError(
+            f"{name} holds no examples: it has shape {shape}, expected (n, ...) without a 0"
+        )
+    if len(shape) == 1:
+        raise ValueError(
+            f"{name} has shape {shape}: expected one row for each example, (n, ...); a single "
+            "feature is x[:, None], and labels go beside their examples, {'x': x, 'y': y}"
+        )
     lengths = {key: a.shape[0] if a.shape else 0 for key, a in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"{name} has arrays of lengths {lengths}: expected one")
-    for key, array in arrays.items():
-        if not np.issubdtype(array.dtype, np.number) and array.dtype != np.bool_:
-            raise ValueError(
-                f"{name}[{key!r}] is of type {array.dtype}: expected numbers; labels are "
-                "integers from 0 (from_arrays turns names into them)"
-            )
     return arrays
 
 
-def _rows(data: Any) -> Any:
-    """Return data that can be read by rows as it is, and anything else as an array."""
-    if isinstance(data, jax.Array) or not all(
-        hasattr(data, name) for name in ("shape", "dtype", "__getitem__")
-    ):
-        return np.asarray(data)
-    return data
+def _by_key(name: str, data: Any) -> dict[Any, Any]:
+    """Return what somebody passed by the keys of a batch, not yet converted."""
+    if isinstance(data, Dataset):
+        raise ValueError(f"{name} is a whole Dataset: pass one part, such as {name}.test")
+    if isinstance(data, Split):
+        return {"x": data.x, "y": data.y}
+    if isinstance(data, dict):
+        return data
+    if is_map_style(data):
+        return _items(name, data)
+    if not isinstance(data, tuple):
+        return {"x": data}
+    if len(data) != 2:
+        raise ValueError(
+            f"{name} is a tuple of {len(data)}: expected an array, (x, y) or {{'x': x, 'y': y}}"
+        )
+    return {"x": data[0], "y": data[1]}
+
+
+def is_map_style(data: Any) -> bool:
+    """Say whether data gives one example at a time by its number, as datasets of PyTorch do."""
+    if isinstance(data, Sequence | Mapping) or not hasattr(data, "__len__"):
+        return False
+    arrays = ("shape", "__array__", "__array_interface__", "columns", "to_numpy", "with_format")
+    return hasattr(data, "__getitem__") and not any(hasattr(data, name) for name in arrays)
+
+
+def _items(name: str, data: Any) -> dict[str, Any]:
+    """Return all items of a map-style dataset, each read once: x, (x, y) or {"x": x, "y": y}."""
+    if not len(data):
+        raise ValueError(f"{name} holds no examples: it is an empty {type(data).__name__}")
+    columns: dict[str, list[np.ndarray]] = {}
+    for i in range(len(data)):
+        try:
+            item = data[i]
+        except Exception as error:  # whatever the dataset raises
+            raise ValueError(
+                f"{name}[{i}] cannot be read ({type(error).__name__}: {error})"
+            ) from error
+        for key, value in _by_key(f"{name}[{i}]", item).items():
+            columns.setdefault(key, []).append(to_array(f"{name}[{i}], {key}", value))
+        read = sum(array.nbytes for array in columns.get("x", ()))
+        if i == 9 and too_large(read * len(data) // 10):
+            raise ValueError(
+                f"{name} is a {type(data).__name__} too large for the memory: write its examples "
+                "to a .npy file, numpy.lib.format.open_memmap, and pass that"
+            )
+    lengths = {key: len(values) for key, values in columns.items()}
+    shapes = {key: {a.shape for a in values} for key, values in columns.items()}
+    if len(set(lengths.values())) > 1 or any(len(found) > 1 for found in shapes.values()):
+        raise ValueError(f"{name} has items of different shapes or keys: {shapes}, {lengths}")
+    return {key: np.stack(values) for key, values in columns.items()}
+
+
+def examples(name: str, x: Any, read: Callable[[str, Any], Any] = read_data) -> Any:
+    """Return examples after their conversion, made now, or by lazy `Rows` when they are read.
+
+    Args:
+        name: the argument, for errors.
+        x: what somebody passed.
+        read: converts; see `GenerativeModel.read_examples`.
+    """
+    if not is_lazy(x) or not x.shape:
+        return read(name, x)
+    convert = functools.partial(read, name)
+    probe = np.zeros((1, *x.shape[1:]), x.dtype)
+    unchanged = convert(probe) is probe
+    if unchanged and isinstance(x, Rows | np.memmap):
+        return x
+    rows = x
+    if not isinstance(x, Rows):
+        rows = Rows(lambda i: np.asarray(x[i]), np.arange(x.shape[0]), x.shape[1:], x.dtype)
+    return rows if unchanged else rows.map(convert)
+
+
+def _labels(name: str, y: Any) -> Any:
+    labels = read_labels(name, y)
+    if jnp.issubdtype(labels.dtype, jnp.floating):
+        check_finite(name, labels)
+    return labels
 
 
 def column_names(data: Any) -> tuple[str, ...] | None:
     """Return the names of the columns of a data frame, alone or as a batch's "x"; or None."""
     x = data.get("x") if isinstance(data, dict) else data
-    columns = getattr(x, "columns", None)
+    columns = getattr(x, "column_names", getattr(x, "columns", None))  # pyarrow; pandas, polars
     return None if columns is None else tuple(str(name) for name in columns)
 
 

@@ -10,6 +10,8 @@ from sklearn.decomposition import PCA
 from sklearn.neural_network import MLPClassifier
 
 from workshop.generative_models.core.checks import positive_int
+from workshop.generative_models.core.containers import to_array
+from workshop.generative_models.core.numbers import kind_of, not_numbers
 
 FeatureFunction = Callable[[Any], Any]
 """Examples of shape (n, ...) to an array of features (n, dim): any callable will do."""
@@ -19,7 +21,7 @@ def pixels(x: ArrayLike) -> Float[np.ndarray, "n dim"]:
     """Return each example as one row of its own values.
 
     Args:
-        x: (n, ...) examples.
+        x: (n, ...) examples; bytes (uint8) stand for k / 255, as everywhere.
 
     Raises:
         ValueError: if there are no examples or no values.
@@ -29,7 +31,10 @@ def pixels(x: ArrayLike) -> Float[np.ndarray, "n dim"]:
         >>> pixels(np.zeros((5, 4, 4, 1))).shape
         (5, 16)
     """
-    array = np.asarray(x, np.float64)
+    array = to_array("x", x)
+    if kind_of(array.dtype) not in "bif":
+        raise ValueError(not_numbers("x", array.dtype))
+    array = array / 255 if array.dtype == np.uint8 else array.astype(np.float64)
     if array.ndim < 2 or not array.size:
         raise ValueError(f"x has shape {array.shape}: expected (n, ...), none of them 0")
     return array.reshape(len(array), -1)

@@ -14,16 +14,17 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
+from workshop.generative_models.core.arrays import read_labels
 from workshop.generative_models.core.gaussian import clip_log_var, log_density
 from workshop.generative_models.data import Split
-from workshop.generative_models.evaluation.outputs import has_codes
+from workshop.generative_models.data.reading import as_arrays, examples, is_map_style
+from workshop.generative_models.data.rows import Rows
 from workshop.generative_models.evaluation.passes import (
     PASS,
     Progress,
     condition_of,
     in_passes,
     reads_labels,
-    restored,
 )
 
 BUDGETS = {"cpu": 2**22}
@@ -54,22 +55,24 @@ def examples_of(where: str, model: Any, x: Any, y: Any) -> Split:
     Args:
         where: the caller, for errors.
         model: any module with `read_batch`.
-        x: a `Split`, or an array (n, *event).
-        y: labels (n,) or one for all, for a conditional model; None with a `Split`, which has its
-            own.
+        x: a `Split`, an array (n, *event), or (x, y) or {"x": x, "y": y}; see `Trainer.fit`.
+        y: labels (n,) or one for all, for a conditional model; None where x has its own.
     """
     if isinstance(x, Split):
         if y is not None:
             raise ValueError(f"{where}: y is given twice, beside a Split and in it: leave y out")
         return x
-    array = np.asarray(x)
+    if y is None and (isinstance(x, dict | tuple) or is_map_style(x)):
+        given = as_arrays(f"{where}: x", x, keys=model.batch_keys, read=model.read_examples)
+        x, y = given["x"], given.get("y")
+    array = examples(f"{where}: x", x, model.read_examples)
+    if not isinstance(array, Rows):
+        array = np.asarray(array)
     if array.ndim < 2 or not len(array):
         raise ValueError(f"{where}: x has shape {array.shape}: expected (n, *event), n at least 1")
-    if array.dtype != np.uint8:
-        array = array.astype(np.float32)
     if y is None:
         return Split(array)
-    labels = np.asarray(y)
+    labels = np.asarray(read_labels(f"{where}: y", y))
     if labels.dtype.kind not in "iu" or labels.shape not in ((), (len(array),)):
         raise ValueError(
             f"{where}: y has shape {labels.shape} and type {labels.dtype}: expected integer labels "
@@ -79,6 +82,11 @@ def examples_of(where: str, model: Any, x: Any, y: Any) -> Split:
     if not reads_labels(model):
         raise ValueError(f"{where}: y is given, but {type(model).__name__} reads no labels")
     return split
+
+
+def has_codes(model: Any) -> bool:
+    """Say whether latents are codes, chosen without chance, and not samples of a density."""
+    return hasattr(model, "encode_indices")
 
 
 def refuse_codes(where: str, model: Any) -> None:
@@ -130,6 +138,13 @@ def run_passes(
 def batch_of(model: Any, part: Split, keys: Key[Array, " batch"]) -> Batch:
     """Return the examples of a split as a pass reads them."""
     return Batch(jnp.asarray(part.x), condition_of(model, part), keys)
+
+
+def restored(graphdef: nnx.GraphDef, state: Any) -> Any:
+    """Return a model put together inside a compiled function, in evaluation mode."""
+    model = nnx.merge(graphdef, state, copy=True)
+    model.eval()
+    return model
 
 
 @jax.jit

@@ -1,6 +1,7 @@
 """The trainer: arrays and a model in, a trained model and the history of its metrics out."""
 
 import contextlib
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -8,12 +9,11 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.base import GenerativeModel
-from workshop.generative_models.core.locks import locked
+from workshop.generative_models.core.base import GenerativeModel, check_finite
+from workshop.generative_models.core.containers import is_lazy
 from workshop.generative_models.core.moments import moments_of
 from workshop.generative_models.core.optimizers import create_optimizer
 from workshop.generative_models.data import Dataset
@@ -35,6 +35,8 @@ from workshop.generative_models.training.feeds import Resident, Streamed, fits, 
 from workshop.generative_models.training.kept import LEARNED, Kept, begin, keep
 from workshop.generative_models.training.run import Run
 from workshop.generative_models.training.step import Plan, init_state, metric_sums
+
+_log = logging.getLogger("workshop")
 
 
 class Trainer:
@@ -82,7 +84,7 @@ class Trainer:
     def __init__(
         self,
         model: GenerativeModel,
-        optimizer: optax.GradientTransformation | None = None,
+        optimizer: Any = None,  # checked below, with a way out
         batch_size: int = 128,
         seed: int = 0,
         *,
@@ -105,6 +107,11 @@ class Trainer:
         if isinstance(seed, float) or not 0 <= int(seed) < 2**31:
             raise ValueError(f"seed={seed}: expected 0 <= seed < {2**31}, an integer")
         self.seed = int(seed)
+        if isinstance(optimizer, nnx.Optimizer):
+            raise ValueError(
+                "optimizer is an nnx.Optimizer, which holds a model and a state of its own: pass "
+                "the transformation that it was made from, optimizer.tx"
+            )
         if optimizer is not None and not hasattr(optimizer, "update"):
             raise ValueError(
                 f"optimizer={optimizer!r}: expected an optax transformation, such as "
@@ -150,8 +157,6 @@ class Trainer:
         Trainer.
 
         SIGINT and SIGTERM end the run between two steps, with a checkpoint if there is a folder.
-        However the run ends, the model is then in evaluation mode, as by `model.eval()`: dropout is
-        off, and batch norm uses its moving averages and no longer changes them.
 
         Args:
             train: an array of examples, a dict {"x": ..., "y": ...}, a `Split`, or a `Dataset`,
@@ -177,7 +182,6 @@ class Trainer:
             OSError: if a checkpoint or the metrics cannot be written; the model holds what was
                 learned, as after any exception of a callback or of the data, which notes the step.
             FileExistsError: if `folder` holds a run already and this one is not to resume it.
-            BlockingIOError: if another process is writing `folder`; the error names it.
         """
         steps = checks.positive_int("steps", steps)
         if resume and self.folder is None:
@@ -191,17 +195,14 @@ class Trainer:
         example = {name: jnp.asarray(a[:1]) for name, a in data.items()}
         self.model.build(example)
         continues = self._kept is not None and self._kept.model is self.model
-        model = nnx.clone(self.model) if continues else self._initialized(data, column_names(train))
-        model.train()  # so that the program is the same one, whatever mode the model was in
+        model = self.model if continues else self._initialized(data, column_names(train))
         graphdef, state = init_state(model, self.plan, example, keep_best=self.keep_best)
         checks.one_of("monitor", self.monitor, state.sums.keys() - {"count"})
         if self.layout is not None:
             state = self.layout.place(state)
         order = EpochOrder(len(data["x"]), self.batch_size, self.seed)
         with contextlib.ExitStack() as stack:
-            stack.callback(self.model.eval)
             signals = stack.enter_context(StopSignals())
-            self._take_folder(stack)
             checkpoints = self._checkpoints(order, data)
             if checkpoints is not None:
                 stack.callback(checkpoints.close)
@@ -256,13 +257,6 @@ class Trainer:
                 sums[name] = sums.get(name, 0.0) + float(value)
         return {name: total / examples for name, total in sums.items()}
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """Refuse pickling and copying: optimizers are made of functions that have no name."""
-        raise TypeError(
-            "a Trainer cannot be pickled or copied, as its optimizer is made of local functions: "
-            "pickle trainer.model, and make a new Trainer"
-        )
-
     def _initialized(self, data: Arrays, names: Sequence[str] | None) -> GenerativeModel:
         """Return a copy of the model with the initial values that depend on the training data.
 
@@ -279,22 +273,15 @@ class Trainer:
             return Streamed(data, order, self.layout, steps)
         return Resident({k: np.asarray(v) for k, v in data.items()}, order, self.layout)
 
-    def _take_folder(self, stack: contextlib.ExitStack) -> None:
-        """Make the folder, and lock it against other runs until the stack is closed."""
+    def _checkpoints(self, order: EpochOrder, data: Arrays) -> Checkpoints | None:
         if self.folder is None:
-            return
+            return None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OSError(
                 f"folder={str(self.folder)!r} cannot be made ({error}): choose another"
             ) from error
-        if jax.process_index() == 0:  # one lock for all processes of a run
-            stack.enter_context(locked(self.folder))
-
-    def _checkpoints(self, order: EpochOrder, data: Arrays) -> Checkpoints | None:
-        if self.folder is None:
-            return None
         settings = {
             "seed": self.seed,
             "batch_size": self.batch_size,
@@ -322,11 +309,22 @@ class Trainer:
         return state if self.layout is None else self.layout.gather(state)
 
     def _arrays(self, name: str, data: Any) -> Arrays:
-        arrays = as_arrays(name, data)
-        for _, part in parts(arrays, 1):
-            self.model.check_data(part["x"], part.get("y"))
+        """Return data as the model reads it, or say which part of which split cannot be used."""
+        model = self.model
+        arrays = as_arrays(name, data, keys=model.batch_keys, read=model.read_examples)
+        for start, part in parts(arrays, 1):
+            if start == 0 and is_lazy(arrays["x"]):
+                model.read_examples(name, part["x"])  # what only many rows tell, such as bytes
+            check_finite(name, part["x"], start=start)
+            try:
+                model.check_data(part["x"], part.get("y"))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
             if not fits(arrays):
                 break  # the first stretch must do: reading all would take as long as an epoch
+        shape, kind = arrays["x"].shape, arrays["x"].dtype
+        read_as = ", read as k / 255" if kind == np.uint8 else ""
+        _log.info("%s: %d examples of shape %s, %s%s", name, shape[0], shape[1:], kind, read_as)
         return arrays
 
 

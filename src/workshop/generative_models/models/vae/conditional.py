@@ -4,8 +4,6 @@ import inspect
 from typing import Any, Unpack
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
 
@@ -209,4 +207,4 @@ class ConditionalVAE(VAE):
         """Raise a ValueError if concrete data or labels cannot be trained on."""
         super().check_data(x, y)
         if y is not None and is_concrete(y):
-            one_hot(jnp.asarray(np.asarray(y)), self.condition_dim, len(x), name="y")
+            one_hot(y, self.condition_dim, len(x), name="y")

@@ -9,6 +9,7 @@ import numpy as np
 from flax import nnx
 
 from workshop.generative_models.core import checks
+from workshop.generative_models.core.arrays import read_labels
 from workshop.generative_models.core.base import is_concrete, set_numerics
 
 CONDITION_TYPES = ("concat", "add")
@@ -27,7 +28,7 @@ def one_hot(condition: Any, num_classes: int, batch: int, name: str = "condition
     """
     if condition is None:
         return jnp.zeros((batch, num_classes), jnp.float32)
-    labels = jnp.asarray(condition)
+    labels = jnp.asarray(read_labels(name, condition))
     if (
         jnp.issubdtype(labels.dtype, jnp.integer)
         and labels.ndim < 2
@@ -51,7 +52,14 @@ def one_hot(condition: Any, num_classes: int, batch: int, name: str = "condition
     raise ValueError(
         f"{name} has shape {labels.shape} and type {labels.dtype}: expected integer labels "
         f"({batch},) or one for all, or one-hot rows ({batch}, {num_classes}) or (1, {num_classes})"
+        f"{_way_out(name, labels)}"
     )
+
+
+def _way_out(name: str, labels: jax.Array) -> str:
+    if labels.ndim == 1 and jnp.issubdtype(labels.dtype, jnp.floating):
+        return f"; if they are whole numbers, {name}.astype(int)"
+    return f"; of a column, {name}[:, 0]" if labels.shape[1:] == (1,) else ""
 
 
 class Condition(nnx.Module):

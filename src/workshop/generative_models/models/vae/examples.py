@@ -1,5 +1,7 @@
 """What data fits a model: the shape of one example, batches told from single examples."""
 
+import logging
+from math import prod
 from typing import Any
 
 import jax
@@ -7,13 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from workshop.generative_models.core.arrays import read_data
 from workshop.generative_models.core.base import (
     GenerativeModel,
     check_finite,
+    check_keys,
     is_concrete,
-    warn_once,
 )
 from workshop.generative_models.core.likelihoods import Likelihood
+from workshop.generative_models.core.numbers import refuse_ambiguous_bytes
 
 
 class ExampleModel(GenerativeModel):
@@ -43,8 +47,7 @@ class ExampleModel(GenerativeModel):
     ) -> tuple[Any, dict[str, Any]]:
         """Return the data of `loss_fn`'s arguments, and the condition that the networks read."""
         if isinstance(batch, dict):
-            if "x" not in batch and x is None:
-                raise ValueError(f"batch has the keys {sorted(batch)}: expected 'x'")
+            check_keys("batch", batch if x is None else {"x": x, **batch}, self.batch_keys)
             batch = batch.get("x")
         if batch is None and x is None:
             raise ValueError("loss_fn needs data: pass batch, or x")
@@ -62,20 +65,31 @@ class ExampleModel(GenerativeModel):
 
     def as_batch(self, x: Any, name: str = "x") -> tuple[jax.Array, bool]:
         """Return x as a float batch, and whether it was a single example, told by its shape."""
+        x = self.read_examples(name, x)
         _refuse_empty(name, x)
         x = jnp.asarray(x)
         if x.dtype == jnp.uint8:
             x = x.astype(jnp.float32) / 255
-        elif not jnp.issubdtype(x.dtype, jnp.floating):
-            x = x.astype(jnp.float32)
         event = self.event_shape
         if event is None or x.shape[1:] == event:
             return x, False
         if x.shape == event:
             return x[None], True
-        raise ValueError(
-            f"{name} has shape {x.shape}: expected (batch, {', '.join(map(str, event))}), or one "
-            f"example {event}"
+        raise ValueError(self._other_shape(name, x.shape))
+
+    def _other_shape(self, name: str, shape: tuple[int, ...]) -> str:
+        """Say that data has another shape than the model's, and how to give it that one."""
+        event: tuple[int, ...] = self.event_shape or ()
+        hint = ""
+        if len(event) == 3 and shape[1:] == (event[-1], *event[:-1]):
+            hint = f"; its channels come first: give numpy.moveaxis({name}, 1, -1)"
+        elif event and (*shape[1:], 1) == event:
+            hint = f"; give {name}[..., None]"
+        elif 1 in (len(event), len(shape) - 1) and prod(shape[1:]) == prod(event):
+            hint = f"; give {name}.reshape(len({name}), {', '.join(map(str, event))})"
+        return (
+            f"{name} has shape {shape}: expected (batch, {', '.join(map(str, event))}), or one "
+            f"example {event}{hint}"
         )
 
     def _one_example(self, name: str, x: Any) -> jax.Array:
@@ -89,31 +103,54 @@ class ExampleModel(GenerativeModel):
             raise ValueError(f"{name} has {x.shape[0]} examples: expected one, such as {name}[0]")
         return x
 
+    def read_examples(self, name: str, x: Any) -> Any:
+        """Return examples as uint8 or float32; within rounding of [0, 1], if they must lie there.
+
+        Args:
+            name: the argument, for errors.
+            x: what somebody passed; see `core.arrays.read_data`.
+
+        Raises:
+            ValueError: for other things than numbers that float32 can hold, and for bytes that are
+                only 0 and 1.
+        """
+        x = read_data(name, x)
+        if is_concrete(x):
+            refuse_ambiguous_bytes(name, x)
+        if self.likelihood.support != "unit" or not isinstance(x, np.ndarray) or not x.size:
+            return x
+        low, high = x.min(), x.max()
+        beyond = x.dtype != np.uint8 and (low < 0 or high > 1)
+        if beyond and low >= -UNIT_TOLERANCE and high <= 1 + UNIT_TOLERANCE:
+            return np.clip(x, 0, 1)
+        return x
+
     def check_data(self, x: Any, y: Any = None) -> None:  # noqa: ARG002 - for conditional models
         """Raise a ValueError if concrete data cannot be trained on: shape, NaN, or out of range."""
-        _refuse_empty("x", x)
         if not is_concrete(x):
             return
-        if self.event_shape not in (None, np.shape(x)[1:]):
-            self.as_batch(np.asarray(x)[:1])
+        values = np.asarray(read_data("x", x))
+        _refuse_empty("x", values)
+        if self.event_shape not in (None, values.shape[1:]):
+            raise ValueError(self._other_shape("x", values.shape))
         levels = self.likelihood.levels
-        if np.asarray(x).dtype == np.uint8:
+        if values.dtype == np.uint8:
             if levels not in (None, 256):
-                _refuse_between_levels(np.unique(x) / np.float32(255), levels)
+                _refuse_between_levels(np.unique(values) / np.float32(255), levels)
             return
-        check_finite("x", x)
-        values = np.asarray(x)
         low, high = float(values.min()), float(values.max())
-        if self.likelihood.support == "unit" and (low < 0 or high > 1):
+        if not np.isfinite([low, high]).all():
+            check_finite("x", values)
+        tolerance = UNIT_TOLERANCE
+        if self.likelihood.support == "unit" and (low < -tolerance or high > 1 + tolerance):
             raise ValueError(
                 f"x lies in [{low:g}, {high:g}]: this likelihood describes data in [0, 1]; "
                 "scale the data, or use likelihood='gaussian'"
             )
         for name, link, least in (("sigmoid", jax.nn.sigmoid, 0), ("tanh", jnp.tanh, -1)):
             beyond = low < least - REACH or high > 1 + REACH
-            if getattr(self.likelihood, "link", None) is link and beyond:
-                warn_once(
-                    self,
+            if getattr(self.likelihood, "link", None) is link and beyond and _first(name):
+                logging.getLogger("workshop").warning(
                     "x lies in [%.3g, %.3g], where a decoder with output_activation=%r cannot "
                     "reach: build it with 'identity', or scale the data",
                     low,
@@ -124,8 +161,22 @@ class ExampleModel(GenerativeModel):
             _refuse_between_levels(values, levels)
 
 
+UNIT_TOLERANCE = 1e-6
+"""How far data may lie outside [0, 1], where a likelihood describes nothing else, to be clipped:
+eight times the rounding of float32 at 1, as scaling to a range leaves a few such errors. What was
+never scaled, or was resized with overshoot, lies further out."""
 REACH = 1e-3
 """How far data may lie beyond what a decoder's activation reaches: rounding is no news."""
+
+_said: set[str] = set()
+
+
+def _first(link: str) -> bool:
+    """Say whether this is the first time that data is out of an activation's reach."""
+    new = link not in _said
+    _said.add(link)
+    return new
+
 
 LEVEL_TOLERANCE = 0.01
 """How far data may lie from a level, in steps: more than float32 rounds 65,536 levels by."""

@@ -13,8 +13,15 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.base import GenerativeModel, is_concrete, sample_key
+from workshop.generative_models.core.arrays import read_codes, read_labels
+from workshop.generative_models.core.base import (
+    GenerativeModel,
+    check_keys,
+    is_concrete,
+    sample_key,
+)
 from workshop.generative_models.core.configuration import PriorConfig
+from workshop.generative_models.core.containers import to_array
 from workshop.generative_models.models.vae.latent_space import check_temperature
 
 UNLABELLED = 0.1
@@ -276,9 +283,13 @@ class CodePrior(GenerativeModel):
 
     # Arguments.
 
+    def read_examples(self, name: str, x: Any) -> Any:
+        """Return codes as integers; see `core.arrays.read_codes`."""
+        return read_codes(name, x)
+
     def check_data(self, x: Any, y: Any = None) -> None:
         """Raise a ValueError if concrete codes or labels do not fit this prior."""
-        x = x if hasattr(x, "dtype") else np.asarray(x)
+        x = x if isinstance(x, jax.Array) else to_array("x", x)
         integers = jnp.issubdtype(x.dtype, jnp.integer)
         if x.shape[1:] != self.code_shape or not len(x) or not integers:
             raise ValueError(
@@ -295,7 +306,7 @@ class CodePrior(GenerativeModel):
             return jnp.full((batch,), self.no_class, jnp.int32)
         if self.num_classes is None:
             raise ValueError("y: this prior has no classes; leave y out, or build with num_classes")
-        y = y if hasattr(y, "dtype") else np.asarray(y)
+        y = read_labels("y", y)
         if y.shape not in ((), (batch,)) or not jnp.issubdtype(y.dtype, jnp.integer):
             raise ValueError(
                 f"y has shape {y.shape} and type {y.dtype}: expected integer labels ({batch},), or "
@@ -306,6 +317,7 @@ class CodePrior(GenerativeModel):
 
     def _read(self, x: Any, y: Any) -> tuple[Int[Array, "batch length"], Int[Array, " batch"]]:
         """Return checked codes in rows, and rows of `classes`."""
+        x = read_codes("x", x)
         self.check_data(x)
         codes = jnp.asarray(x).astype(jnp.int32)
         return codes.reshape(len(codes), -1), self._labels(y, len(codes))
@@ -313,6 +325,7 @@ class CodePrior(GenerativeModel):
     def _batch(self, batch: Any) -> tuple[Any, Any]:
         """Return a batch's codes, and those of its labels that this prior reads."""
         batch = batch if isinstance(batch, dict) else {"x": batch}
+        check_keys("batch", batch, self.batch_keys)
         if batch.get("x") is None:
             raise ValueError("loss_fn needs codes: pass batch, an array or a dict with key 'x'")
         return batch["x"], None if self.num_classes is None else batch.get("y")

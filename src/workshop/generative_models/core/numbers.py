@@ -1,0 +1,159 @@
+"""Numbers as models read them, uint8, float32 or int32; what these cannot hold is refused.
+
+Bytes are told by their type alone: `uint8` stands for k / 255, as in image files; `bool` is 0 and
+1; every other type is taken as the numbers it holds. Nothing here imports JAX.
+"""
+
+from typing import Any
+
+import numpy as np
+
+TINY = float(np.finfo(np.float32).tiny)
+
+
+def as_numbers(name: str, x: np.ndarray) -> np.ndarray:
+    """Return an array of numbers as uint8 or float32; see `read_data`."""
+    if x.dtype == np.uint8 or (x.dtype == np.float32 and x.dtype.isnative):
+        return x
+    if x.dtype.kind == "b":
+        return x.astype(np.uint8) * np.uint8(255)
+    kind = kind_of(x.dtype)
+    if kind == "i":
+        return _integers(name, x.astype(np.int32) if x.dtype.kind == "V" else x)
+    if kind == "f":
+        return as_float32(name, x)
+    raise ValueError(not_numbers(name, x.dtype))
+
+
+def kind_of(dtype: np.dtype) -> str:
+    """Return "b" for booleans, "i" for integers, "f" for floats; of anything else NumPy's kind."""
+    if dtype.kind == "V" and dtype.names is None:  # the types of ml_dtypes, such as bfloat16
+        return "f" if "float" in dtype.name else "i" if "int" in dtype.name else "V"
+    return "i" if dtype.kind == "u" else dtype.kind
+
+
+def not_numbers(name: str, dtype: Any) -> str:
+    """Say that an array holds other things than real numbers, and what to do."""
+    return f"{name} is of type {dtype}: expected numbers{_way_out(dtype)}"
+
+
+def _way_out(dtype: Any) -> str:
+    ways = {
+        "c": ", not complex ones: join numpy.stack([x.real, x.imag], axis=-1), or abs(x)",
+        "M": ": give times as numbers, (x - x.min()) / numpy.timedelta64(1, 'D')",
+        "m": ": give durations as numbers, x / numpy.timedelta64(1, 'D')",
+        "U": ", not strings: x.astype('float32') if they are numbers",
+        "S": ", not strings: x.astype('float32') if they are numbers",
+        "T": ", not strings: x.astype('float32') if they are numbers",
+        "V": ": numpy.lib.recfunctions.structured_to_unstructured(x) makes columns of fields",
+    }
+    objects = (
+        " in one rectangular array: "
+        "x = numpy.stack([numpy.asarray(image, 'float32') for image in images])"
+    )
+    return ways.get(np.dtype(dtype).kind, objects)
+
+
+def _integers(name: str, x: np.ndarray) -> np.ndarray:
+    if x.ndim >= 3 and x.size and x.max() > 1:
+        low, high = int(x.min()), int(x.max())
+        fits = low >= 0 and high <= 255
+        pixels = "x.astype(numpy.uint8) for pixels from 0 to 255" if fits else f"x / {high}"
+        raise ValueError(
+            f"{name} has shape {x.shape} and holds {x.dtype} from {low} to {high}: expected "
+            f"pixels as uint8 or floats; give {pixels}, or x.astype(numpy.float32) for the numbers "
+            "as they are"
+        )
+    refuse_inexact(name, x)
+    return x.astype(np.float32)
+
+
+def as_float32(name: str, x: np.ndarray) -> np.ndarray:
+    """Return floats as float32, or refuse those beyond what it holds."""
+    with np.errstate(over="ignore", under="ignore"):
+        found = np.ascontiguousarray(x, np.float32)
+    if x.dtype.kind == "V" or x.dtype.itemsize <= 4 or not x.size:
+        return found
+    beyond = np.isinf(found) & np.isfinite(x)
+    if beyond.any():
+        first = tuple(int(i) for i in np.argwhere(beyond)[0])
+        raise ValueError(
+            f"{name} has {np.count_nonzero(beyond)} values beyond float32 (3.4e38), the first at "
+            f"index {first}: {x[first]}; divide the data by its scale, or take its logarithm"
+        )
+    if (not found.any() and x.any()) or 0 < _largest(found) < TINY:
+        raise ValueError(
+            f"{name} holds only values below what float32 resolves (1.2e-38), such as "
+            f"{_largest(x):.3g}: divide the data by its scale"
+        )
+    return found
+
+
+def _largest(x: np.ndarray) -> Any:
+    return max(x.max(), -x.min())
+
+
+def refuse_ambiguous_bytes(name: str, x: Any) -> None:
+    """Refuse uint8 that holds only 0 and 1: black and white to a person, 0 and 1 / 255 to the rule.
+
+    Only for all examples that somebody gives: a dark image may be of such bytes.
+    """
+    here = getattr(x, "is_fully_addressable", True)  # no part lies with another process
+    if x.dtype == np.uint8 and x.size and here and np.asarray(x).max() == 1:
+        raise ValueError(
+            f"{name} is of type uint8 and holds only the integers 0 and 1, but uint8 stands for "
+            f"bytes, k / 255; for binary data give {name}.astype(bool), for dark bytes "
+            f"{name} / numpy.float32(255)"
+        )
+
+
+def refuse_inexact(name: str, x: np.ndarray) -> None:
+    """Refuse integers that float32 does not hold: identifiers and times would become others."""
+    if x.dtype.itemsize < 4 or not x.size or max(-int(x.min()), int(x.max())) <= 2**24:
+        return
+    bounds = np.iinfo(x.dtype)
+    rounded = x.astype(np.float32).astype(np.float64)
+    # The largest integers round up to a power of two that their type does not hold.
+    inside = (rounded >= float(bounds.min)) & (rounded < float(bounds.max) + 1)
+    changed = ~inside | (np.where(inside, rounded, 0).astype(x.dtype) != x)
+    if changed.any():
+        first = tuple(int(i) for i in np.argwhere(changed)[0])
+        raise ValueError(
+            f"{name} holds the integer {x[first]} at {first}, which float32 rounds to "
+            f"{int(rounded[first])}: drop identifiers, subtract the origin of times, or round on "
+            "purpose with astype('float32')"
+        )
+
+
+def as_int32(name: str, x: np.ndarray) -> np.ndarray:
+    """Return integers as int32, or refuse those that it cannot hold."""
+    bounds = np.iinfo(np.int32)
+    if x.size and x.dtype.kind in "iu":
+        low, high = int(x.min()), int(x.max())
+        if low < bounds.min or high > bounds.max:
+            raise ValueError(
+                f"{name} holds integers from {low} to {high}, which int32 cannot hold: "
+                f"numpy.unique({name}, return_inverse=True)[1] numbers them from 0"
+            )
+    return x.astype(np.int32)
+
+
+def not_finite(name: str, x: np.ndarray, *, start: int = 0) -> str | None:
+    """Say which numbers are NaN or infinite; None if none is.
+
+    Args:
+        name: the argument, for errors.
+        x: an array.
+        start: the number of its first row in the whole of the data.
+    """
+    finite = np.isfinite(x)
+    if finite.all():
+        return None
+    bad = np.argwhere(~finite)
+    first = tuple(int(i) for i in bad[0])
+    first = (first[0] + start, *first[1:]) if first else first
+    return (
+        f"{name} holds NaN or infinite values: clean or drop those examples ({len(bad):,} such "
+        f"values, the first at index {first}; x[numpy.isfinite(x).reshape(len(x), -1).all(1)] "
+        "leaves those examples out)"
+    )
