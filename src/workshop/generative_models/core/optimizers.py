@@ -1,7 +1,8 @@
 """Optimizers and learning-rate schedules from optax, by name."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import optax
@@ -58,6 +59,17 @@ def learning_rate_schedule(
                                 [warmup_steps])  # fmt: skip
 
 
+class _Created(optax.GradientTransformationExtraArgs):
+    """An optimizer that knows the arguments it was created with."""
+
+    arguments: Mapping[str, Any] = MappingProxyType({})
+
+
+def arguments_of(optimizer: optax.GradientTransformation) -> Mapping[str, Any]:
+    """Return what decides an optimizer that `create_optimizer` made; of others, nothing."""
+    return getattr(optimizer, "arguments", {})
+
+
 @functools.cache  # the same object is the same compiled program
 def create_optimizer(
     name: str = "adam",
@@ -92,6 +104,7 @@ def create_optimizer(
         >>> optimizer = create_optimizer("adamw", 3e-4, steps=1000, schedule="cosine",
         ...                              warmup_steps=50, weight_decay=1e-2, clip_norm=1.0)
     """
+    arguments = dict(locals())
     checks.one_of("optimizer", name, _OPTIMIZERS)
     checks.positive_int("accumulate", accumulate)
     checks.at_least("weight_decay", weight_decay, 0.0)
@@ -107,6 +120,8 @@ def create_optimizer(
     if not 0 < learning_rate < float("inf"):
         raise ValueError(f"learning_rate={learning_rate}: expected a positive number")
     rate: Any = learning_rate
+    if schedule == "constant" and not warmup_steps:
+        del arguments["steps"]  # nothing spans them
     if schedule != "constant" or warmup_steps:
         if steps is None:
             raise ValueError(f"schedule={schedule!r}: pass steps, which it spans")
@@ -124,4 +139,6 @@ def create_optimizer(
         optimizer = optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)
     if accumulate > 1:
         optimizer = optax.MultiSteps(optimizer, accumulate).gradient_transformation()
-    return optimizer
+    created = _Created(optimizer.init, optax.with_extra_args_support(optimizer).update)
+    created.arguments = arguments
+    return created

@@ -10,6 +10,7 @@ from flax import nnx
 
 from workshop.generative_models.core.bits import checksum, like_key, raw
 from workshop.generative_models.devices.distributed import wait
+from workshop.generative_models.training.settings import differences
 from workshop.generative_models.training.step import TrainState
 
 _log = logging.getLogger("workshop")
@@ -150,12 +151,17 @@ class Checkpoints:
     def _read(self, step: int, like: TrainState) -> tuple[TrainState, int]:
         args = self._orbax.args
         found = self._manager.restore(step, args=args.Composite(settings=args.JsonRestore()))
-        for name, value in self.settings.items():
-            if found["settings"].get(name) != value:
-                raise _OtherSettings(
-                    f"{self.folder} is of a run with {name}={found['settings'].get(name)}, not "
-                    f"{value}: resume it with that, or use another folder"
-                )
+        other = differences(found["settings"], self.settings)
+        if other:
+            raise _OtherSettings(
+                f"{self.folder} is of a run with {other}: resume it with that, or use another "
+                "folder"
+            )
+        if "model" not in found["settings"]:
+            _log.warning(
+                "%s was written by an older version, which kept neither the model's settings nor "
+                "the optimizer's: they are not compared", self.folder / str(step),
+            )  # fmt: skip
         whole = _saved(like)
         target = args.Composite(state=args.StandardRestore(whole))
         parts: Any = dict(self._manager.restore(step, args=target)["state"])

@@ -22,7 +22,6 @@ from workshop.generative_models.data.reading import (
     Arrays,
     as_arrays,
     column_names,
-    fingerprint,
     parts,
     sampled_rows,
 )
@@ -34,6 +33,7 @@ from workshop.generative_models.training.checkpoint import Checkpoints
 from workshop.generative_models.training.feeds import Resident, Streamed, fits, to_device
 from workshop.generative_models.training.kept import LEARNED, Kept, begin, keep
 from workshop.generative_models.training.run import Run
+from workshop.generative_models.training.settings import run_settings
 from workshop.generative_models.training.step import Plan, init_state, metric_sums
 
 _log = logging.getLogger("workshop")
@@ -203,7 +203,8 @@ class Trainer:
         order = EpochOrder(len(data["x"]), self.batch_size, self.seed)
         with contextlib.ExitStack() as stack:
             signals = stack.enter_context(StopSignals())
-            checkpoints = self._checkpoints(order, data)
+            streams = not fits(data) if self.stream is None else self.stream
+            checkpoints = self._checkpoints(data, held_out, streams=streams)
             if checkpoints is not None:
                 stack.callback(checkpoints.close)
             start = begin(self.model, state, self._kept, checkpoints, resume=resume)
@@ -214,7 +215,11 @@ class Trainer:
                     f"steps={steps}: the run in {self.folder} is at step {done} already"
                 )
             every = self.evaluate_every or max(steps // 10, 1)
-            feed = self._feed(data, order, last)
+            feed = (
+                Streamed(data, order, self.layout, last)
+                if streams
+                else Resident({k: np.asarray(v) for k, v in data.items()}, order, self.layout)
+            )
             run = Run(self, graphdef, start, data, feed, held_out, last, every, checkpoints)
             stack.enter_context(run.callbacks.listening(done))
             bar = stack.enter_context(ProgressBar(last, start=done, enabled=self.progress))
@@ -267,13 +272,9 @@ class Trainer:
         model.initialize(moments_of(x, names))
         return model
 
-    def _feed(self, data: Arrays, order: EpochOrder, steps: int) -> Resident | Streamed:
-        stream = not fits(data) if self.stream is None else self.stream
-        if stream:
-            return Streamed(data, order, self.layout, steps)
-        return Resident({k: np.asarray(v) for k, v in data.items()}, order, self.layout)
-
-    def _checkpoints(self, order: EpochOrder, data: Arrays) -> Checkpoints | None:
+    def _checkpoints(
+        self, data: Arrays, held_out: Arrays | None, *, streams: bool
+    ) -> Checkpoints | None:
         if self.folder is None:
             return None
         try:
@@ -282,14 +283,7 @@ class Trainer:
             raise OSError(
                 f"folder={str(self.folder)!r} cannot be made ({error}): choose another"
             ) from error
-        settings = {
-            "seed": self.seed,
-            "batch_size": self.batch_size,
-            "examples": order.examples,
-            "average": self.plan.average,
-            "keep_best": self.keep_best,
-            "data": fingerprint(data),
-        }
+        settings = run_settings(self, data, held_out, streams=streams)
         return Checkpoints(self.folder / "checkpoints", settings)
 
     def _keep(self, run: Run) -> None:

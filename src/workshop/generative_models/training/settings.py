@@ -1,0 +1,228 @@
+"""What determines a run, as JSON, so that a checkpoint can be compared with who resumes it."""
+
+import contextlib
+import enum
+import functools
+import inspect
+import itertools
+import math
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+import optax
+from flax import nnx
+from pydantic import BaseModel
+
+from workshop.generative_models.core.base import GenerativeModel
+from workshop.generative_models.core.optimizers import arguments_of
+from workshop.generative_models.data.reading import Arrays, fingerprint, gather
+from workshop.generative_models.training.feeds import fits
+
+if TYPE_CHECKING:
+    from workshop.generative_models.training.trainer import Trainer
+
+BLOCKS, SAMPLED_ROWS, DEEPEST = 16, 256, 40
+"""Parts of an array with a sum each; rows that are read of data that streams; levels described."""
+_MODES = ("deterministic", "use_running_average", "training")
+"""Attributes that `train()` and `eval()` set, and that do not determine a run."""
+_SCALARS = (bool, int, float, str, type(None))
+Settings = dict[str, Any]
+"""Numbers, strings and None by dotted names."""
+
+
+def run_settings(
+    trainer: "Trainer", data: Arrays, held_out: Arrays | None, *, streams: bool
+) -> Settings:
+    """Return all that determines what a run learns, as far as it can be told.
+
+    How often it logs, where it stops and how it is spread over devices is no part of it.
+    """
+    found: Settings = {
+        "seed": trainer.seed,
+        "batch_size": trainer.batch_size,
+        "examples": len(data["x"]),
+        "average": trainer.plan.average,
+        "keep_best": trainer.keep_best,
+        "data": fingerprint(data),
+    }
+    found |= data_settings("data", data, streams=streams)
+    if held_out is not None and trainer.keep_best:  # evaluations decide
+        found |= {"monitor": trainer.monitor, "evaluate_every": trainer.evaluate_every}
+        found |= data_settings("validation", held_out, streams=not fits(held_out))
+    return found | optimizer_settings(trainer.plan.optimizer) | model_settings(trainer.model)
+
+
+def model_settings(model: GenerativeModel) -> Settings:
+    """Return a model's configuration, the attributes of its modules, and shapes of variables."""
+    found: Settings = {"model": type(model).__name__}
+    if model.config is not None:
+        found |= flat("config", described(model.config))
+    for path, module in nnx.iter_modules(model):
+        prefix = ".".join(["model", *map(str, path)])
+        found[f"{prefix}.type"] = type(module).__name__
+        for name, value in vars(module).items():
+            if isinstance(value, nnx.Variable):
+                if not isinstance(value, nnx.RngState):
+                    found[f"{prefix}.{name}"] = f"{value[...].dtype} {tuple(value[...].shape)}"
+            elif not (
+                name.startswith("_") or name in (*_MODES, "config") or isinstance(value, nnx.Pytree)
+            ):
+                found |= flat(f"{prefix}.{name}", described(value))
+    return found
+
+
+def optimizer_settings(optimizer: optax.GradientTransformation) -> Settings:
+    """Return the arguments of `create_optimizer`; of any other optimizer, what its functions hold.
+
+    Names inside of optax are those of one version, which is a part of their names here, so that
+    another version is not compared.
+    """
+    arguments = arguments_of(optimizer)
+    if arguments:
+        return {"optimizer": "create_optimizer", **flat("optimizer", described(arguments))}
+    inside = f"optimizer (optax {optax.__version__})"
+    return {"optimizer": "another", **flat(inside, described(optimizer._asdict()))}
+
+
+def data_settings(name: str, data: Arrays, *, streams: bool) -> Settings:
+    """Return sums over data, by which a change of any value is found.
+
+    Of data that streams, which would take as long as an epoch to read, a sum over `SAMPLED_ROWS`
+    rows spread evenly.
+    """
+    found: Settings = {}
+    for key, array in data.items():
+        found[f"{name}.{key}"] = f"{np.dtype(array.dtype)} {tuple(array.shape)}"
+        examples = len(array)
+        rows = np.linspace(0, examples - 1, min(examples, SAMPLED_ROWS)).astype(np.int32)
+        found[f"{name}.{key}, some rows"] = _sum(gather(array, rows))
+        if streams:
+            continue
+        edges = np.linspace(0, examples, min(BLOCKS, examples) + 1).astype(int)
+        for first, last in itertools.pairwise(edges):
+            found[f"{name}.{key}[{first}:{last}]"] = _sum(array[first:last])
+    return found
+
+
+def differences(saved: Mapping[str, Any], now: Settings, most: int = 3) -> str:
+    """Return the settings that differ, by name with both values, or "" if none does.
+
+    What only one of the two knows is not compared: it came with another version, or is not a part
+    of the other run.
+    """
+    # A configuration and the module that was built from it may both hold the same field.
+    found = {
+        (name.rpartition(".")[2], str(saved[name]), str(now[name])): name
+        for name in reversed(now)
+        if name in saved and saved[name] != now[name]
+    }
+    other = [
+        f"{name}={_short(saved[name])}, not {_short(now[name])}"
+        for name in now
+        if name in found.values()
+    ]
+    more = f"; and {len(other) - most} more" if len(other) > most else ""
+    return "; ".join(other[:most]) + more
+
+
+def described(value: Any, above: tuple[int, ...] = ()) -> Any:
+    """Return a value as nested dicts of strings and numbers, the same in every process.
+
+    Functions are described by their name and by what they close over, which is where optax keeps
+    its settings.
+
+    Args:
+        value: anything.
+        above: the objects that hold it, to end where one holds itself.
+    """
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
+        return _array(value)
+    if isinstance(value, enum.Enum):
+        return value.name
+    if isinstance(value, (type, np.dtype)):
+        return value.__name__ if isinstance(value, type) else value.name
+    if id(value) in above or len(above) > DEEPEST:
+        return type(value).__name__
+    deeper = functools.partial(described, above=(*above, id(value)))
+    if isinstance(value, BaseModel):
+        fields = set(type(value).model_fields) - {"name", "description"}  # a user's own notes
+        return {name: deeper(getattr(value, name)) for name in sorted(fields)}
+    if isinstance(value, Mapping):
+        return {str(name): deeper(v) for name, v in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return " ".join(sorted(map(str, value)))
+    if isinstance(value, (list, tuple)):
+        if all(isinstance(v, _SCALARS) for v in value):
+            return str(tuple(value))
+        names = getattr(value, "_fields", range(len(value)))
+        parts = {str(name): deeper(v) for name, v in zip(names, value, strict=True)}
+        return {"length": len(value), **parts}
+    return _called(value, deeper)
+
+
+def flat(name: str, value: Any) -> Settings:
+    """Return nested dicts as one, its names joined by dots."""
+    return dict(_leaves(name, value))
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        yield name, value
+        return
+    for key, part in value.items():
+        yield from _leaves(name if key == "" else f"{name}.{key}", part)
+
+
+def _called(value: Any, deeper: Callable[[Any], Any]) -> Any:
+    """Describe a function, or any other object by its attributes."""
+    if isinstance(value, functools.partial):
+        return {"": deeper(value.func), "arguments": deeper([*value.args, value.keywords])}
+    if inspect.ismethod(value):
+        return {"": value.__name__, "of": deeper(value.__self__)}
+    if hasattr(value, "__wrapped__"):
+        return deeper(value.__wrapped__)
+    if inspect.isfunction(value):
+        plain = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+        plain += [c for c in value.__code__.co_consts if isinstance(c, float)]
+        numbers = [v for v in plain if isinstance(v, (int, float, str))]
+        parts = {name: deeper(part) for name, part in _closed_over(value)}
+        named = {"": value.__qualname__.replace(".<locals>", "")}
+        return named | parts | ({"numbers": deeper(numbers)} if numbers else {})
+    named = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+    if named is not None:
+        return str(named)
+    attributes = {k: v for k, v in getattr(value, "__dict__", {}).items() if k != "__doc__"}
+    return {"": type(value).__name__, **{k: deeper(v) for k, v in attributes.items()}}
+
+
+def _closed_over(function: Any) -> Iterator[tuple[str, Any]]:
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):  # a cell that is not filled
+            yield name, cell.cell_contents
+
+
+def _array(value: Any) -> Any:
+    if not getattr(value, "is_fully_addressable", True):
+        return f"{value.dtype} {tuple(value.shape)}"
+    if isinstance(value, jax.Array) and jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key):
+        value = jax.random.key_data(value)
+    array = np.asarray(value)
+    if array.ndim == 0 and array.dtype.kind in "biuf":
+        return described(array.item())
+    return f"{array.dtype} {array.shape} {_sum(array)}"
+
+
+def _sum(array: Any) -> str:
+    return f"{zlib.crc32(np.ascontiguousarray(array).tobytes()):08x}"
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
