@@ -95,11 +95,15 @@ class TrainOptions(Common):
     evaluate_every: int | None = None
     """Steps between evaluations on the validation data; None is ten in a run."""
     monitor: str = "loss"
-    """The validation metric that --patience and --keep-best look at."""
+    """The validation metric that --patience, --keep-best and --plateau-patience look at."""
     patience: int | None = None
     """Evaluations without a better one after which the run ends; None never ends it."""
     keep_best: bool = False
     """Keep the model of the best evaluation, not of the last step."""
+    plateau_patience: int | None = None
+    """Evaluations without a better one after which the learning rate falls; None never lets it."""
+    plateau_factor: float = 0.1
+    """What the learning rate is then multiplied by, again and again."""
     devices: Literal["one", "data", "full"] = "one"
     """Split examples over all devices (data), and parameters and optimizer too (full)."""
     stream: bool | None = None

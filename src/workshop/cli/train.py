@@ -175,7 +175,8 @@ def _trainer(
     if settings["tensorboard"] and jax.process_index() == 0:
         callbacks.append(TensorBoard(folder / "tensorboard", lambda m: _pictures(m, dataset)))
     same = ("batch_size", "seed", "checkpoint_every", "evaluate_every", "average", "nonfinite",
-            "monitor", "patience", "keep_best", "devices", "stream")  # fmt: skip
+            "monitor", "patience", "keep_best",
+            "plateau_patience", "plateau_factor", "devices", "stream")  # fmt: skip
     return Trainer(
         model,
         optimizer,
@@ -249,7 +250,8 @@ def _settings(options: TrainOptions) -> dict[str, Any]:
 
 def _check(options: TrainOptions) -> None:
     """Refuse bad options before anything is loaded or written."""
-    for field in ("steps", "batch_size", "checkpoint_every", "evaluate_every", "patience"):
+    for field in ("steps", "batch_size", "checkpoint_every", "evaluate_every", "patience",
+                  "plateau_patience"):  # fmt: skip
         value = getattr(options, field)
         if value is not None:
             checks.positive_int(f"--{field.replace('_', '-')}", value)

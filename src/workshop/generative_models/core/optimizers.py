@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 import optax
+import optax.contrib
 
 from workshop.generative_models.core import checks
 
@@ -57,6 +58,26 @@ def learning_rate_schedule(
         return decay
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup_steps), decay],
                                 [warmup_steps])  # fmt: skip
+
+
+@functools.cache
+def plateau(patience: int, factor: float) -> optax.GradientTransformationExtraArgs:
+    """Return optax's `reduce_on_plateau` of a metric to be made small, fed once an evaluation.
+
+    Any smaller value is better, as in early stopping. Optax's relative tolerance is 0, because of a
+    negative metric, such as a negative log-density, it takes worse values for better ones.
+
+    Args:
+        patience: evaluations without a better one until the learning rate is reduced.
+        factor: what it is then multiplied by.
+
+    Raises:
+        ValueError: if `factor` is not between 0 and 1.
+    """
+    checks.positive_int("plateau_patience", patience)
+    if not 0 < factor < 1:
+        raise ValueError(f"plateau_factor={factor}: expected 0 < plateau_factor < 1, such as 0.1")
+    return optax.contrib.reduce_on_plateau(factor, patience, rtol=0.0, atol=1e-30)
 
 
 class _Created(optax.GradientTransformationExtraArgs):

@@ -74,12 +74,18 @@ class Kept(NamedTuple):
             opt_state=state.opt_state,
             sums=state.sums if same_metrics else fresh.sums,
             skipped=state.skipped,
+            plateau=state.plateau,
         )
         if self.changed():
             _log.info(
                 "the model's variables were changed since the last fit: training continues from "
                 "them, and averages and the best evaluation start anew"
             )
+            if begun.plateau is not None:
+                waits = {
+                    name: getattr(fresh.plateau, name) for name in ("best_value", "plateau_count")
+                }
+                begun = begun._replace(plateau=begun.plateau._replace(**waits))
             return Begin(begun, self.rows, int(state.step))
         if state.params is not None:
             begun = begun._replace(params=state.params)

@@ -23,7 +23,7 @@ from workshop.generative_models.training.failures import (
 )
 from workshop.generative_models.training.feeds import Resident, Streamed, to_device
 from workshop.generative_models.training.kept import Begin
-from workshop.generative_models.training.step import train_steps
+from workshop.generative_models.training.step import evaluated, train_steps
 
 if TYPE_CHECKING:
     from workshop.generative_models.training.trainer import Trainer
@@ -194,8 +194,10 @@ class Run:
         self.state = train_steps(
             self.graphdef, self.trainer.plan, self.state, feed, jnp.asarray(count), self.seed
         )
-        step, failed, skipped, sums = jax.device_get(
-            (self.state.step, self.state.failed, self.state.skipped, self.state.sums)
+        state = self.state
+        scale = None if state.plateau is None else state.plateau.scale
+        step, failed, skipped, sums, scale = jax.device_get(
+            (state.step, state.failed, state.skipped, state.sums, scale)
         )
         if skipped > self.skipped and not self.trainer.plan.skip:
             raise NotFiniteError(
@@ -207,6 +209,8 @@ class Run:
         self.means = {name: float(total) / taken for name, total in sums.items()}
         if self.trainer.plan.skip:
             self.means["skipped"] = float(skipped)
+        if scale is not None:
+            self.means["learning_rate_scale"] = float(scale)
         bar.update(self.done, self.means)
         self.per_call = _next_count(self.per_call, count, time.perf_counter() - started)
 
@@ -230,6 +234,12 @@ class Run:
         trainer, state = self.trainer, self.state
         metrics = trainer.metrics(self.graphdef, state.weights, state.rest, self.held_out)
         self._record("validation", metrics)
+        if state.plateau is not None:
+            value = self._sign() * metrics[trainer.monitor]
+            state = state._replace(
+                plateau=evaluated(trainer.plan, state.plateau, jnp.asarray(value, jnp.float32))
+            )
+            self.state = state
         if state.best is not None and self._stale() == 0:
             best = jax.tree.map(jnp.copy, (state.weights, state.rest))
             self.state = state._replace(best=best)
@@ -259,9 +269,11 @@ class Run:
         """Return how many evaluations ago the best one was, a function of the rows alone."""
         monitor = self.trainer.monitor
         values = [row[monitor] for row in self.evaluations()]
-        sign = -1.0 if monitor in LARGER_IS_BETTER else 1.0
-        scores = [math.inf if math.isnan(v) else sign * v for v in values]
+        scores = [math.inf if math.isnan(v) else self._sign() * v for v in values]
         return len(scores) - 1 - scores.index(min(scores)) if scores else 0
+
+    def _sign(self) -> float:
+        return -1.0 if self.trainer.monitor in LARGER_IS_BETTER else 1.0
 
     def _patience_is_over(self) -> bool:
         patience = self.trainer.patience

@@ -46,10 +46,13 @@ def run_settings(
         "examples": len(data["x"]),
         "average": trainer.plan.average,
         "keep_best": trainer.keep_best,
+        "plateau_patience": trainer.plateau_patience,
+        "plateau_factor": trainer.plateau_factor,
         "data": fingerprint(data),
     }
     found |= data_settings("data", data, streams=streams)
-    if held_out is not None and trainer.keep_best:  # evaluations decide
+    decide = trainer.keep_best or trainer.plateau_patience is not None
+    if held_out is not None and decide:  # evaluations do
         found |= {"monitor": trainer.monitor, "evaluate_every": trainer.evaluate_every}
         found |= data_settings("validation", held_out, streams=not fits(held_out))
     return found | optimizer_settings(trainer.plan.optimizer) | model_settings(trainer.model)

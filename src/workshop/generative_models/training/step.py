@@ -51,6 +51,8 @@ class Plan(NamedTuple):
     """Leave out an update that is not finite, instead of stopping at it."""
     layout: Layout | None = None
     """How arrays lie on several devices."""
+    plateau: optax.GradientTransformationExtraArgs | None = None
+    """What reduces the learning rate when evaluations get no better."""
 
     def laid(self, state: "TrainState") -> "TrainState":
         """Return the state, its layout said to the compiler."""
@@ -75,6 +77,8 @@ class TrainState(NamedTuple):
     """The last step whose loss or gradient was not finite; -1 is none."""
     skipped: jax.Array
     """How many updates were left out."""
+    plateau: Any = None
+    """The state of `Plan.plateau`, whose scale multiplies every update."""
 
     @property
     def weights(self) -> nnx.State:
@@ -123,14 +127,30 @@ def _start(
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=copies(params),
-        opt_state=plan.optimizer.init(params),
+        opt_state=_optimizer_state(plan, params),
         rest=copies(rest),
         average=None if plan.average is None else copies(params),
         best=copies((params, rest)) if keep_best else None,
         sums={name: jnp.zeros(()) for name in [*jax.eval_shape(metrics), "count"]},
         failed=jnp.full((), -1, jnp.int32),  # not a weak type: that would be another program
         skipped=jnp.zeros((), jnp.int32),
+        plateau=None if plan.plateau is None else plan.plateau.init(params),
     )
+
+
+def _optimizer_state(plan: Plan, params: nnx.State) -> optax.OptState:
+    state = plan.optimizer.init(params)
+    try:
+        jax.eval_shape(plan.optimizer.update, params, state, params)
+    except TypeError as error:
+        if "required keyword-only argument" not in str(error):
+            raise
+        raise ValueError(
+            f"the optimizer needs more than gradients and parameters ({error}): leave it out; in "
+            "place of optax.contrib.reduce_on_plateau use Trainer(plateau_patience=...), which "
+            "looks at the validation data"
+        ) from error
+    return state
 
 
 def model_at(
@@ -177,6 +197,8 @@ def train_step(
 
     def update(state: TrainState) -> TrainState:
         updates, opt_state = plan.optimizer.update(gradient, state.opt_state, state.params)
+        if state.plateau is not None:
+            updates = jax.tree.map(lambda u: u * state.plateau.scale, updates)
         params = optax.apply_updates(state.params, updates)
         rest = nnx.merge_state(state.rest, left)
         if "statistics" in losses:
@@ -194,6 +216,7 @@ def train_step(
             sums={name: total + metrics[name] for name, total in state.sums.items()},
             failed=state.failed,
             skipped=state.skipped,
+            plateau=state.plateau,
         )
 
     def refuse(state: TrainState) -> TrainState:
@@ -248,6 +271,13 @@ def train_steps(
     # A failure that an earlier call left out is not this one's.
     state = state._replace(failed=jnp.full((), -1, jnp.int32))
     return jax.lax.while_loop(go_on, body, (jnp.zeros((), jnp.int32), state))[1]
+
+
+@functools.partial(jax.jit, static_argnames="plan")
+def evaluated(plan: Plan, plateau: Any, value: jax.Array) -> Any:
+    """Return the state of `Plan.plateau` after an evaluation, of which a small value is good."""
+    assert plan.plateau is not None
+    return plan.plateau.update({}, plateau, value=value)[1]
 
 
 @functools.partial(jax.jit, static_argnames=("graphdef", "batch_size", "layout"))

@@ -15,7 +15,7 @@ from workshop.generative_models.core import checks
 from workshop.generative_models.core.base import GenerativeModel, check_finite
 from workshop.generative_models.core.containers import is_lazy
 from workshop.generative_models.core.moments import moments_of
-from workshop.generative_models.core.optimizers import create_optimizer
+from workshop.generative_models.core.optimizers import create_optimizer, plateau
 from workshop.generative_models.data import Dataset
 from workshop.generative_models.data.order import EpochOrder
 from workshop.generative_models.data.reading import (
@@ -57,10 +57,13 @@ class Trainer:
             evaluated and left in the model; None keeps none.
         nonfinite: "stop" at a loss or gradient with NaN or infinity, or "skip" that update and
             count it.
-        monitor: the validation metric that patience and keep_best look at: elbo and perplexity at
-            its largest, any other at its smallest.
+        monitor: the validation metric that patience, keep_best and plateau_patience look at: elbo
+            and perplexity at its largest, any other at its smallest.
         patience: evaluations without a better one after which the run ends; None never ends it.
         keep_best: leave the model as it was at its best evaluation, not at the last step.
+        plateau_patience: evaluations without a better one after which the learning rate is
+            multiplied by `plateau_factor`, and again after as many more; None never does.
+        plateau_factor: between 0 and 1.
         devices: "one"; "data" splits examples over all devices of all processes, "full" parameters
             and the optimizer's state as well.
         stream: read training data as it is needed instead of keeping it on the device; None does
@@ -97,6 +100,8 @@ class Trainer:
         monitor: str = "loss",
         patience: int | None = None,
         keep_best: bool = False,
+        plateau_patience: int | None = None,
+        plateau_factor: float = 0.1,
         devices: layout.Devices = "one",
         stream: bool | None = None,
         callbacks: Sequence[Callback] = (),
@@ -127,6 +132,7 @@ class Trainer:
         self.monitor = monitor
         self.patience = _positive_or_none("patience", patience)
         self.keep_best, self.stream = keep_best, stream
+        self.plateau_patience, self.plateau_factor = plateau_patience, plateau_factor
         checks.one_of("devices", devices, ("one", "data", "full"))
         self.layout = layout.choose(devices, self.batch_size)
         self.plan = Plan(
@@ -134,6 +140,7 @@ class Trainer:
             average,
             nonfinite == "skip",
             self.layout,
+            None if plateau_patience is None else plateau(plateau_patience, plateau_factor),
         )
         self.callbacks = checked(callbacks)
         self.progress = progress and jax.process_index() == 0
@@ -190,8 +197,10 @@ class Trainer:
             train, validation = train.train, train.validation if validation is None else validation
         data = self._arrays("train", train)
         held_out = None if validation is None else self._arrays("validation", validation)
-        if held_out is None and (self.keep_best or self.patience):
-            raise ValueError("keep_best and patience look at validation data: pass validation")
+        if held_out is None and (self.keep_best or self.patience or self.plateau_patience):
+            raise ValueError(
+                "keep_best, patience and plateau_patience look at validation data: pass validation"
+            )
         example = {name: jnp.asarray(a[:1]) for name, a in data.items()}
         self.model.build(example)
         continues = self._kept is not None and self._kept.model is self.model
