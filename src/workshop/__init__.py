@@ -11,15 +11,18 @@ __all__ = ["__version__", "load"]
 
 
 def load(run: str | Path) -> "VAE":
-    """Return the trained model of a run folder, such as `workshop train` leaves.
+    """Return the model of a run folder, such as `workshop train` writes.
+
+    If the run was stopped or still trains, that is the model of its newest checkpoint, and the log
+    says of which step.
 
     Args:
-        run: the folder, with `config.json` and `model.safetensors`.
+        run: the folder, with `config.json`, and `model.safetensors` or `checkpoints/`.
 
     Raises:
         ValueError: if a file is missing or damaged.
     """
     # JAX takes a second or two to import, and `import workshop` should not.
-    from workshop.generative_models.models.saving import load_model
+    from workshop.generative_models.models.restoring import load_run
 
-    return load_model(run)
+    return load_run(run)

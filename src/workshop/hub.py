@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 from workshop.card import model_card
 from workshop.generative_models.core.files import write_text
 from workshop.generative_models.data.builtin import optional
+from workshop.generative_models.models.restoring import load_run
 from workshop.generative_models.models.saving import (
     CONFIG_FILE,
     PRIOR_FILE,
     WEIGHTS_FILE,
-    load_model,
     read_config,
     save_config,
     save_prior,
@@ -68,10 +68,10 @@ def from_pretrained(
             raise ValueError(
                 f"revision={revision!r}: {source} is a folder here, which has none; leave it out"
             )
-        return load_model(folder, kind)  # type: ignore[type-var]
+        return load_run(folder, kind)  # type: ignore[type-var]
     options = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
     found = _download(source, revision=revision, force_download=force_download, **options)
-    return load_model(found, kind)  # type: ignore[type-var]
+    return load_run(found, kind)  # type: ignore[type-var]
 
 
 def push_to_hub(

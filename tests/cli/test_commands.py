@@ -222,7 +222,7 @@ def test_damaged_weights_are_named(runs, tmp_path, damage):
         weights.unlink()
     with pytest.raises(ValueError, match=r"model\.safetensors") as told:
         workshop.load(run)
-    way_out = f"go on with it by workshop train --resume {run}"
+    way_out = f"continue it with workshop train --resume {run}"
     assert (way_out in str(told.value)) == (damage == "missing")
 
 

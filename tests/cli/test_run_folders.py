@@ -58,10 +58,10 @@ def test_a_run_goes_on_from_anywhere_with_its_own_data(run, tmp_path, monkeypatc
     assert "is not as the run found it, examples: 60 new, 60 missing" in said
     shutil.move(tmp_path / "here" / "a.npy", "b.npy")
     command("train", "--resume", run, "--data", "b.npy", "--no-progress")
-    assert "goes on from step 4" in capsys.readouterr().out
+    assert "continues from step 4" in capsys.readouterr().out
 
     shutil.rmtree(run / "checkpoints")
-    assert "no checkpoint to go on from" in refused(capsys, "train", "--resume", run)
+    assert "no checkpoint to continue from" in refused(capsys, "train", "--resume", run)
     config = json.loads((second / "config.json").read_text())
     config["training"]["seed"] = "x"
     (second / "config.json").write_text(json.dumps(config))

@@ -37,6 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 # Who reads data says so by the name of a function, which nobody typed here.
 _CALL = re.compile(r"^(?:data_shape|load_dataset|load_in_order)\((['\"].*?['\"])\): ")
+WITH_RESUME = frozenset(
+    ("--resume", "--steps", "--data", "--progress", "--no-progress", "--join", "--coordinator",
+     "--processes", "--process")
+)  # fmt: skip
+"""Options that may be given together with --resume."""
 _ABOUT = "Train variational autoencoders, look at them, measure them."
 
 
@@ -67,15 +72,19 @@ def _train_command(arguments: list[str]) -> Callable[..., None]:
     def command(options: Annotated[kind, tyro.conf.arg(name="")]) -> None:  # type: ignore
         from workshop.cli.train import train as run
 
-        given = {a.split("=")[0] for a in arguments if a.startswith("--")}
-        extra = given - {"--resume", "--data", "--progress", "--no-progress", "--join",
-                         "--coordinator", "--processes", "--process"}  # fmt: skip
-        if options.resume is not None and extra:
+        given = {a.split("=")[0].replace("_", "-") for a in arguments if a.startswith("--")}
+        if options.resume is None:
+            return run(options)
+        extra = given - WITH_RESUME
+        if extra:
             raise ValueError(
                 f"--resume takes the options that the run was started with: drop {min(extra)}"
             )
-        moved = options.resume is not None and "--data" in given
-        run(options, moved_to=options.data if moved else None)
+        return run(
+            options,
+            moved_to=options.data if "--data" in given else None,
+            steps=options.steps if "--steps" in given else None,
+        )
 
     command.__doc__ = train.__doc__
     return command

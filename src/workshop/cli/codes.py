@@ -21,17 +21,24 @@ from workshop.cli.runs import (
     open_run,
     read_options,
 )
-from workshop.cli.tables import console, say, say_section
+from workshop.cli.tables import console, say, say_section, suggested
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.configuration import PriorConfig
 from workshop.generative_models.core.files import write_json
+from workshop.generative_models.core.locks import locked
 from workshop.generative_models.data import Split
 from workshop.generative_models.data.files import read_arrays
 from workshop.generative_models.evaluation import outputs
 from workshop.generative_models.evaluation.passes import Progress, in_passes
 from workshop.generative_models.evaluation.sections import prior_section
 from workshop.generative_models.evaluation.study import Study
-from workshop.generative_models.models.saving import PRIOR_FORMAT, read_config, save_prior
+from workshop.generative_models.models.restoring import checkpoint_steps, unfinished
+from workshop.generative_models.models.saving import (
+    PRIOR_FORMAT,
+    read_config,
+    save_prior,
+    save_weights,
+)
 from workshop.generative_models.models.vae import VQVAE
 from workshop.generative_models.models.vae.vq_vae import prior_for
 from workshop.generative_models.training import Stopped, Trainer, create_optimizer
@@ -93,9 +100,26 @@ def fit_prior(
     progress: bool,
 ) -> None:
     """Fit a prior over the codes of a run, and leave it in the run's folder."""
+    read_config(run)  # refused before a lock is left in a folder that is no run
+    with locked(run):
+        _fit_prior(run, data, config, options, resume=resume, progress=progress)
+
+
+def _fit_prior(
+    run: Path,
+    data: str | None,
+    config: PriorConfig,
+    options: dict[str, Any],
+    *,
+    resume: bool,
+    progress: bool,
+) -> None:
     folder = run / "prior"
     model, dataset, settings = open_run(run, data)
     model = _discrete(model, run)
+    if unfinished(run) is not None:
+        # A prior fits the weights that it was fitted to, and no others.
+        save_weights(model, run, step=max(checkpoint_steps(run)))
     _begin(
         folder, {"format": PRIOR_FORMAT, "config": config.model_dump(mode="json")} | options, resume
     )
@@ -127,7 +151,13 @@ def fit_prior(
         )
         trainer.fit(train, validation, steps=steps, resume=resume)
     except Stopped as stop:
-        say(f"{stop}\ngo on with: workshop prior {run} --resume and the same options")
+        prior.eval()
+        model.prior = prior
+        save_prior(model, run)
+        given = config.model_dump() | options
+        words = [word for key, v in given.items() for word in (f"--{key.replace('_', '-')}", v)]
+        again = suggested("prior", run, *words, "--resume")
+        say(f"{stop}; `workshop sample` draws from the prior of that step\ncontinue with: {again}")
         raise SystemExit(128 + stop.signal) from None
     prior.eval()
     model.prior = prior

@@ -30,6 +30,7 @@ from workshop.cli.runs import (
 from workshop.cli.tables import console, say, say_section, say_verdicts
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.files import replacing, write_json, write_text
+from workshop.generative_models.core.locks import locked
 from workshop.generative_models.data import Dataset, Split, sprites
 from workshop.generative_models.evaluation import likelihood, summary
 from workshop.generative_models.evaluation.comparison import Compared, compare
@@ -39,7 +40,8 @@ from workshop.generative_models.evaluation.labels import label_of
 from workshop.generative_models.evaluation.sections import Section
 from workshop.generative_models.evaluation.study import Settings, Study
 from workshop.generative_models.evaluation.weighing import has_moving_scale
-from workshop.generative_models.models.saving import load_model, read_config
+from workshop.generative_models.models.restoring import load_run
+from workshop.generative_models.models.saving import read_config
 from workshop.generative_models.tracking.loggers import read_rows
 from workshop.generative_models.visualization import grids, report
 from workshop.generative_models.visualization.evaluation import comparison_page, run_page, shown
@@ -54,36 +56,38 @@ def evaluate(
     folder = run if out is None else out
     if data is not None and out is None and not is_own_data(run, dataset):
         raise ValueError("--data without --out: RUN/evaluation.json is of the run's own data")
-    drawn = (data or options["data"]) == "sprites" and dataset.shape == sprites.IMAGE_SHAPE
-    study = Study(
-        model, dataset.train, part, settings, sprites if drawn else None,  # type: ignore[arg-type]
-        partial(interruptible, console=console), held_out=split != "train",
-    )  # fmt: skip
-    about = _about(run, dataset, split, len(study.test))
     stem = "evaluation" if split == "test" else f"evaluation-{split}"
-    found: dict[str, Section] = {}
-    for name, section in summary.evaluate(study, quick=quick):
-        found[name] = section
-        # At once: what comes next may be stopped.
-        content = summary.as_json(found, study, **about)
-        write_json(content, folder / f"{stem}.json", allow_nan=False)
-        say_section(section)
-    verdicts = [verdict for section in found.values() for verdict in section.verdicts]
-    say_verdicts(verdicts)
-    if not verdicts:
-        say("none of the checks found anything; they do not know what the model is for")
-    say(str(folder / f"{stem}.json"))
-    if quick:
-        return
-    with console.status("drawing figures"):
-        lines = [f"{about['model']} on {dataset}, {split} examples", about["device"]]
-        figures = _figures(run, study, dataset)
-        text = run_page(
-            f"Evaluation of {run.name}", found, figures, about=lines, command=about["command"]
-        )
-    page = folder / ("report.html" if split == "test" else f"report-{split}.html")
-    write_text(text, page)
-    say(f"{page}: open it in a browser")
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, f"{stem}.json.lock"):
+        drawn = (data or options["data"]) == "sprites" and dataset.shape == sprites.IMAGE_SHAPE
+        study = Study(
+            model, dataset.train, part, settings, sprites if drawn else None,  # type: ignore[arg-type]
+            partial(interruptible, console=console), held_out=split != "train",
+        )  # fmt: skip
+        about = _about(run, dataset, split, len(study.test))
+        found: dict[str, Section] = {}
+        for name, section in summary.evaluate(study, quick=quick):
+            found[name] = section
+            # At once: what comes next may be stopped.
+            content = summary.as_json(found, study, **about)
+            write_json(content, folder / f"{stem}.json", allow_nan=False)
+            say_section(section)
+        verdicts = [verdict for section in found.values() for verdict in section.verdicts]
+        say_verdicts(verdicts)
+        if not verdicts:
+            say("none of the checks found anything; they do not know what the model is for")
+        say(str(folder / f"{stem}.json"))
+        if quick:
+            return
+        with console.status("drawing figures"):
+            lines = [f"{about['model']} on {dataset}, {split} examples", about["device"]]
+            figures = _figures(run, study, dataset)
+            text = run_page(
+                f"Evaluation of {run.name}", found, figures, about=lines, command=about["command"]
+            )
+        page = folder / ("report.html" if split == "test" else f"report-{split}.html")
+        write_text(text, page)
+        say(f"{page}: open it in a browser")
 
 
 def _about(run: Path, dataset: Dataset, split: str, examples: int) -> dict[str, Any]:
@@ -164,7 +168,7 @@ def score(
     else:
         compile_once()
         content, options = read_options(run)
-        model = load_model(run)
+        model = load_run(run)
         splits, classes = every_example(data, options, on_disk=True)
         check_shape(data, next(iter(splits.values())).shape, model)
         trained = as_trained(model, content, splits, classes, data)

@@ -28,7 +28,8 @@ from workshop.generative_models.data.record import (
     write_record,
 )
 from workshop.generative_models.evaluation.passes import reads_labels
-from workshop.generative_models.models.saving import load_model, read_config
+from workshop.generative_models.models.restoring import load_run
+from workshop.generative_models.models.saving import read_config
 from workshop.generative_models.models.vae import VAE
 
 NOT_KEPT = ("model", "config", "latent_dim", "hidden_dims", "out", "resume", "progress", "join",
@@ -176,7 +177,7 @@ def open_run(run: Path, data: str | None = None) -> tuple[VAE, Dataset, dict[str
     """Return a run's model, its data or other data of the same shape, and its options."""
     compile_once()
     content, options = read_options(run)
-    model = load_model(run)
+    model = load_run(run)
     dataset = load_run_data(run, options, data)
     check_shape(f"--data {options['data'] if data is None else data}", dataset.shape, model)
     if data is not None or content.get("classes") is not None:

@@ -1,5 +1,6 @@
 """What commands print: sentences, and sections of an evaluation as tables."""
 
+import shlex
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -17,6 +18,11 @@ console = Console()
 def say(text: str) -> None:
     """Print text as it is: names of folders may hold what rich takes for markup."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def suggested(*words: object) -> str:
+    """Return a `workshop` command as it can be typed, with quoted paths."""
+    return shlex.join(["workshop", *map(str, words)])
 
 
 def say_verdicts(verdicts: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,17 @@ from workshop.cli.runs import (
     whole_name,
     write_run_record,
 )
-from workshop.cli.tables import console, say, say_section, say_verdicts
+from workshop.cli.tables import console, say, say_section, say_verdicts, suggested
 from workshop.generative_models.core import checks
+from workshop.generative_models.core.locks import LOCK_FILE, locked
 from workshop.generative_models.data import Dataset, Split
 from workshop.generative_models.evaluation.outputs import code_indices
 from workshop.generative_models.evaluation.quantized import codebook_healths, collapses
+from workshop.generative_models.models.restoring import checkpoint_steps
 from workshop.generative_models.models.saving import (
     WEIGHTS_FILE,
     build_model,
+    read_config,
     save_config,
     save_weights,
 )
@@ -40,44 +44,39 @@ from workshop.generative_models.training import (
     Trainer,
     create_optimizer,
     distributed,
+    learning_rate_schedule,
 )
 
 
-def train(options: TrainOptions, *, moved_to: str | None = None) -> None:
-    """Train a model, or go on with a run, and write its folder.
+def train(options: TrainOptions, *, moved_to: str | None = None, steps: int | None = None) -> None:
+    """Train a model, or continue a run, and write its folder.
 
     Args:
         options: of the command line.
-        moved_to: where the data of a run that goes on lies now.
+        moved_to: where the data of a run that continues lies now.
+        steps: the new total number of steps of a run that continues; None keeps the run's own.
     """
     compile_once()
     _join(options)
-    first, resume = jax.process_index() == 0, options.resume is not None
-    if options.resume is not None:
-        folder = options.resume
-        content, settings = read_options(folder)
-        name, config = content["model"], content["config"]
-        if moved_to is not None:
-            settings["data"] = whole_name(moved_to)
-        if (folder / WEIGHTS_FILE).exists() and not any(folder.glob("checkpoints/[0-9]*")):
-            raise ValueError(f"{folder} holds a trained model, but no checkpoint to go on from")
-    else:
+    first = jax.process_index() == 0
+    if options.resume is None:
         _check(options)
-        name, config, settings = options.model, options.config, _settings(options)
         folder = _new_folder(options) if first else _shared_folder(options)
-    distributed.wait("the run folder is chosen")
+    else:
+        folder = options.resume
+        read_config(folder)  # refused before a lock is left in a folder that is no run
     try:
-        dataset = load_data(settings["data"], settings)
-        if resume:
-            check_unchanged(folder, dataset, settings["data"])
-        model = build_model(name, config, rngs=nnx.Rngs(settings["seed"]))
-        _check_classes(model, dataset)
-        trainer = _trainer(model, settings, folder, dataset, options.progress)
-        if first:
-            say(f"{name} on {dataset}\nrun folder: {folder}")
-        rows = trainer.fit(dataset, steps=settings["steps"], resume=resume)
+        with locked(folder) if first else contextlib.nullcontext():
+            if options.resume is None:
+                if first:
+                    _refuse_full(folder)
+                name, config, settings = options.model, options.config, _settings(options)
+            else:
+                name, config, settings = _saved_settings(folder, moved_to, steps)
+            distributed.wait("the run folder is chosen")
+            _train(folder, name, config, settings, options)
     except Stopped as stop:
-        say(f"{stop}\ngo on with: workshop train --resume {folder}")
+        say(f"{stop}\ncontinue with: {suggested('train', '--resume', folder)}")
         raise SystemExit(128 + stop.signal) from None
     except Exception:
         with contextlib.suppress(OSError):  # if nothing is in it, nothing began
@@ -85,15 +84,43 @@ def train(options: TrainOptions, *, moved_to: str | None = None) -> None:
             if options.out is None:
                 folder.parent.rmdir()
         raise
+
+
+def _train(
+    folder: Path, name: str, config: Any, settings: dict[str, Any], options: TrainOptions
+) -> None:
+    """Train to the last step, save the model, and show what came out."""
+    resume, first = options.resume is not None, jax.process_index() == 0
+    dataset = load_data(settings["data"], settings)
+    if resume:
+        check_unchanged(folder, dataset, settings["data"])
+    model = build_model(name, config, rngs=nnx.Rngs(settings["seed"]))
+    _check_classes(model, dataset)
+    trainer = _trainer(model, settings, folder, dataset, options.progress)
+    if first:
+        say(f"{name} on {dataset}\nrun folder: {folder}")
+    rows = trainer.fit(dataset, steps=settings["steps"], resume=resume)
     metrics = trainer.evaluate(dataset.test)
     if not first:
         return
-    save_weights(model, folder)
+    save_weights(model, folder, step=max(checkpoint_steps(folder)))
+    _show(folder, model, dataset, rows, metrics, settings["seed"])
+
+
+def _show(
+    folder: Path,
+    model: VAE,
+    dataset: Dataset,
+    rows: list[dict[str, Any]],
+    metrics: dict[str, float],
+    seed: int,
+) -> None:
+    """Draw the figures of a trained model, and print its metrics."""
     # They take seconds to import, which the first step need not wait for, nor all models.
     from workshop.generative_models.visualization.report import run_figures, save_figures
 
     with console.status("drawing figures"):
-        figures = run_figures(model, dataset.test, rows, dataset.class_names, settings["seed"])
+        figures = run_figures(model, dataset.test, rows, dataset.class_names, seed)
         save_figures(figures, folder / "figures")
     console.print(_metrics_table(metrics, f"test, {len(dataset.test):,} examples"))
     say_verdicts(_independent(model, dataset))
@@ -107,6 +134,61 @@ def train(options: TrainOptions, *, moved_to: str | None = None) -> None:
     else:
         say_verdicts(_collapsed(model, dataset))
     say(f"figures: {folder / 'figures'}")
+
+
+def _saved_settings(
+    folder: Path, moved_to: str | None, steps: int | None
+) -> tuple[str, Any, dict[str, Any]]:
+    """Return the model's name, its configuration and the options of a run that continues.
+
+    Args:
+        folder: of the run.
+        moved_to: where its data lies now, or None.
+        steps: its new total, or None.
+    """
+    content, settings = read_options(folder)
+    done = max(checkpoint_steps(folder), default=0)
+    if (folder / WEIGHTS_FILE).exists() and not done:
+        raise ValueError(f"{folder} holds a trained model, but no checkpoint to continue from")
+    if moved_to is not None:
+        settings["data"] = whole_name(moved_to)
+    before = settings["steps"]
+    if steps is not None:
+        if checks.positive_int("--steps", steps) < done:
+            raise ValueError(
+                f"--steps {steps}: the run in {folder} has taken {done:,} steps already. --steps "
+                f"is the total, so pass more, such as --steps {2 * done}"
+            )
+        settings["steps"] = steps
+    if jax.process_index() == 0:
+        for line in _continuation(settings, done, before, folder):
+            say(line)
+    return content["model"], content["config"], settings
+
+
+def _continuation(settings: dict[str, Any], done: int, before: int, folder: Path) -> Iterator[str]:
+    """Yield what to know of a run that continues: its number of steps, and its schedule."""
+    steps, schedule = settings["steps"], settings["schedule"]
+    if done == steps:
+        more = suggested("train", "--resume", folder, "--steps", 2 * steps)
+        yield f"all {steps:,} steps are done; to train for longer: {more}"
+    if steps == before:
+        return
+    yield f"trains to step {steps:,} in all (before: {before:,})"
+    if schedule == "constant":
+        return
+    old, new = (float(_rate(settings | {"steps": n})(done)) for n in (before, steps))
+    yield (
+        f"the {schedule} schedule of the learning rate now ends at step {steps:,}: at step "
+        f"{done:,} the rate is {new:.3g} instead of {old:.3g}"
+    )
+
+
+def _rate(settings: dict[str, Any]) -> Callable[[int], Any]:
+    return learning_rate_schedule(
+        settings["schedule"], settings["learning_rate"], settings["steps"],
+        warmup_steps=settings["warmup_steps"], final=settings["final_rate"],
+    )  # fmt: skip
 
 
 def _collapsed(model: VAE, dataset: Dataset) -> list[str]:
@@ -202,7 +284,7 @@ class _Begin(Callback):
         save_config(self.model, self.folder, training=self.settings, classes=classes)
         write_run_record(self.folder, self.dataset, self.settings["data"])
         if step:
-            say(f"goes on from step {step:,}")
+            say(f"continues from step {step:,}")
 
 
 class _Collapse(Callback):
@@ -271,11 +353,8 @@ def _new_folder(options: TrainOptions) -> Path:
     if jax.process_count() > 1:
         _shared_folder(options)
     if options.out is not None:
-        if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
-            raise ValueError(
-                f"--out {options.out} is not empty: choose another folder, or go on with that run "
-                f"by workshop train --resume {options.out}"
-            )
+        if options.out.exists() and not options.out.is_dir():
+            raise ValueError(f"--out {options.out} is a file: choose another name")
         options.out.mkdir(parents=True, exist_ok=True)
         return options.out
     data = Path(options.data.removeprefix("hf:").split("?")[0]).stem
@@ -286,6 +365,15 @@ def _new_folder(options: TrainOptions) -> Path:
             folder.mkdir(parents=True)
             return folder
     raise ValueError("there are 10,000 runs of that name in runs: pass --out")
+
+
+def _refuse_full(folder: Path) -> None:
+    """Refuse a folder that holds something else than the lock of this process."""
+    if any(path.name != LOCK_FILE for path in folder.iterdir()):
+        raise ValueError(
+            f"--out {folder} is not empty: choose another folder, or continue that run with "
+            f"{suggested('train', '--resume', folder)}"
+        )
 
 
 def _check_classes(model: VAE, dataset: Dataset) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from workshop.cli.explore.session import Session
 from workshop.cli.runs import open_run, read_options
 from workshop.cli.tables import say
+from workshop.generative_models.core.locks import holder
+from workshop.generative_models.models.restoring import checkpoint_steps
 from workshop.generative_models.models.saving import WEIGHTS_FILE
 
 
@@ -24,7 +26,9 @@ def explore(run: Path, data: str | None, host: str, port: int, *, show: bool) ->
     port = free_port(host, port)
 
     def open_session() -> Session | None:
-        if not (run / WEIGHTS_FILE).is_file():
+        # A run that still trains shows its curves until it has its model.
+        trains = holder(run) is not None or not checkpoint_steps(run)
+        if trains and not (run / WEIGHTS_FILE).is_file():
             return None
         model, dataset, _ = open_run(run, data)
         session = Session(model, dataset)

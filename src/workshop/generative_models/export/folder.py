@@ -13,6 +13,7 @@ from jax import export
 
 import workshop
 from workshop.generative_models.core import checks
+from workshop.generative_models.core.locks import locked
 from workshop.generative_models.data.builtin import optional
 from workshop.generative_models.export import readme
 from workshop.generative_models.export.agreement import difference
@@ -151,12 +152,13 @@ def _whole(folder: Path) -> Iterator[Path]:
     first = not folder.parent.exists()
     folder.parent.mkdir(parents=True, exist_ok=True)
     new, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("new", "old"))
-    new.mkdir()
     try:
-        yield new
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(new, folder)
+        with locked(folder.parent, f"{folder.name}.lock"):
+            new.mkdir()
+            yield new
+            if folder.exists():
+                os.replace(folder, old)
+            os.replace(new, folder)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         if old.exists():

@@ -7,6 +7,8 @@ header. All are validated on the way in, and none can hold code.
 import hashlib
 import json
 import logging
+import math
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -74,14 +76,36 @@ def save_config(model: VAE, folder: str | Path, **more: Any) -> None:
     write_json(content, Path(folder) / CONFIG_FILE)
 
 
-def save_weights(model: VAE, folder: str | Path) -> None:
+def save_weights(model: VAE, folder: str | Path, *, step: int | None = None) -> None:
     """Write `model.safetensors`: parameters, and what training keeps beside them.
+
+    Args:
+        model: whose weights are written.
+        folder: where to.
+        step: how many steps the model was trained for, which the file then says; see
+            `weights_step`.
 
     Raises:
         ValueError: if the model waits for its first batch, and has no weights yet.
     """
     _refuse_unbuilt(model)
-    _write(_main(model), Path(folder) / WEIGHTS_FILE)
+    metadata = None if step is None else {"step": str(step)}
+    _write(_main(model), Path(folder) / WEIGHTS_FILE, metadata)
+
+
+def weights_step(folder: str | Path) -> float:
+    """Return how many steps the model of `model.safetensors` was trained for.
+
+    It is -1 if there is no such file, and infinity if the file does not say it.
+    """
+    path = Path(folder) / WEIGHTS_FILE
+    if not path.is_file():
+        return -1
+    try:
+        with safe_open(path, "numpy") as file:
+            return int((file.metadata() or {})["step"])
+    except (KeyError, ValueError, SafetensorError):
+        return math.inf
 
 
 def load_weights(model: VAE, folder: str | Path) -> None:
@@ -99,7 +123,7 @@ def load_weights(model: VAE, folder: str | Path) -> None:
     _check_fits(path, _main(model), "model")
     _fill(_main(model), path)
     if isinstance(model, VQVAE):
-        model.prior = _load_prior(model, Path(folder))
+        model.prior = _load_prior(model, Path(folder), path)
 
 
 def _refuse_unbuilt(model: VAE) -> None:
@@ -120,14 +144,14 @@ def save_prior(model: VQVAE, folder: str | Path) -> None:
         raise ValueError("this model has no prior: fit one and set model.prior")
     config = PriorConfig.model_validate(model.prior.config)
     about = {"config": config.model_dump(mode="json"), "num_classes": model.prior.num_classes}
-    about |= {"fitted_to": _digest(Path(folder)), "format": PRIOR_FORMAT}
+    about |= {"fitted_to": _digest(Path(folder) / WEIGHTS_FILE), "format": PRIOR_FORMAT}
     metadata = {"prior": json.dumps(about)}
     _write(variables(model.prior), Path(folder) / PRIOR_FILE, metadata)
 
 
-def _digest(folder: Path) -> str:
-    """Return what tells a run's weights from others."""
-    return hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
+def _digest(weights: Path) -> str:
+    """Return a hash of a file of weights."""
+    return hashlib.sha256(weights.read_bytes()).hexdigest()
 
 
 def _write(found: dict[str, Any], path: Path, metadata: dict[str, str] | None = None) -> None:
@@ -161,7 +185,12 @@ def build_model(name: str, config: Any, *, rngs: nnx.Rngs) -> VAE:
     return MODELS[name](MODEL_CONFIGS[name].model_validate(config), rngs=rngs)
 
 
-def load_model(folder: str | Path, kind: type[Model] = VAE) -> Model:
+def load_model(
+    folder: str | Path,
+    kind: type[Model] = VAE,
+    *,
+    weights: Path | None = None,
+) -> Model:
     """Return the model that a folder holds, such as a run folder.
 
     Its outputs are those of the model that was saved; its own random streams start at seed 0.
@@ -169,6 +198,7 @@ def load_model(folder: str | Path, kind: type[Model] = VAE) -> Model:
     Args:
         folder: a folder with `config.json` and `model.safetensors`.
         kind: the class that it must be of, or a subclass of it.
+        weights: a file like `model.safetensors` to read in its place.
 
     Raises:
         ValueError: if a file is missing or damaged, the two do not fit each other, or the model is
@@ -182,7 +212,7 @@ def load_model(folder: str | Path, kind: type[Model] = VAE) -> Model:
             f"{folder} holds a {MODELS[name].__name__}, which is no {kind.__name__}: load it with "
             f"{MODELS[name].__name__}.from_pretrained, or with workshop.load"
         )
-    path = _weights_in(folder)
+    path = _weights_in(folder) if weights is None else weights
     try:
         model = _filled(
             lambda: build_model(name, content["config"], rngs=nnx.Rngs(0)), _main, path, CONFIG_FILE
@@ -190,7 +220,7 @@ def load_model(folder: str | Path, kind: type[Model] = VAE) -> Model:
     except ValidationError as error:
         raise ValueError(f"{about} is damaged: {error}") from None
     if isinstance(model, VQVAE):
-        model.prior = _load_prior(model, Path(folder))
+        model.prior = _load_prior(model, Path(folder), path)
     return model  # type: ignore[return-value]
 
 
@@ -201,12 +231,13 @@ def _weights_in(folder: str | Path) -> Path:
     if not path.is_file():
         why = "its training did not reach the end, or it was not copied whole"
         if (path.parent / "checkpoints").is_dir() and (path.parent / CONFIG_FILE).is_file():
-            why += f"; go on with it by workshop train --resume {folder}"
+            why += f"; continue it with workshop train --resume {shlex.quote(str(folder))}"
         raise ValueError(f"{folder} holds no {WEIGHTS_FILE}: {why}")
     return path
 
 
-def _load_prior(model: VQVAE, folder: Path) -> CodePrior | None:
+def _load_prior(model: VQVAE, folder: Path, weights: Path) -> CodePrior | None:
+    """Return the prior in a folder, if there is one that was fitted to these weights."""
     path = folder / PRIOR_FILE
     if not path.is_file():
         return None
@@ -222,7 +253,7 @@ def _load_prior(model: VQVAE, folder: Path) -> CodePrior | None:
         raise ValueError(f"{path} is damaged: {error}") from None
     for wrong, why in (
         (form != PRIOR_FORMAT, "is of another version of this library"),
-        (fitted_to != _digest(folder), "was fitted to other weights of this model"),
+        (fitted_to != _digest(weights), "was fitted to other weights of this model"),
     ):
         if wrong:
             logging.getLogger("workshop").warning("%s %s, and is left out: fit it again", path, why)

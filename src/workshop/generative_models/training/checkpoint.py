@@ -88,6 +88,7 @@ class Checkpoints:
         items = args.Composite(
             state=args.StandardSave(_saved(state)),
             settings=args.JsonSave({**self.settings, SINCE: since}),
+            weights=args.JsonSave({"checksum": _weights_checksums(state)}),
         )
         try:
             self._manager.save(step, args=items)
@@ -191,6 +192,22 @@ def _saved(state: TrainState) -> dict[str, Any]:
         parts["best"] = (state.best[0], nnx.filter_state(state.best[1], nnx.Not(nnx.RngState)))
     parts["opt_state"] = jax.tree.map(raw, state.opt_state)  # some optimizers draw noise
     return {**parts, "checksum": checksum(parts)}
+
+
+def _weights_checksums(state: TrainState) -> dict[str, int]:
+    """Return a checksum of each part of a state that a model can be made of, by its name.
+
+    With them `models.restoring` reads a model without the structure of the optimizer's state.
+    """
+    best = None if state.best is None else nnx.merge_state(*state.best)
+    parts = {"params": state.params, "rest": state.rest, "average": state.average, "best": best}
+    return {name: int(checksum(_by_path(p))) for name, p in parts.items() if p is not None}
+
+
+def _by_path(state: nnx.State) -> dict[str, jax.Array]:
+    """Return arrays by their dotted path, as `model.safetensors` names them."""
+    kept = nnx.to_flat_state(nnx.filter_state(state, nnx.Not(nnx.RngState)))
+    return {".".join(map(str, path)): leaf[...] for path, leaf in kept}
 
 
 def _first_line(error: BaseException) -> str:

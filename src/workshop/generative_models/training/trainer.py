@@ -14,6 +14,7 @@ from flax import nnx
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.base import GenerativeModel, check_finite
 from workshop.generative_models.core.containers import is_lazy
+from workshop.generative_models.core.locks import locked
 from workshop.generative_models.core.moments import moments_of
 from workshop.generative_models.core.optimizers import create_optimizer, plateau
 from workshop.generative_models.data import Dataset
@@ -189,6 +190,7 @@ class Trainer:
             OSError: if a checkpoint or the metrics cannot be written; the model holds what was
                 learned, as after any exception of a callback or of the data, which notes the step.
             FileExistsError: if `folder` holds a run already and this one is not to resume it.
+            BlockingIOError: if another process is writing `folder`; the error names it.
         """
         steps = checks.positive_int("steps", steps)
         if resume and self.folder is None:
@@ -212,6 +214,7 @@ class Trainer:
         order = EpochOrder(len(data["x"]), self.batch_size, self.seed)
         with contextlib.ExitStack() as stack:
             signals = stack.enter_context(StopSignals())
+            self._take_folder(stack)
             streams = not fits(data) if self.stream is None else self.stream
             checkpoints = self._checkpoints(data, held_out, streams=streams)
             if checkpoints is not None:
@@ -281,17 +284,24 @@ class Trainer:
         model.initialize(moments_of(x, names))
         return model
 
-    def _checkpoints(
-        self, data: Arrays, held_out: Arrays | None, *, streams: bool
-    ) -> Checkpoints | None:
+    def _take_folder(self, stack: contextlib.ExitStack) -> None:
+        """Make the folder, and lock it against other runs until the stack is closed."""
         if self.folder is None:
-            return None
+            return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OSError(
                 f"folder={str(self.folder)!r} cannot be made ({error}): choose another"
             ) from error
+        if jax.process_index() == 0:  # one lock for all processes of a run
+            stack.enter_context(locked(self.folder))
+
+    def _checkpoints(
+        self, data: Arrays, held_out: Arrays | None, *, streams: bool
+    ) -> Checkpoints | None:
+        if self.folder is None:
+            return None
         settings = run_settings(self, data, held_out, streams=streams)
         return Checkpoints(self.folder / "checkpoints", settings)
 
