@@ -16,6 +16,8 @@ def load(run: str | Path) -> "VAE":
     If the run was stopped or still trains, that is the model of its newest checkpoint, and the log
     says of which step.
 
+    It is in evaluation mode, as by `model.eval()`.
+
     Args:
         run: the folder, with `config.json`, and `model.safetensors` or `checkpoints/`.
 

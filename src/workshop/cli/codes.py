@@ -151,7 +151,6 @@ def _fit_prior(
         )
         trainer.fit(train, validation, steps=steps, resume=resume)
     except Stopped as stop:
-        prior.eval()
         model.prior = prior
         save_prior(model, run)
         given = config.model_dump() | options
@@ -159,7 +158,6 @@ def _fit_prior(
         again = suggested("prior", run, *words, "--resume")
         say(f"{stop}; `workshop sample` draws from the prior of that step\ncontinue with: {again}")
         raise SystemExit(128 + stop.signal) from None
-    prior.eval()
     model.prior = prior
     save_prior(model, run)
     say_section(prior_section(Study(model, dataset.train, dataset.test)))
@@ -189,7 +187,6 @@ def _discrete(model: Any, run: Path) -> VQVAE:
         raise ValueError(
             f"{run} holds a {read_config(run)['model']}, which has no codes: train a vq-vae"
         )
-    model.eval()
     return model
 
 

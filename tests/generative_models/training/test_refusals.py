@@ -1,5 +1,6 @@
 """What a trainer refuses, names or survives, each once a defect."""
 
+import contextlib
 import logging
 import os
 import signal
@@ -180,3 +181,21 @@ def test_a_save_that_waits_for_the_disk_says_nothing(make_vae, x, tmp_path, capl
         absl.warning("Waiting for previous save to complete took %f seconds. If this", 2.0)
         absl.warning("another thing")
     assert caplog.messages == ["another thing"]
+
+
+@pytest.mark.parametrize("end", [None, Stopped, RuntimeError])
+def test_however_a_run_ends_the_model_is_in_evaluation_mode(make_vqvae, x, end):
+    class Watch(Callback):
+        def on_evaluation(self, step, model):
+            assert model.deterministic
+            if end is Stopped:
+                os.kill(os.getpid(), signal.SIGINT)
+            elif end is RuntimeError:
+                raise RuntimeError("of a callback")
+
+    model = make_vqvae()
+    assert not model.deterministic  # training mode, as a new module is
+    run = trainer(model, evaluate_every=1, callbacks=[Watch()])
+    with contextlib.nullcontext() if end is None else pytest.raises(end):
+        run.fit(x, x[:9], steps=4)
+    assert model.deterministic

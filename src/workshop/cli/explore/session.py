@@ -16,7 +16,8 @@ from jaxtyping import Float, Int
 from workshop.cli.explore import codes, programs
 from workshop.cli.explore.examples import Example, Reconstruction
 from workshop.cli.explore.geometry import Plane, latent_plane, moved, path, principal_plane
-from workshop.generative_models.data import Dataset
+from workshop.generative_models.core.base import in_evaluation_mode
+from workshop.generative_models.data import Dataset, Split
 from workshop.generative_models.evaluation import latents, outputs
 from workshop.generative_models.evaluation.likelihood import fix_scale, rate_and_distortion
 from workshop.generative_models.evaluation.passes import in_passes
@@ -44,8 +45,10 @@ class Session:
     Attributes:
         x: (n, *event) the examples, pixels on the scale from 0 to 1.
         y: (n,) their labels, or None.
-        means: (n, d) their latents.
-        activity: of each latent its mean KL in nats, or the variance of a channel of encodings.
+        means: (n, d) their latents; of a model with codes the encodings before quantization, which
+            a slider can move.
+        activity: of each latent its mean KL in nats, or of a model with codes the variance of a
+            channel of the codes' vectors.
         order: the latents, the most active first.
         reach: how far from 0 a slider shall go.
         classes: how many classes the model can be asked for; None if it knows none.
@@ -56,7 +59,7 @@ class Session:
     """
 
     def __init__(self, model: VAE, dataset: Dataset, points: int = POINTS):
-        model.eval()
+        model = in_evaluation_mode(model)
         split = dataset.test.take(slice(points))
         if has_moving_scale(model):  # no density of one example
             model = fix_scale(model, dataset.train.take(slice(points)))
@@ -69,7 +72,7 @@ class Session:
         found = outputs.posteriors(model, split)
         self.means = found["mean"]
         self.codes = outputs.code_indices(model, split) if self.discrete else None
-        self.activity = self._activity(found)
+        self.activity = self._activity(found, split)
         self.order: list[int] = np.argsort(-self.activity, kind="stable").tolist()
         channels = self.means.reshape(-1, self.latent_shape[-1])
         own = self.discrete  # a Gaussian latent has the prior's scale
@@ -81,9 +84,10 @@ class Session:
         self.num_codes: int = getattr(model, "num_embeddings", 0)
         self._graphdef, self._state = nnx.split(model)
 
-    def _activity(self, found: dict[str, np.ndarray]) -> Float[np.ndarray, " d"]:
+    def _activity(self, found: dict[str, np.ndarray], split: Split) -> Float[np.ndarray, " d"]:
         if self.discrete:
-            return found["mean"].reshape(-1, self.latent_shape[-1]).var(axis=0)
+            vectors = outputs.representations(self.model, split)
+            return vectors.reshape(-1, self.latent_shape[-1]).var(axis=0)
         if len(self.means) < 2:
             return latents.example_kl(found["mean"], found["log_var"])[0]
         every = latents.kl_per_dimension(found["mean"], found["log_var"])

@@ -2,9 +2,11 @@
 
 import functools
 import inspect
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import jax
 import jax.core
@@ -19,6 +21,7 @@ from workshop.generative_models.core.arrays import is_concrete, read_data
 from workshop.generative_models.core.configuration import Config
 from workshop.generative_models.core.moments import Moments
 from workshop.generative_models.core.numbers import not_finite
+from workshop.generative_models.core.pickling import Picklable
 
 _TOP_LEVEL = jax.extend.core.get_opaque_trace_state(convention="nnx")
 
@@ -63,7 +66,7 @@ def _as_json(given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-class GenerativeModel(nnx.Module):
+class GenerativeModel(Picklable, nnx.Module):
     """What every model offers: a forward pass, a loss, and generation.
 
     The trainer knows a model only through `batch_keys`, `read_examples`, `check_data`, `loss_fn`,
@@ -209,6 +212,31 @@ def call(
             "or dropout's random stream, and cannot inside jax.jit, jax.vmap or jax.grad: call "
             "model.eval() first, or use nnx.jit with the model as an argument"
         ) from error
+
+
+_said: WeakKeyDictionary[nnx.Module, set[str]] = WeakKeyDictionary()
+
+
+def warn_once(model: nnx.Module, message: str, *arguments: Any) -> None:
+    """Log a warning about a model, unless it was logged before about this model.
+
+    Args:
+        model: whom it concerns.
+        message: the text, with the logger's placeholders; it is what is said once.
+        arguments: for the placeholders.
+    """
+    said = _said.setdefault(model, set())
+    if message not in said:
+        said.add(message)
+        logging.getLogger("workshop").warning(message, *arguments)
+
+
+def in_evaluation_mode(model: Any) -> Any:
+    """Return a copy of a model in evaluation mode; the model and its mode stay as they are."""
+    copy = nnx.clone(model)
+    copy.eval()
+    _said[copy] = _said.setdefault(model, set())  # to a reader they are one model
+    return copy
 
 
 def inside_transformation() -> bool:

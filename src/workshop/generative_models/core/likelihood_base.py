@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from workshop.generative_models.core.configuration import Scale
 from workshop.generative_models.core.gaussian import PRNGKey
 from workshop.generative_models.core.moments import Moments
+from workshop.generative_models.core.pickling import Picklable
 from workshop.generative_models.core.standardization import Standardization
 
 MIN_SCALE = exp(-6.0)
@@ -39,7 +40,7 @@ def softplus(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 softplus.defjvps(lambda tangent, _, x: tangent * jax.nn.sigmoid(x))
 
 
-class Likelihood(nnx.Module):
+class Likelihood(Picklable, nnx.Module):
     """log p(x|z) of one family. Subclasses say how the decoder's output becomes a mean and a score.
 
     Attributes:

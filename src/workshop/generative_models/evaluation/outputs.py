@@ -1,4 +1,4 @@
-"""What a model makes of a data set: posteriors, reconstructions, codes, on the host."""
+"""Outputs of a model for a data set: posteriors, reconstructions, codes, on the host."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +11,33 @@ from workshop.generative_models.evaluation.passes import Progress, in_passes, ru
 
 
 def posteriors(model: Any, split: Split, *, progress: Progress = iter) -> dict[str, np.ndarray]:
-    """Return {"mean", "log_var"} of q(z|x) of each example, (n, latents); maps are flattened."""
+    """Return {"mean", "log_var"} of q(z|x) of each example, (n, latents); maps are flattened.
+
+    The mean of a model with codes is its encoding before quantization, which the decoder never
+    sees: to measure what its latents hold use `representations`.
+    """
     found = run_over(model, _encode, split, progress=progress)
     return {name: array.reshape(len(array), -1) for name, array in found.items()}
+
+
+def representations(model: Any, split: Split, *, progress: Progress = iter) -> np.ndarray:
+    """Return what the decoder reads of each example when nothing is drawn, (n, latents).
+
+    That is the mean of q(z|x), or z_q, the vectors of the codes, of a model with codes; maps are
+    flattened. `representation_of` names it.
+    """
+    found = run_over(model, _represent, split, progress=progress)
+    return found.reshape(len(found), -1)
+
+
+def representation_of(model: Any) -> str:
+    """Return the name of what `representations` gives, for tables and notes."""
+    return "vectors of the codes, z_q" if has_codes(model) else "means of q(z|x)"
+
+
+def has_codes(model: Any) -> bool:
+    """Say whether latents are codes, chosen without chance, and not samples of a density."""
+    return hasattr(model, "encode_indices")
 
 
 def reconstructions(
@@ -54,6 +78,10 @@ def pixels(x: np.ndarray) -> np.ndarray:
 def _encode(model: Any, x: jax.Array, **condition: Any) -> dict[str, jax.Array]:
     mean, log_var = model.encode(x, **condition)
     return {"mean": mean, "log_var": log_var}
+
+
+def _represent(model: Any, x: jax.Array, **condition: Any) -> jax.Array:
+    return model.latents(*model.encode(x, **condition), deterministic=True)["z"]
 
 
 def _reconstruct(model: Any, x: jax.Array, **condition: Any) -> dict[str, jax.Array]:

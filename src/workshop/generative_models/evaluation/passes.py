@@ -1,4 +1,4 @@
-"""A method of a model over a whole data set, a pass at a time."""
+"""Run a method of a model over a whole data set, a pass at a time."""
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
@@ -33,25 +33,39 @@ def run_over(
 ) -> Any:
     """Return `method(model, x, **condition)`, a tree of arrays, over all examples in passes.
 
+    The method is given a copy of the model in evaluation mode.
+
     Args:
         model: any module with `read_batch`.
         method: a function of a module's own, not a closure: it is compiled once for each.
         split: the examples.
         progress: see `Progress`.
     """
-    compiled = _compiled(method)
+    graphdef, state = nnx.split(model)
 
     def one_pass(index: np.ndarray) -> Any:
         part = split.take(index)
-        return compiled(model, jnp.asarray(part.x), condition_of(model, part))
+        return _run(graphdef, state, method, jnp.asarray(part.x), condition_of(model, part))
 
     return in_passes(one_pass, len(split), progress=progress)
 
 
-@functools.cache
-def _compiled(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a method's program: one for all that it is run over."""
-    return nnx.jit(lambda model, x, condition: method(model, x, **condition))
+@functools.partial(jax.jit, static_argnames=("graphdef", "method"))
+def _run(
+    graphdef: nnx.GraphDef,
+    state: Any,
+    method: Callable[..., Any],
+    x: jax.Array,
+    condition: dict[str, Any],
+) -> Any:
+    return method(restored(graphdef, state), x, **condition)
+
+
+def restored(graphdef: nnx.GraphDef, state: Any) -> Any:
+    """Return a model put together inside a compiled function, in evaluation mode."""
+    model = nnx.merge(graphdef, state, copy=True)
+    model.eval()
+    return model
 
 
 def in_passes(

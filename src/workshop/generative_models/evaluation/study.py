@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from flax import nnx
 
+from workshop.generative_models.core.base import in_evaluation_mode
 from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation import likelihood, outputs
 from workshop.generative_models.evaluation.disentanglement import Sampler
@@ -75,8 +76,7 @@ class Study:
     ):
         settings = Settings() if settings is None else settings
         model.check_data(test.x[:1], None if test.y is None else test.y[:1])
-        self.model = nnx.clone(model)
-        self.model.eval()
+        self.model = in_evaluation_mode(model)
         order = np.random.default_rng(settings.seed).permutation(len(test))
         self.train, self.test, self.settings = train, test.take(order[: settings.tested]), settings
         self.progress, self.held_out = progress, held_out
@@ -192,8 +192,8 @@ class Study:
         return self.train.take(slice(count))
 
     def represent(self, x: Any) -> np.ndarray:
-        """Return the means (n, latents) of observations."""
-        return outputs.posteriors(self.model, Split(np.asarray(x, np.float32)))["mean"]
+        """Return `outputs.representations` (n, latents) of observations."""
+        return outputs.representations(self.model, Split(np.asarray(x, np.float32)))
 
     @staticmethod
     def pixels_of(split: Split) -> np.ndarray:

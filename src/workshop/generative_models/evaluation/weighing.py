@@ -19,12 +19,14 @@ from workshop.generative_models.core.gaussian import clip_log_var, log_density
 from workshop.generative_models.data import Split
 from workshop.generative_models.data.reading import as_arrays, examples, is_map_style
 from workshop.generative_models.data.rows import Rows
+from workshop.generative_models.evaluation.outputs import has_codes
 from workshop.generative_models.evaluation.passes import (
     PASS,
     Progress,
     condition_of,
     in_passes,
     reads_labels,
+    restored,
 )
 
 BUDGETS = {"cpu": 2**22}
@@ -84,11 +86,6 @@ def examples_of(where: str, model: Any, x: Any, y: Any) -> Split:
     return split
 
 
-def has_codes(model: Any) -> bool:
-    """Say whether latents are codes, chosen without chance, and not samples of a density."""
-    return hasattr(model, "encode_indices")
-
-
 def refuse_codes(where: str, model: Any) -> None:
     """Refuse a model whose q(z|x) is one point, and has no density."""
     if has_codes(model):
@@ -138,13 +135,6 @@ def run_passes(
 def batch_of(model: Any, part: Split, keys: Key[Array, " batch"]) -> Batch:
     """Return the examples of a split as a pass reads them."""
     return Batch(jnp.asarray(part.x), condition_of(model, part), keys)
-
-
-def restored(graphdef: nnx.GraphDef, state: Any) -> Any:
-    """Return a model put together inside a compiled function, in evaluation mode."""
-    model = nnx.merge(graphdef, state, copy=True)
-    model.eval()
-    return model
 
 
 @jax.jit

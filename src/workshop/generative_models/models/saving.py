@@ -112,7 +112,7 @@ def load_weights(model: VAE, folder: str | Path) -> None:
     """Fill a model that you built with the weights of `model.safetensors`, in place.
 
     For models that no configuration describes; `workshop.load` builds the others itself. A VQ-VAE
-    gets the folder's prior, or none.
+    gets the folder's prior, or none. The model is then in evaluation mode, as by `model.eval()`.
 
     Raises:
         ValueError: if the file is missing or damaged, or the model has other names, shapes or
@@ -124,6 +124,7 @@ def load_weights(model: VAE, folder: str | Path) -> None:
     _fill(_main(model), path)
     if isinstance(model, VQVAE):
         model.prior = _load_prior(model, Path(folder), path)
+    model.eval()
 
 
 def _refuse_unbuilt(model: VAE) -> None:
@@ -193,7 +194,8 @@ def load_model(
 ) -> Model:
     """Return the model that a folder holds, such as a run folder.
 
-    Its outputs are those of the model that was saved; its own random streams start at seed 0.
+    Its outputs are those of the model that was saved. It is in evaluation mode, and its own random
+    streams start at seed 0.
 
     Args:
         folder: a folder with `config.json` and `model.safetensors`.
@@ -221,6 +223,7 @@ def load_model(
         raise ValueError(f"{about} is damaged: {error}") from None
     if isinstance(model, VQVAE):
         model.prior = _load_prior(model, Path(folder), path)
+    model.eval()
     return model  # type: ignore[return-value]
 
 
@@ -258,12 +261,10 @@ def _load_prior(model: VQVAE, folder: Path, weights: Path) -> CodePrior | None:
         if wrong:
             logging.getLogger("workshop").warning("%s %s, and is left out: fit it again", path, why)
             return None
-    prior = _filled(
+    return _filled(
         lambda: prior_for(model, config, num_classes=classes, rngs=nnx.Rngs(0)),
         variables, path, "header",
     )  # fmt: skip
-    prior.eval()
-    return prior
 
 
 def _filled(

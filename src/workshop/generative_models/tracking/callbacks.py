@@ -33,7 +33,10 @@ class Callback:
         """Called with a row of metrics: means since the last row, or over the validation data."""
 
     def on_evaluation(self, step: int, model: Any) -> None:
-        """Called with a copy of the model that has just been evaluated on the validation data."""
+        """Called with a copy of the model just evaluated on the validation data.
+
+        The copy is in evaluation mode.
+        """
 
     def on_end(self) -> None:
         """Called when training ends, for whatever reason."""

@@ -250,6 +250,7 @@ class Run:
                 jnp.copy, trainer.at_hand((self.state.weights, self.state.rest))
             )
             model = nnx.merge(self.graphdef, weights, rest, copy=True)
+            model.eval()
             self.callbacks.evaluation(self.done, model)
 
     def _record(self, split: str, metrics: dict[str, float]) -> None:

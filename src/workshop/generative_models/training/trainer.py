@@ -165,6 +165,8 @@ class Trainer:
         Trainer.
 
         SIGINT and SIGTERM end the run between two steps, with a checkpoint if there is a folder.
+        However the run ends, the model is then in evaluation mode, as by `model.eval()`: dropout is
+        off, and batch norm uses its moving averages and no longer changes them.
 
         Args:
             train: an array of examples, a dict {"x": ..., "y": ...}, a `Split`, or a `Dataset`,
@@ -206,13 +208,15 @@ class Trainer:
         example = {name: jnp.asarray(a[:1]) for name, a in data.items()}
         self.model.build(example)
         continues = self._kept is not None and self._kept.model is self.model
-        model = self.model if continues else self._initialized(data, column_names(train))
+        model = nnx.clone(self.model) if continues else self._initialized(data, column_names(train))
+        model.train()  # so that the program is the same one, whatever mode the model was in
         graphdef, state = init_state(model, self.plan, example, keep_best=self.keep_best)
         checks.one_of("monitor", self.monitor, state.sums.keys() - {"count"})
         if self.layout is not None:
             state = self.layout.place(state)
         order = EpochOrder(len(data["x"]), self.batch_size, self.seed)
         with contextlib.ExitStack() as stack:
+            stack.callback(self.model.eval)
             signals = stack.enter_context(StopSignals())
             self._take_folder(stack)
             streams = not fits(data) if self.stream is None else self.stream
@@ -273,6 +277,13 @@ class Trainer:
             for name, value in jax.device_get(found).items():
                 sums[name] = sums.get(name, 0.0) + float(value)
         return {name: total / examples for name, total in sums.items()}
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse pickling and copying: optimizers are made of functions that have no name."""
+        raise TypeError(
+            "a Trainer cannot be pickled or copied, as its optimizer is made of local functions: "
+            "pickle trainer.model, and make a new Trainer"
+        )
 
     def _initialized(self, data: Arrays, names: Sequence[str] | None) -> GenerativeModel:
         """Return a copy of the model with the initial values that depend on the training data.

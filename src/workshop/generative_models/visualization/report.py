@@ -9,6 +9,7 @@ import numpy as np
 from flax import nnx
 from matplotlib.figure import Figure
 
+from workshop.generative_models.core.base import in_evaluation_mode
 from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation import outputs
 from workshop.generative_models.evaluation.outputs import pixels
@@ -66,7 +67,7 @@ def draw_samples(
         condition = {"y": labels}
     if guidance != 1:
         condition["guidance"] = guidance
-    made = model.sample(count, temperature=temperature, rngs=rngs, **condition)
+    made = in_evaluation_mode(model).sample(count, temperature=temperature, rngs=rngs, **condition)
     figure = samples(np.asarray(made), labels, class_names=class_names)
     return figure, np.asarray(made)
 
@@ -79,7 +80,7 @@ def draw_interpolations(
     A conditional model keeps the class of the first example all the way.
     """
     line = nnx.jit(lambda m, a, b, c: m.interpolate(a, b, steps, **c))
-    rows = []
+    model, rows = in_evaluation_mode(model), []
     for first, last in pairs:
         condition = condition_of(model, split.take([first]))
         rows.append(line(model, split.x[first], split.x[last], condition))
@@ -106,7 +107,7 @@ def draw_traversals(
             [m.latent_traversal(x, dim, range_vals, steps, **c) for dim in dims]
         )
     )
-    moved = move(model, split.x[example], condition)
+    moved = move(in_evaluation_mode(model), split.x[example], condition)
     return traversals(
         moved,
         np.asarray(dims),
@@ -138,8 +139,10 @@ def run_figures(
     pairs = _pairs(split, of_one_class=isinstance(model, ConditionalVAE))  # which is told it
     yield "interpolations", draw_interpolations(model, split, pairs)
     some = split.take(slice(2000))
-    means = outputs.posteriors(model, some)["mean"]
-    yield "latent_map", latent_map(means, some.y, class_names)
+    latents = outputs.representations(model, some)
+    what = ", by the vectors of their codes" if isinstance(model, VQVAE) else ""
+    title = f"Where the encoder puts the examples{what}"
+    yield "latent_map", latent_map(latents, some.y, class_names, title=title)
     if isinstance(model, VQVAE):
         indices = outputs.code_indices(model, some)
         for name, health in codebook_healths(model.quantizer, indices).items():
@@ -157,11 +160,15 @@ def save_figures(figures: Iterable[tuple[str, Figure]], folder: Path) -> list[Pa
 
 
 def _activity(model: VAE, split: Split) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return how active each latent is, and that as KL in nats where there is one."""
-    codes = outputs.posteriors(model, split)
+    """Return how active each latent is, and that as KL in nats where there is one.
+
+    A channel of a model with codes is as active as its vectors' variance.
+    """
     if isinstance(model, VQVAE):
-        return codes["mean"].reshape(-1, model.latent_shape[-1]).var(0), None
-    kl = np.asarray(model.kl_per_dimension({k: jnp.asarray(v) for k, v in codes.items()}))
+        vectors = outputs.representations(model, split)
+        return vectors.reshape(-1, model.latent_shape[-1]).var(0), None
+    q = outputs.posteriors(model, split)
+    kl = np.asarray(model.kl_per_dimension({k: jnp.asarray(v) for k, v in q.items()}))
     return kl, kl
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from workshop.generative_models.models.vae import VQVAE, MLPEncoder, vq_vae
+from workshop.generative_models.core.base import in_evaluation_mode
+from workshop.generative_models.models.vae import VQVAE, MLPEncoder
 
 # Five standard deviations of a frequency in 4,000 draws: at most 5 · sqrt(1/4 / 4000) = 0.04.
 CLOSE = {"rtol": 0, "atol": 0.04}
@@ -78,10 +79,11 @@ class TestUsage:
         model.loss_fn(nnx.state(model, nnx.Param), jnp.ones((3, 4)), jax.random.key(0))
         np.testing.assert_array_equal(model.usage[...], before)
 
-    def test_sampling_says_once_that_no_prior_is_fitted(self, model, caplog):
-        vq_vae._say_no_prior.cache_clear()
+    def test_sampling_says_once_for_each_model_that_no_prior_is_fitted(self, model, caplog):
         with caplog.at_level(logging.WARNING, logger="workshop"):
-            model.sample(2)
-            model.sample(2)
-        (record,) = caplog.records
-        assert "no prior over the codes is fitted" in record.getMessage()
+            for each in (model, nnx.clone(model)):
+                each.sample(2)
+                in_evaluation_mode(each).generate(2)
+        assert len(caplog.records) == 2
+        for record in caplog.records:
+            assert "no prior over the codes is fitted" in record.getMessage()

@@ -44,7 +44,10 @@ class MapPanel:
         self.view, self.session = view, view.session
         latents = self.session.means.shape[1]
         kinds = KINDS if latents > 1 else {"active": "the only latent"}
-        heading("Map of the data", f"{len(self.session.x):,} test examples in the latent space")
+        shown = f"{len(self.session.x):,} test examples in the latent space"
+        if self.session.discrete:
+            shown += ", by their encodings before quantization"
+        heading("Map of the data", shown)
         with ui.row().classes("items-center gap-3 w-full"):
             self.kind = ui.select(kinds, value="active", label="axes", on_change=told(self.redraw))
             self.kind.classes("w-56")

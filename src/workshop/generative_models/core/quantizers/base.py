@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
@@ -183,7 +184,7 @@ class Quantizer(nnx.Module):
             raise ValueError(f"indices are {given.dtype}: expected integers")
         rows = given[..., None] if self.codes == 1 else given
         self._check_codes(rows.shape[-1] if rows.ndim else 0)
-        if is_concrete(rows) and rows.size:
+        if not isinstance(rows, Tracer) and rows.size:
             self._check_values(np.asarray(rows))
         flat = jnp.asarray(rows).astype(jnp.int32).reshape(-1, rows.shape[-1])
         vectors = self._outwards(self.codes_of(flat))

@@ -1,4 +1,4 @@
-"""How latents stand to known factors."""
+"""The section on disentanglement: latents against known factors."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ def disentanglement_section(study: Study) -> Section:
     test = study.test.take(slice(max(settings.factor_examples // 2, 2)))
     assert train.factors is not None
     assert test.factors is not None
-    codes, held_out = (outputs.posteriors(study.model, s)["mean"] for s in (train, test))
+    codes, held_out = (outputs.representations(study.model, s) for s in (train, test))
     data = (codes, train.factors, held_out, test.factors)
     figures = {
         name: _counted(metric, codes, train.factors, how)
@@ -45,7 +45,8 @@ def disentanglement_section(study: Study) -> Section:
     names = {f"dci_{k}": k for k in ("disentanglement", "completeness", "informativeness_test")}
     trees = functools.partial(disentanglement.dci, seed=settings.seed)
     figures |= _learnt(trees, names, data, "boosted trees")
-    return Section("Disentanglement", figures)
+    note = f"of the {outputs.representation_of(study.model)}"
+    return Section("Disentanglement", figures, notes=[note])
 
 
 def _counted(

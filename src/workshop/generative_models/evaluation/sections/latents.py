@@ -1,4 +1,4 @@
-"""What the latents hold, and whether some hold nothing."""
+"""Sections on the latents: active ones, the parts of the KL, labels read from them."""
 
 from workshop.generative_models.evaluation import outputs, probes
 from workshop.generative_models.evaluation.aggregate import aggregate_posterior, far_from_prior
@@ -35,14 +35,15 @@ def latents_section(study: Study) -> Section:
 
 
 def probes_section(study: Study) -> Section:
-    """Return whether the labels can be read off the means."""
+    """Return how well the labels can be read from what the decoder reads of an example."""
     train, test = study.some_train(study.settings.fitted), study.test
     assert train.y is not None
     assert test.y is not None
-    means = outputs.posteriors(study.model, train)["mean"]
-    data = (means, train.y, study.posteriors["mean"], test.y)
+    latents, held_out = (outputs.representations(study.model, s) for s in (train, test))
+    data = (latents, train.y, held_out, test.y)
     figures = {
-        "knn_accuracy": probes.knn_accuracy(*data, k=min(5, len(means))),
+        "knn_accuracy": probes.knn_accuracy(*data, k=min(5, len(latents))),
         "linear_accuracy": probes.linear_accuracy(*data),
     }
-    return Section("Labels from latents", figures)
+    note = f"read from the {outputs.representation_of(study.model)}"
+    return Section("Labels from latents", figures, notes=[note])

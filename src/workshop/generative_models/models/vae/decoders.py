@@ -24,13 +24,14 @@ from workshop.generative_models.core.layers import (
     activation_by_name,
     halvings,
 )
+from workshop.generative_models.core.pickling import Picklable
 from workshop.generative_models.core.typing import ArrayLike, DTypeLike, Precision
 from workshop.generative_models.models.vae.conditioning import Condition
 
 OUTPUT_ACTIVATIONS = ("sigmoid", "tanh", "identity")
 
 
-class Decoder(nnx.Module):
+class Decoder(Picklable, nnx.Module):
     """What every decoder shares: shapes, and an output of exactly `output_dim`.
 
     Calling a decoder gives its output before `activation`: the logits of a Bernoulli likelihood.
@@ -284,7 +285,7 @@ class ResNetDecoder(CNNDecoder):
     network = ResNet
 
 
-class ConditionalDecoder(nnx.Module):
+class ConditionalDecoder(Picklable, nnx.Module):
     """Wrapper that adds a class to the latents that any decoder reads, by copying it with room.
 
     The copy's layers are built anew for the wider latents.

@@ -21,11 +21,12 @@ from workshop.generative_models.core.configuration import (
     NetworkType,
 )
 from workshop.generative_models.core.layers import CNN, MLP, ResNet, activation_by_name, halvings
+from workshop.generative_models.core.pickling import Picklable
 from workshop.generative_models.core.typing import ArrayLike, DTypeLike, Precision
 from workshop.generative_models.models.vae.conditioning import Condition
 
 
-class Encoder(nnx.Module):
+class Encoder(Picklable, nnx.Module):
     """What every encoder shares: shapes, projections, and building at the first call.
 
     Subclasses say in `_build_backbone` what lies between the input and the projections.
@@ -242,7 +243,7 @@ class ResNetEncoder(CNNEncoder):
     network = ResNet
 
 
-class ConditionalEncoder(nnx.Module):
+class ConditionalEncoder(Picklable, nnx.Module):
     """Wrapper that adds a class to what any encoder reads, by copying it with room for the class.
 
     A convolutional encoder stays convolutional: the class becomes channels. The copy's layers are

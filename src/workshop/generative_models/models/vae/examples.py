@@ -1,6 +1,5 @@
 """What data fits a model: the shape of one example, batches told from single examples."""
 
-import logging
 from math import prod
 from typing import Any
 
@@ -15,6 +14,7 @@ from workshop.generative_models.core.base import (
     check_finite,
     check_keys,
     is_concrete,
+    warn_once,
 )
 from workshop.generative_models.core.likelihoods import Likelihood
 from workshop.generative_models.core.numbers import refuse_ambiguous_bytes
@@ -149,8 +149,9 @@ class ExampleModel(GenerativeModel):
             )
         for name, link, least in (("sigmoid", jax.nn.sigmoid, 0), ("tanh", jnp.tanh, -1)):
             beyond = low < least - REACH or high > 1 + REACH
-            if getattr(self.likelihood, "link", None) is link and beyond and _first(name):
-                logging.getLogger("workshop").warning(
+            if getattr(self.likelihood, "link", None) is link and beyond:
+                warn_once(
+                    self,
                     "x lies in [%.3g, %.3g], where a decoder with output_activation=%r cannot "
                     "reach: build it with 'identity', or scale the data",
                     low,
@@ -167,16 +168,6 @@ eight times the rounding of float32 at 1, as scaling to a range leaves a few suc
 never scaled, or was resized with overshoot, lies further out."""
 REACH = 1e-3
 """How far data may lie beyond what a decoder's activation reaches: rounding is no news."""
-
-_said: set[str] = set()
-
-
-def _first(link: str) -> bool:
-    """Say whether this is the first time that data is out of an activation's reach."""
-    new = link not in _said
-    _said.add(link)
-    return new
-
 
 LEVEL_TOLERANCE = 0.01
 """How far data may lie from a level, in steps: more than float32 rounds 65,536 levels by."""

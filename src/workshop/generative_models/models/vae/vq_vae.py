@@ -1,6 +1,5 @@
 """VQ-VAE: latents that are codes from a codebook."""
 
-import functools
 import logging
 from math import log, prod
 from typing import Any, Unpack
@@ -13,7 +12,7 @@ from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.arrays import read_codes
-from workshop.generative_models.core.base import accepts_config, sample_key
+from workshop.generative_models.core.base import accepts_config, sample_key, warn_once
 from workshop.generative_models.core.configuration import PriorConfig, VQVAEConfig
 from workshop.generative_models.core.likelihoods import Likelihood
 from workshop.generative_models.core.quantizer_configuration import QuantizerConfig
@@ -34,6 +33,10 @@ USAGE_DECAY = 0.99
 """How much of the usage of codes stays at each training step."""
 MOST_USAGE = 1 << 20
 """Numbers in the usage of codes by position; for more, positions share one row."""
+NO_PRIOR = (
+    "VQVAE.sample draws each position's code on its own, by its usage in training: no prior over "
+    "the codes is fitted (workshop prior RUN)"
+)
 PENALTIES = ("orthogonal_loss", "diversity_loss", "entropy_loss")
 """Losses that only some quantizers have."""
 
@@ -351,8 +354,8 @@ class VQVAE(VAE):
         """Draw codes from the prior and decode them: (n_samples, *event).
 
         Without a fitted prior each position's code is drawn by its usage in training, so samples
-        lack what binds positions together; the first such call says so in the log. Before training,
-        codes are drawn evenly.
+        lack what binds positions together; the first such call of a model says so in the log.
+        Before training, codes are drawn evenly.
 
         Args:
             n_samples: a Python int; static under jit.
@@ -379,7 +382,7 @@ class VQVAE(VAE):
         for name, given in (("y", y is not None), ("guidance", is_guided(guidance))):
             if given:
                 raise ValueError(f"{name} is what a prior reads, and this model has none: fit one")
-        _say_no_prior()
+        warn_once(self, NO_PRIOR)
         logits = usage_logits(self.usage[...], temperature)
         shape = (n_samples, prod(self.code_shape))
         indices = jax.random.categorical(sample_key(rngs, self.rngs), logits, shape=shape)
@@ -432,11 +435,3 @@ def _check_unsaid(given: tuple[int, int, float], quantizer: Quantizer) -> None:
     for name, value, has, default in zip(names, given, own, (512, 64, 0.25), strict=True):
         if value not in (has, default):
             raise ValueError(f"{name}={value}, but the quantizer has {has}: leave {name} out")
-
-
-@functools.cache
-def _say_no_prior() -> None:
-    logging.getLogger("workshop").warning(
-        "VQVAE.sample draws each position's code on its own, by its usage in training: no prior "
-        "over the codes is fitted (workshop prior RUN)"
-    )
