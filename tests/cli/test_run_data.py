@@ -12,6 +12,7 @@ from workshop.cli import main
 from workshop.cli.runs import open_run, write_run_record
 from workshop.generative_models.data import load_dataset
 from workshop.generative_models.data.record import FILE
+from workshop.generative_models.training import Trainer
 from workshop.generative_models.visualization import report
 
 PARTS = ("train", "validation", "test")
@@ -202,3 +203,40 @@ def test_a_class_that_is_gone_leaves_the_labels_of_a_conditional_model(copy):
     _, dataset, _ = open_run(copy / "conditional-vae")
     assert dataset.class_names == ("a", "b")
     assert all((split.y == 1).all() for split in dataset.splits.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "x", "said"),
+    [
+        ("a.npy", np.zeros(20), "x has shape (20,); expected (n, d)"),
+        ("a.NPY", np.zeros((20, 2, 2, 2, 2)), "x has shape (20, 2, 2, 2, 2); expected (n, d)"),
+        ("a.npz", np.zeros(20), "x has shape (20,); expected (n, d)"),
+    ],
+)
+def test_arrays_of_no_examples_are_refused_by_name(tmp_path, capsys, name, x, said):
+    with (tmp_path / name).open("wb") as file:
+        np.savez(file, x=x) if name.endswith("npz") else np.save(file, x)
+    found = refused(capsys, "train", "--data", tmp_path / name)
+    assert f"error: data '{tmp_path / name}': {said}" in found
+
+
+def test_a_mixed_folder_is_trained_on_and_described_in_one_line(tmp_path, capsys, monkeypatch):
+    """The first image is grey, others are coloured, one is broken and one is no image."""
+    monkeypatch.setattr(Trainer, "fit", lambda *_, **__: 1 / 0)  # the line comes before
+    data = tmp_path / "my pictures"
+    for i in range(20):
+        picture(data / "a" / f"{i:02}.png", i)
+        if i:
+            Image.open(data / "a" / f"{i:02}.png").convert("RGB").save(data / "a" / f"{i:02}.png")
+    (data / "b").mkdir()
+    (data / "a" / "99.jpg").write_bytes(b"")
+    (data / "a" / "notes.txt").write_text("")
+    said = refused(capsys, "train", "--data", data, *SHORT, "--out", tmp_path / "run")
+    assert "1 of 21 files cannot be used" in said
+    assert "--skip-unusable" in said
+    with pytest.raises(ZeroDivisionError):
+        command("train", "--data", data, *SHORT, "--skip-unusable", "--out", tmp_path / "run")
+    assert (
+        f"{data} (4 × 4 × 3, bytes, k / 255; train 16, validation 2, test 2; 1 class; passed "
+        "over 1 other files (1 .txt); no images in b; left out 1 that cannot be used (a/99.jpg))"
+    ) in capsys.readouterr().out

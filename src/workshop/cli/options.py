@@ -21,7 +21,8 @@ from workshop.generative_models.core.quantizer_configuration import (
     ResidualConfig,
     VQConfig,
 )
-from workshop.generative_models.data import data_shape, list_datasets, load_dataset
+from workshop.generative_models.data import data_shape
+from workshop.generative_models.data.load import class_count
 
 OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop", "lion", "adafactor", "adabelief", "lamb"]
 ScheduleName = Literal["constant", "linear", "cosine", "exponential"]
@@ -46,6 +47,8 @@ class Common:
     """Training steps."""
     image_size: tuple[int, int] | None = None
     """Resize images to this height and width."""
+    skip_unusable: bool = False
+    """Leave out image files that cannot be read, or are transparent or animated, and count them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +170,7 @@ def train_options(arguments: list[str]) -> type:
 
 def default_config(start: Start) -> AutoencoderConfig:
     """Return a model's configuration that suits the data."""
-    shape = data_shape(start.data, image_size=start.image_size)
+    shape = data_shape(start.data, image_size=start.image_size, skip_unusable=start.skip_unusable)
     images = len(shape) == 3
     small = not images or min(shape[:2]) < 16
     discrete = start.model == "vq-vae"
@@ -229,11 +232,8 @@ def _quantizer(start: Start) -> Any:
 
 
 def _classes(start: Start) -> int:
-    known = list_datasets().get(start.data)
-    classes = (
-        known.num_classes
-        if known is not None
-        else load_dataset(start.data, image_size=start.image_size).num_classes
+    classes = class_count(
+        start.data, image_size=start.image_size, skip_unusable=start.skip_unusable
     )
     if classes is None:
         raise ValueError(f"--model conditional-vae needs labels, and {start.data} has none")

@@ -35,7 +35,7 @@ from workshop.generative_models.models.vae import VAE
 NOT_KEPT = ("model", "config", "latent_dim", "hidden_dims", "out", "resume", "progress", "join",
             "coordinator", "processes", "process")  # fmt: skip
 """Options that a run's config holds already, or that only say where and how to start."""
-DATA_OPTIONS = ("seed", "binarize", "limit", "image_size")
+DATA_OPTIONS = ("seed", "binarize", "limit", "image_size", "skip_unusable")
 
 _log = logging.getLogger("workshop")
 

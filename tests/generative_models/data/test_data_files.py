@@ -385,3 +385,52 @@ def test_options_that_need_images_or_a_scale_say_so(tmp_path):
         load_dataset(tmp_path / "a.npy", image_size=(8, 8))
     with raises("binarize=True but x spans"):
         load_dataset(tmp_path / "a.npy", binarize=True)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".NPY", ".npz", ".NPZ"])
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros(9), "has shape (9,); expected (n, d)"),
+        (np.float64(1), "has shape (); expected (n, d)"),
+        (np.zeros((9, 2, 2, 2, 2)), "has shape (9, 2, 2, 2, 2); expected"),
+        (np.zeros((9, 0)), "has shape (9, 0): it is empty"),
+        (np.zeros((0, 4, 4)), "has shape (0, 4, 4): it is empty"),
+        (np.zeros((9, 2), [("a", "f4"), ("b", "i4")]), "has the fields a, b; expected plain"),
+    ],
+)
+def test_a_header_that_no_data_can_have_is_refused_before_the_data_is_read(
+    tmp_path, x, message, suffix
+):
+    with open(tmp_path / f"a{suffix}", "wb") as file:
+        np.save(file, x) if suffix.lower() == ".npy" else np.savez(file, x_train=x)
+    key = "x" if suffix.lower() == ".npy" else "x_train"
+    with raises(f"data_shape('{tmp_path / 'a'}{suffix}'): {key} {message}"):
+        data_shape(tmp_path / f"a{suffix}")
+    with raises(f"load_dataset('{tmp_path / 'a'}{suffix}'): x"):
+        load_dataset(tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize("ending", ["val", "valid", "dev", "validation"])
+def test_other_names_of_the_validation_part(tmp_path, ending):
+    arrays = {f"x_{ending}": IMAGES[:3], f"y_{ending}": np.arange(3)}
+    path = save(tmp_path / "a.npz", x_training=IMAGES, y_training=np.arange(20), **arrays)
+    data = load_dataset(path)
+    np.testing.assert_array_equal(data.validation.x, IMAGES[:3])
+    assert data_shape(path) == IMAGES.shape[1:]
+    for extra in (
+        {"x_test": IMAGES, "y_val2": IMAGES},
+        {"x_train": IMAGES},
+        {"y_test": np.ones(3)},
+    ):
+        with raises("expected x and perhaps y"):
+            load_dataset(save(tmp_path / "b.npz", x_training=IMAGES, **arrays, **extra))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("kind", [">f8", "<f4", ">i2", "f2", "longdouble"])
+def test_arrays_are_read_whatever_their_layout(tmp_path, order, kind):
+    x = np.asarray(RNG.integers(0, 100, (20, 5)).astype(kind), order=order)
+    np.save(tmp_path / "a.npy", x)
+    found = load_dataset(tmp_path / "a.npy").train.x
+    assert set(rows(found.astype(np.float64))) <= set(rows(x.astype(np.float64)))

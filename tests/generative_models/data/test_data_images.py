@@ -171,10 +171,16 @@ def test_grey_among_colour_becomes_colour(tmp_path):
 def test_sizes_must_agree_unless_resized(tmp_path):
     write(tmp_path, grey(3, (5, 4)))
     write(tmp_path, np.full((2, 9, 9), 77, np.uint8), start=3)
-    with raises(
-        "003.png is 9×9 but 000.png is 5×4 (height × width); expected one size: image_size"
-    ):
-        load_dataset(tmp_path)
+    (tmp_path / "broken.png").write_bytes(b"")
+    said = (
+        f"images of 2 sizes (height × width): 3 of 5×4, such as {tmp_path / '000.png'}; 2 of 9×9, "
+        f"such as {tmp_path / '003.png'}; expected one size: image_size=(5, 4), or "
+        "--image-size 5 4, resizes all"
+    )
+    for function in (load_dataset, data_shape):
+        with raises(said):
+            function(tmp_path)
+    (tmp_path / "broken.png").unlink()
     data = load_dataset(tmp_path, image_size=(6, 7))
     assert data_shape(tmp_path, image_size=(6, 7)) == data.shape == (6, 7, 1)
     np.testing.assert_array_equal(by_name(data)["003.png"][0], 77)
@@ -225,7 +231,7 @@ def test_pictures_that_are_not_one_opaque_image_are_refused(tmp_path):
         load_dataset(tmp_path)
     (tmp_path / "f.tiff").unlink()
     write(tmp_path, RNG.integers(0, 65536, (1, 5, 4), dtype=np.uint16), start=1)
-    with raises("001.png is 16-bit but 000.png is 8-bit"):
+    with raises(f"{odd} is 16-bit but {tmp_path / '000.png'} is 8-bit"):
         load_dataset(tmp_path)
 
 

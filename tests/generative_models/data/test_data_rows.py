@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from workshop.generative_models.data import images, load_dataset, rows
+from workshop.generative_models.data import load_dataset, rows
 from workshop.generative_models.data.rows import Rows
 from workshop.generative_models.training import Trainer
 
@@ -97,15 +97,29 @@ def test_a_run_over_files_is_the_run_in_memory(tmp_path, small_memory, make_vae)
     assert run() == expected
 
 
-def test_what_is_wrong_is_said_when_it_is_read(tmp_path, small_memory, monkeypatch):
-    monkeypatch.setattr(images, "LOOKED_AT", 4)
+def test_what_is_wrong_is_said_when_it_is_read(tmp_path, small_memory):
     x = np.random.default_rng(0).random((40, 4), np.float32)
     x[17, 2] = np.nan
     np.save(tmp_path / "x.npy", x)
     write_images(tmp_path)
-    Image.new("RGB", (9, 9)).save(tmp_path / "images" / "a" / "38.png")
+    for name in ("36.png", "38.png"):
+        path = tmp_path / "images" / "a" / name
+        path.write_bytes(path.read_bytes()[:100])
     small_memory()
     arrays, pictures = load_dataset(tmp_path / "x.npy"), load_dataset(tmp_path / "images")
-    for data, said in ((arrays, "example 17: .*NaN"), (pictures, "image_size=.*resizes all")):
+    broken = r"example \d+: .*3[68].png: cannot be read"
+    for data, said in ((arrays, "example 17: .*NaN"), (pictures, f"(?s){broken}")):
         with pytest.raises(ValueError, match=said):
             [np.asarray(split.x) for split in data.splits.values()]
+    # Headers are looked at before.
+    Image.new("RGB", (9, 9)).save(path)
+    with pytest.raises(ValueError, match=r"39 of 5×6.* 1 of 9×9.*resizes all"):
+        load_dataset(tmp_path / "images")
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match="1 of 40 files cannot be used"):
+        load_dataset(tmp_path / "images")
+    data = load_dataset(tmp_path / "images", skip_unusable=True)
+    assert sum(map(len, data.splits.values())) == 38
+    assert data.notes == ("left out 2 that cannot be used (a/36.png, a/38.png)",)
+    assert isinstance(data.train.x, Rows)
+    assert np.asarray(data.train.x).shape == (30, 5, 6, 3)

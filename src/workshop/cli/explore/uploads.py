@@ -9,7 +9,7 @@ from jaxtyping import Float
 from PIL import Image, ImageOps
 
 from workshop.generative_models.core.numbers import as_numbers
-from workshop.generative_models.data.images import FORMATS, count_frames, pixels, resize
+from workshop.generative_models.data.pixels import FORMATS, count_frames, pixels, resize
 from workshop.generative_models.evaluation.outputs import pixels as scaled
 
 MOST_BYTES = 20 * 2**20

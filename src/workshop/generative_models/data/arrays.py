@@ -45,11 +45,13 @@ class Source:
         parts: Some of train, validation and test; what is missing is taken out of train.
         class_names: The name of each label, where the source knows them.
         held_out: How many examples a missing validation and test get; a tenth each if None.
+        notes: What was left out or passed over.
     """
 
     parts: Mapping[str, Part]
     class_names: tuple[str, ...] | None = None
     held_out: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def from_arrays(x: Any, y: Any = None, *, seed: int = 0) -> Dataset:
@@ -79,7 +81,7 @@ def build(name: str, source: Source, *, seed: int, where: str) -> Dataset:
     found, class_names = in_order(source, where=where)
     splits = _split(found, source.held_out, seed, where)
     warn_of_missing_classes(splits, class_names, where)
-    return Dataset(name, **splits, class_names=class_names)
+    return Dataset(name, **splits, class_names=class_names, notes=source.notes)
 
 
 def in_order(source: Source, *, where: str) -> tuple[dict[str, Split], tuple[str, ...] | None]:

@@ -1,4 +1,4 @@
-"""What a data set is: three splits of arrays, checked once when they are made."""
+"""Data sets: three splits of arrays, checked once when they are made."""
 
 from __future__ import annotations
 
@@ -90,6 +90,7 @@ class Dataset:
         validation: Examples to choose by.
         test: Examples to report on.
         class_names: The name of each label, or None.
+        notes: What was left out of the source or passed over in it.
 
     Raises:
         ValueError: If the splits differ in shape, dtype or in having labels, a split is empty, or
@@ -101,6 +102,7 @@ class Dataset:
     validation: Split
     test: Split
     class_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, split in self.splits.items():
@@ -125,8 +127,10 @@ class Dataset:
     def __str__(self) -> str:
         shape = " × ".join(map(str, self.shape))
         counts = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
-        classes = "" if self.num_classes is None else f"; {self.num_classes} classes"
-        return f"{self.name} ({shape}, {self.train.x.dtype}; {counts}{classes})"
+        count = self.num_classes
+        classes = [] if count is None else ["1 class" if count == 1 else f"{count} classes"]
+        kind = "bytes, k / 255" if self.train.x.dtype == np.uint8 else "float32"
+        return f"{self.name} ({'; '.join([f'{shape}, {kind}', counts, *classes, *self.notes])})"
 
     def __repr__(self) -> str:
         return f"Dataset({self})"

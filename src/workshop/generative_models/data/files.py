@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from workshop.generative_models.data.arrays import SPLITS, Part, Source
+from workshop.generative_models.data.folders import SPLIT_NAMES
 from workshop.generative_models.data.rows import Rows, too_large
 
 _EXPECTED = "x and perhaps y, or x_train and perhaps x_validation, x_test and the same with y"
@@ -35,47 +36,50 @@ def read_npz(path: Path, where: str) -> Source:
 
 def read_arrays(path: Path, where: str) -> dict[str, np.ndarray]:
     """All arrays of a .npz file by name, or {"x": the one of a .npy file}."""
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         return {"x": np.array(_load(path, where))}
     with _open_npz(path, where) as file:
         return {key: _member(file, key, where) for key in file.files}
 
 
-def npy_shape(path: Path, where: str) -> tuple[int, ...]:
-    """The shape of the array in the file, from its header."""
-    return _load(path, where).shape
+def npy_header(path: Path, where: str) -> tuple[str, tuple[int, ...], np.dtype]:
+    """The name, shape and type of the array in the file, which is called x."""
+    array = _load(path, where)
+    return "x", array.shape, array.dtype
 
 
-def npz_shape(path: Path, where: str) -> tuple[int, ...]:
-    """The shape of the training examples in the file, from their header."""
+def npz_header(path: Path, where: str) -> tuple[str, tuple[int, ...], np.dtype]:
+    """The key of the training examples in the file, their shape and their type."""
     with _open_npz(path, where) as file:
-        name = f"x{_part_keys(file.files, where)['train']}.npy"
+        key = f"x{_part_keys(file.files, where)['train']}"
     # Opened here, so that it is closed even where zipfile fails half way through a broken file.
     with (
         path.open("rb") as raw,
         _reading(f"{where}: {path}"),
         zipfile.ZipFile(raw) as archive,
-        archive.open(name) as member,
+        archive.open(f"{key}.npy") as member,
     ):
         version = np.lib.format.read_magic(member)
         if version == (1, 0):
-            return np.lib.format.read_array_header_1_0(member)[0]
-        return np.lib.format.read_array_header_2_0(member)[0]
+            shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+        else:
+            shape, _, dtype = np.lib.format.read_array_header_2_0(member)
+    return key, shape, dtype
 
 
 def _part_keys(keys: list[str], where: str) -> dict[str, str]:
     """The ending of the keys of each part: {"train": ""} or {"train": "_train", ...}."""
     if "x" in keys and set(keys) <= {"x", "y"}:
         return {"train": ""}
-    known = {f"{field}_{part}" for field in "xy" for part in SPLITS}
-    parts = [part for part in SPLITS if f"x_{part}" in keys]
-    lonely = [key for key in keys if key.startswith("y_") and f"x{key[1:]}" not in keys]
-    if "train" not in parts or lonely or not set(keys) <= known:
+    endings = [key[1:] for key in keys if key.startswith("x_") and key[2:] in SPLIT_NAMES]
+    parts = {SPLIT_NAMES[ending[1:]]: ending for ending in endings}
+    known = {f"{field}{ending}" for field in "xy" for ending in endings}
+    if "train" not in parts or len(parts) < len(endings) or not set(keys) <= known:
         raise ValueError(
             f"{where}: holds the arrays {', '.join(sorted(keys)) or '(none)'}; expected "
             f"{_EXPECTED}: numpy.savez(path, x=images, y=labels)"
         )
-    return {part: f"_{part}" for part in parts}
+    return {part: parts[part] for part in SPLITS if part in parts}
 
 
 def _load(path: Path, where: str) -> np.ndarray:

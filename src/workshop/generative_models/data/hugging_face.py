@@ -15,13 +15,9 @@ import numpy as np
 
 from workshop.generative_models.data.arrays import Part, Source
 from workshop.generative_models.data.builtin import optional
-from workshop.generative_models.data.images import (
-    SPLIT_NAMES,
-    count_frames,
-    in_memory_or_on_disk,
-    pixels,
-    stack,
-)
+from workshop.generative_models.data.folders import SPLIT_NAMES
+from workshop.generative_models.data.images import in_memory_or_on_disk, stack
+from workshop.generative_models.data.pixels import count_frames, pixels
 from workshop.generative_models.data.rows import Rows
 
 FORM = "hf:NAME_OR_PATH?image=COLUMN&label=COLUMN&config=NAME"
@@ -82,10 +78,13 @@ def _open(address: Address, where: str) -> dict[str, Any]:
     except Exception as error:  # datasets, its readers and the network have one kind each
         raise ValueError(f"{where}: cannot be loaded ({type(error).__name__}: {error})") from error
     found = found if isinstance(found, Mapping) else {"train": found}
-    splits = {SPLIT_NAMES[name]: rows for name, rows in found.items() if name in SPLIT_NAMES}
-    if "train" not in splits:
-        raise ValueError(f"{where}: has the splits {', '.join(found)}; expected one named train")
-    return splits
+    names = {name: SPLIT_NAMES[name.lower()] for name in found if name.lower() in SPLIT_NAMES}
+    if "train" not in names.values() or len(set(names.values())) < len(names):
+        raise ValueError(
+            f"{where}: has the splits {', '.join(found)}; expected one named train, and at most "
+            "one each for validation and test"
+        )
+    return {split: found[name] for name, split in names.items()}
 
 
 def _columns(features: Mapping[str, Any], address: Address, where: str) -> tuple[str, str]:

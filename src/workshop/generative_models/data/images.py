@@ -1,61 +1,218 @@
-"""Folders of image files, and what their pixels become."""
+"""Image files of one size and kind, as arrays or read from disk as they are needed."""
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Shaped
 
 from workshop.generative_models.data.arrays import Part, Source
+from workshop.generative_models.data.folders import class_names, find
+from workshop.generative_models.data.pixels import Header, read_header, read_image
 from workshop.generative_models.data.rows import Read, Rows, select, too_large
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-# Named, so that a file that only calls itself .png is never handed to a PostScript interpreter.
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 LOOKED_AT = 64
-"""So many files, evenly spaced, tell how large a folder's images are and if any is coloured."""
-SPLIT_NAMES = {
-    "train": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "test": "test",
-}
+"""How many Hugging Face images, evenly spaced, tell their size and whether any is coloured."""
+NAMED = 5
+"""How many files that cannot be used an error names."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the images of a folder have in common: (height, width, channels) and a dtype."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """Of one image."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
 
 
 def read_folder(
-    folder: Path, image_size: tuple[int, int] | None, where: str, *, on_disk: bool = False
+    folder: Path,
+    image_size: tuple[int, int] | None,
+    where: str,
+    *,
+    on_disk: bool = False,
+    skip_unusable: bool = False,
 ) -> Source:
-    """Reads FOLDER/*.png, FOLDER/CLASS/*.png, or either of them in train/, validation/, test/.
+    """Reads the images of a folder; see `folders.find` for its structure.
 
-    Classes are labelled in sorted order. Files of other kinds and hidden ones are passed over.
+    Images are coloured if the header of any is; grey ones among them become coloured. Every header
+    is read, so that sizes, depths and broken files are told before training.
+
+    Args:
+        folder: Where to look.
+        image_size: Resizes to (height, width).
+        where: Begins every error.
+        on_disk: Leaves the pixels on disk, as is done with more than a quarter of the memory.
+        skip_unusable: Leaves out files that can't be used and counts them; they are an error
+            otherwise.
     """
-    parts = _find(folder, where)
-    classes = sorted({label for files in parts.values() for label in files.values() if label})
+    found = find(folder, where)
+    every = [file for files in found.parts.values() for file in files]
+    kind, broken = _look(every, image_size, where)
+    on_disk = on_disk or too_large(kind.nbytes * len(every))
+    if broken and not skip_unusable and on_disk:
+        raise _unusable(broken, len(every), where)
+    read = functools.partial(_read, kind=kind, image_size=image_size)
+    usable = [file for file in every if file not in broken]
+    if on_disk:
+        if skip_unusable:  # which files are cut short is not known before they are decoded
+            broken |= _attempt(lambda file: read(file).dtype, usable)[1]
+            usable = [file for file in every if file not in broken]
+        x = _rows(usable, read, kind, where)
+    else:
+        pixels, more = _attempt(read, usable)
+        broken |= more
+        if broken and not skip_unusable:
+            raise _unusable(broken, len(every), where)
+        usable = list(pixels)
+        x = np.stack(list(pixels.values())) if pixels else np.empty((0, *kind.shape), kind.dtype)
+    notes = (*found.notes, *([_skipped(broken, folder)] if broken else []))
+    parts = {
+        key: {file: label for file, label in files.items() if file not in broken}
+        for key, files in found.parts.items()
+    }
+    return _source(parts, x, folder, notes)
+
+
+def folder_shape(
+    folder: Path, image_size: tuple[int, int] | None, where: str, *, skip_unusable: bool = False
+) -> tuple[int, ...]:
+    """The shape of one image, from the headers of all files."""
+    found = find(folder, where)
+    every = [file for files in found.parts.values() for file in files]
+    kind, broken = _look(every, image_size, where)
+    if broken and not skip_unusable:
+        raise _unusable(broken, len(every), where)
+    return kind.shape
+
+
+def folder_classes(folder: Path, where: str) -> int | None:
+    """The number of class folders, or None without any; no file is read."""
+    return len(class_names(find(folder, where).parts)) or None
+
+
+def _source(
+    parts: dict[str, dict[Path, str]], x: np.ndarray | Rows, folder: Path, notes: tuple[str, ...]
+) -> Source:
+    classes = class_names(parts)
     indices = {label: i for i, label in enumerate(classes)}
-    every = [file for files in parts.values() for file in files]
-
-    def read(indices: np.ndarray) -> np.ndarray:
-        files = [every[i] for i in indices]
-        names = (os.fspath(file.relative_to(folder)) for file in files)
-        return stack(names, _parallel(lambda file: read_image(file, image_size), files), where)
-
-    x = in_memory_or_on_disk(read, len(every), where, on_disk=on_disk)
     result, start = {}, 0
     for key, files in parts.items():
         names = tuple(file.relative_to(folder).as_posix() for file in files)
-        y = np.array([indices[label] for label in files.values()]) if classes else None
+        y = np.array([indices[label] for label in files.values()], int) if classes else None
         result[key] = Part(select(x, slice(start, start + len(files))), y, names=names)
         start += len(files)
-    return Source(result, tuple(classes) or None)
+    return Source(result, classes or None, notes=notes)
+
+
+def _look(
+    files: Sequence[Path], image_size: tuple[int, int] | None, where: str
+) -> tuple[Kind, dict[Path, str]]:
+    """What the images have in common, and the files whose header is broken, with the reason."""
+    headers, broken = _attempt(read_header, files)
+    if not headers:
+        raise _unusable(broken, len(files), where)
+    size = image_size or _one_size(headers, where)
+    dtypes = {header.dtype: file for file, header in reversed(headers.items())}
+    if len(dtypes) > 1:
+        deep, plain = dtypes[np.dtype(np.float32)], dtypes[np.dtype(np.uint8)]
+        raise ValueError(f"{where}: {deep} is 16-bit but {plain} is 8-bit; expected one depth")
+    channels = 3 if any(header.channels == 3 for header in headers.values()) else 1
+    if channels == 1:
+        palettes = (file for file, header in headers.items() if header.channels is None)
+        channels = 3 if any(_is_coloured(file) for file in palettes) else 1
+    return Kind((*size, channels), next(iter(dtypes))), broken
+
+
+def _is_coloured(file: Path) -> bool:
+    try:
+        return read_image(file).shape[-1] == 3
+    except ValueError:  # told when all are read
+        return False
+
+
+def _one_size(headers: dict[Path, Header], where: str) -> tuple[int, int]:
+    sizes = Counter(header.size for header in headers.values()).most_common()
+    if len(sizes) > 1:
+        first = {header.size: file for file, header in reversed(headers.items())}
+        said = "; ".join(f"{n:,} of {h}×{w}, such as {first[h, w]}" for (h, w), n in sizes[:3])
+        height, width = sizes[0][0]
+        raise ValueError(
+            f"{where}: images of {len(sizes)} sizes (height × width): {said}; expected one size: "
+            f"image_size=({height}, {width}), or --image-size {height} {width}, resizes all"
+        )
+    return sizes[0][0]
+
+
+def _read(file: Path, *, kind: Kind, image_size: tuple[int, int] | None) -> np.ndarray:
+    image = read_image(file, image_size)
+    if image.shape[:2] != kind.shape[:2] or image.dtype != kind.dtype:
+        raise ValueError(
+            f"{file}: is {image.shape[0]}×{image.shape[1]} {image.dtype} (height × width), not "
+            f"{kind.shape[0]}×{kind.shape[1]} {kind.dtype} as its header says; save it anew"
+        )
+    return np.broadcast_to(image, kind.shape)
+
+
+def _rows(files: list[Path], read: Callable[[Path], np.ndarray], kind: Kind, where: str) -> Rows:
+    def some(indices: np.ndarray) -> np.ndarray:
+        chosen = [files[i] for i in indices]
+        found, broken = _attempt(read, list(dict.fromkeys(chosen)))
+        if broken:
+            raise _unusable(broken, len(chosen), where)
+        return np.stack([found[file] for file in chosen])
+
+    return Rows(some, np.arange(len(files)), kind.shape, kind.dtype)
+
+
+def _attempt(
+    read: Callable[[Path], T], files: Sequence[Path]
+) -> tuple[dict[Path, T], dict[Path, str]]:
+    """What reading each file gives, and why the others can't be read."""
+
+    def one(file: Path) -> Any:
+        try:
+            return read(file), None
+        except ValueError as error:
+            return None, str(error)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside of the lock
+        found = dict(zip(files, pool.map(one, files), strict=True))
+    good = {file: value for file, (value, error) in found.items() if error is None}
+    return good, {file: error for file, (_, error) in found.items() if error is not None}
+
+
+def _unusable(broken: dict[Path, str], count: int, where: str) -> ValueError:
+    reasons = [broken[file] for file in sorted(broken)]
+    more = f"\n  and {len(reasons) - NAMED:,} more" if len(reasons) > NAMED else ""
+    said = "\n  ".join(reasons[:NAMED])
+    return ValueError(
+        f"{where}: {len(reasons):,} of {count:,} files cannot be used\n  {said}{more}\n"
+        "Mend or remove them, or leave them out with skip_unusable=True (--skip-unusable)"
+    )
+
+
+def _skipped(broken: dict[Path, str], folder: Path) -> str:
+    names = [file.relative_to(folder).as_posix() for file in sorted(broken)][:NAMED]
+    more = ", ..." if len(broken) > NAMED else ""
+    return f"left out {len(broken):,} that cannot be used ({', '.join(names)}{more})"
+
+
+# Images that are no files of their own, such as those of a Hugging Face data set.
 
 
 def in_memory_or_on_disk(
@@ -79,59 +236,6 @@ def in_memory_or_on_disk(
         return np.broadcast_to(x, (len(x), *like.shape))
 
     return Rows(some, every, like.shape, like.dtype)
-
-
-def first_image(folder: Path, image_size: tuple[int, int] | None, where: str) -> np.ndarray:
-    """The pixels of the first file of the training part."""
-    return read_image(next(iter(_find(folder, where)["train"])), image_size)
-
-
-def _find(folder: Path, where: str) -> dict[str, dict[Path, str]]:
-    """For each part the files and their class, "" without one, in sorted order."""
-    inner = [entry.name for entry in folder.iterdir() if entry.is_dir() and _visible(entry.name)]
-    if "train" in inner and set(inner) <= set(SPLIT_NAMES):
-        parts = {SPLIT_NAMES[name]: _find_classes(folder / name, where) for name in sorted(inner)}
-        if len(parts) < len(inner):
-            raise ValueError(f"{where}: found folders {sorted(inner)}; expected one validation/")
-    elif set(inner) & set(SPLIT_NAMES):
-        raise ValueError(
-            f"{where}: found folders {sorted(inner)}; expected train/ with validation/ and test/ "
-            "if there are any, or class folders alone (a class named train goes inside train/)"
-        )
-    else:
-        parts = {"train": _find_classes(folder, where)}
-    if len({"" in files.values() for files in parts.values()}) > 1:
-        raise ValueError(f"{where}: some splits have class folders; expected all or none")
-    return parts
-
-
-def _find_classes(folder: Path, where: str) -> dict[Path, str]:
-    inside = sorted(folder.rglob("*"))
-    files = [file for file in inside if file.suffix.lower() in SUFFIXES and file.is_file()]
-    paths = {file: file.relative_to(folder) for file in files}
-    labels = {
-        file: path.parts[0] if len(path.parts) > 1 else ""
-        for file, path in paths.items()
-        if all(_visible(part) for part in path.parts)
-    }
-    if not labels:
-        raise ValueError(f"{where}: no images in {folder}; expected {', '.join(SUFFIXES)} files")
-    if "" in labels.values() and len(set(labels.values())) > 1:
-        loose = next(file for file, label in labels.items() if not label)
-        raise ValueError(
-            f"{where}: {loose.name} lies beside class folders; expected every image in a class "
-            "folder, or none"
-        )
-    return labels
-
-
-def _visible(name: str) -> bool:
-    return not name.startswith(".")
-
-
-def _parallel(read: Callable[[Path], np.ndarray], files: Iterable[Path]) -> Iterable[np.ndarray]:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside of the lock
-        yield from pool.map(read, files)
 
 
 def stack(names: Iterable[str], pixels: Iterable[np.ndarray], where: str) -> np.ndarray:
@@ -161,76 +265,3 @@ def _size(image: np.ndarray) -> str:
 
 def _depth(image: np.ndarray) -> str:
     return "8-bit" if image.dtype == np.uint8 else "16-bit"
-
-
-def read_image(file: Path, image_size: tuple[int, int] | None = None) -> np.ndarray:
-    """The pixels of one file; see `pixels`.
-
-    Raises:
-        ValueError: If it is no image, is cut short, or is of a kind that is refused.
-    """
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(file, formats=FORMATS) as image:
-            frames = count_frames(image)
-            upright = ImageOps.exif_transpose(image)
-    except Exception as error:  # decoders raise all sorts of things on a broken file
-        raise ValueError(
-            f"{file}: cannot be read as an image ({type(error).__name__}: {error})"
-        ) from error
-    return pixels(upright, frames, str(file), image_size)
-
-
-def count_frames(image: Image) -> int:
-    """How many frames there are; a photo with a preview in it (MPO) is one photo."""
-    return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-
-
-def pixels(
-    image: Image, frames: int, name: str, image_size: tuple[int, int] | None = None
-) -> Shaped[np.ndarray, "h w c"]:
-    """The pixels of an upright image, (h, w, 1) if it is grey and (h, w, 3) if coloured.
-
-    8-bit images are uint8; 16-bit grey ones are float32, divided by 65,535.
-
-    Raises:
-        ValueError: If it is animated, partly transparent or holds 32-bit numbers.
-    """
-    if frames > 1:
-        raise ValueError(f"{name}: has {frames} frames; expected one image in a file")
-    if image.mode.startswith("I;16"):
-        array = np.asarray(image).astype(np.float32)[..., None] / 65535
-    elif image.mode in ("I", "F"):
-        raise ValueError(
-            f"{name}: holds 32-bit numbers; expected 8 or 16 bits: save the pixels, scaled to "
-            "[0, 1], as one .npy file of shape (n, h, w)"
-        )
-    else:
-        array = _eight_bit(image, name)
-    return array if image_size is None else resize(array, image_size)
-
-
-def _eight_bit(image: Image, name: str) -> np.ndarray:
-    if image.mode in ("1", "L"):
-        return np.asarray(image.convert("L"))[..., None]
-    if image.mode in ("P", "PA", "LA", "La", "RGBA", "RGBa") or "transparency" in image.info:
-        rgba = np.asarray(image.convert("RGBA"))
-        if rgba[..., 3].min() < 255:
-            raise ValueError(
-                f"{name}: is transparent in places; expected opaque images: draw it on a "
-                "background first (Pillow: Image.alpha_composite)"
-            )
-        grey = image.mode != "RGBA" and (rgba[..., :1] == rgba[..., :3]).all()
-        return rgba[..., :1] if grey else rgba[..., :3]
-    return np.asarray(image.convert("RGB"))
-
-
-def resize(x: Shaped[np.ndarray, "h w c"], size: tuple[int, int]) -> Shaped[np.ndarray, "h2 w2 c"]:
-    """Resizes to (height, width), uint8 or float32, smoothing where it gets smaller."""
-    from PIL import Image
-
-    height, width = size
-    planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(x, -1, 0)]
-    smooth = Image.Resampling.BILINEAR
-    return np.stack([np.asarray(p.resize((width, height), smooth)) for p in planes], axis=-1)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from workshop.generative_models.data import builtin, files, hugging_face, images
+from workshop.generative_models.data import (
+    builtin,
+    files,
+    folders,
+    hugging_face,
+    images,
+    pixels,
+)
 from workshop.generative_models.data.arrays import (
     Source,
     build,
@@ -37,6 +45,7 @@ def load_dataset(
     binarize: bool = False,
     limit: int | None = None,
     image_size: tuple[int, int] | None = None,
+    skip_unusable: bool = False,
 ) -> Dataset:
     """Loads a data set and splits it into train, validation and test.
 
@@ -52,9 +61,16 @@ def load_dataset(
 
     By path: a .npy file, (n, d), (n, h, w) or (n, h, w, c); a .npz file with x and perhaps y, or
     x_train, x_validation, x_test and y_...; a folder of images, or of class folders, or of train/,
-    validation/ and test/ with either inside. From Hugging Face:
-    hf:NAME_OR_PATH?image=COLUMN&label=COLUMN&config=NAME, where the part after ? is only for what
-    the types of the columns don't tell.
+    validation/ and test/ with either inside, in any case, or training/, val/, valid/, dev/,
+    testing/. From Hugging Face: hf:NAME_OR_PATH?image=COLUMN&label=COLUMN&config=NAME, where the
+    part after ? is only for what the types of the columns don't tell.
+
+    Images of a folder are coloured, (h, w, 3), if any of them is: the headers of all are read.
+    Palettes of greys, LA and 1-bit images are grey; CMYK becomes RGB; 16-bit grey is float32 in
+    [0, 1], and is not mixed with 8-bit. Photos are turned upright by their EXIF data. Transparent
+    and animated images are refused, and so are images of several sizes without `image_size`.
+    Symbolic links are followed. Hidden files and folders, `__MACOSX` and `@eaDir` are left out;
+    other files that are not images, and class folders without images, are counted in `notes`.
 
     What a source doesn't split is split 80 / 10 / 10; a single missing validation or test is a
     tenth of train. Splits keep the shares of the classes.
@@ -69,6 +85,9 @@ def load_dataset(
         binarize: Makes x black and white: 255 where it is above one half and 0 elsewhere.
         limit: Keeps only that many training examples (validation and test stay whole).
         image_size: Resizes images to (height, width).
+        skip_unusable: Leaves out the image files of a folder that can't be read, are transparent,
+            animated or hold 32-bit numbers, and counts them in `notes`; without it they are an
+            error that names them.
 
     Raises:
         ValueError: If there is no such data, or it can't be used: the message says what was
@@ -87,7 +106,8 @@ def load_dataset(
         raise ValueError(f"{where}: limit={limit}; expected limit >= 1, or None for all")
     if image_size is not None and min(image_size) < 1:
         raise ValueError(f"{where}: image_size={image_size}; expected a height and width >= 1")
-    dataset = build(name, _read(name, seed, image_size, where), seed=seed, where=where)
+    source = _read(name, seed, image_size, where, skip_unusable=skip_unusable)
+    dataset = build(name, source, seed=seed, where=where)
     if limit is not None:
         dataset = replace(dataset, train=dataset.train.take(slice(limit)))
         warn_of_missing_classes(dataset.splits, dataset.class_names, f"{where}, limit={limit}")
@@ -100,15 +120,17 @@ def load_in_order(
     seed: int = 0,
     binarize: bool = False,
     image_size: tuple[int, int] | None = None,
+    skip_unusable: bool = False,
     on_disk: bool = False,
 ) -> tuple[dict[str, Split], tuple[str, ...] | None]:
     """Loads what `load_dataset` does, but as it lies there: every example, not shuffled or split.
 
     Args:
-        name: As `load_dataset`, and so are seed, binarize and image_size.
+        name: As `load_dataset`, and so are seed, binarize, image_size and skip_unusable.
         seed: Of data that is drawn.
         binarize: Makes x black and white.
         image_size: Resizes images to (height, width).
+        skip_unusable: Leaves out files that can't be used. What is left out is logged.
         on_disk: Leaves a folder, a .npy file or Hugging Face data where it is, however small: `x`
             is then `Rows`, and a pass over it needs no more memory than a batch.
 
@@ -122,18 +144,22 @@ def load_in_order(
     """
     name = os.fspath(name)
     where = f"load_in_order({name!r})"
-    source = _read(name, seed, image_size, where, on_disk=on_disk)
+    source = _read(name, seed, image_size, where, on_disk=on_disk, skip_unusable=skip_unusable)
+    for note in source.notes:
+        logging.getLogger("workshop").warning("%s: %s", name, note)
     splits, class_names = in_order(source, where=where)
     return _prepared(splits, image_size, binarize, where), class_names
 
 
 def data_shape(
-    name: str | os.PathLike[str], *, image_size: tuple[int, int] | None = None
+    name: str | os.PathLike[str],
+    *,
+    image_size: tuple[int, int] | None = None,
+    skip_unusable: bool = False,
 ) -> tuple[int, ...]:
     """The shape of one example of `load_dataset(name)`, found without loading all of it.
 
-    Of a folder it is the first image that is looked at; if that is grey and others are coloured,
-    the loaded data set has 3 channels.
+    Of a folder the headers of all images are read, of files of arrays the header.
 
     Raises:
         ValueError: As `load_dataset`.
@@ -150,15 +176,55 @@ def data_shape(
     elif name.startswith("hf:"):
         shape = hugging_face.shape(name, image_size, where)[1:]
     elif path.is_dir() and name:
-        shape = images.first_image(path, image_size, where).shape
-    elif path.suffix == ".npy" and path.is_file():
-        shape = files.npy_shape(path, where)[1:]
-    elif path.suffix == ".npz" and path.is_file():
-        shape = files.npz_shape(path, where)[1:]
+        shape = images.folder_shape(path, image_size, where, skip_unusable=skip_unusable)
+    elif _is_file(path, ".npy"):
+        shape = _example_shape(*files.npy_header(path, where), where)
+    elif _is_file(path, ".npz"):
+        shape = _example_shape(*files.npz_header(path, where), where)
     else:
         raise _unknown(name, where)
     shape = (*shape, 1) if len(shape) == 2 else shape
     return shape if image_size is None else (*image_size, shape[-1])
+
+
+def _example_shape(
+    key: str, shape: tuple[int, ...], dtype: np.dtype, where: str
+) -> tuple[int, ...]:
+    """The shape of one example in an array, or an error for what no data set can be made of."""
+    if dtype.names:
+        raise ValueError(
+            f"{where}: {key} has the fields {', '.join(dtype.names)}; expected plain numbers: "
+            "numpy.lib.recfunctions.structured_to_unstructured(x) makes columns of fields"
+        )
+    if len(shape) not in (2, 3, 4):
+        way_out = "; for examples of one number each, save x[:, None]" if len(shape) == 1 else ""
+        raise ValueError(
+            f"{where}: {key} has shape {shape}; expected (n, d), (n, h, w) or (n, h, w, c){way_out}"
+        )
+    if 0 in shape:
+        raise ValueError(f"{where}: {key} has shape {shape}: it is empty")
+    return shape[1:]
+
+
+def class_count(
+    name: str | os.PathLike[str],
+    *,
+    image_size: tuple[int, int] | None = None,
+    skip_unusable: bool = False,
+) -> int | None:
+    """The number of classes of `load_dataset(name)`, or None; a folder's images are not read."""
+    name = os.fspath(name)
+    path = Path(name).expanduser()
+    if name in builtin.DATASETS:
+        return builtin.DATASETS[name].num_classes
+    if path.is_dir() and name:
+        return images.folder_classes(path, f"load_dataset({name!r})")
+    data = load_dataset(name, image_size=image_size, skip_unusable=skip_unusable)
+    return data.num_classes
+
+
+def _is_file(path: Path, suffix: str) -> bool:
+    return path.suffix.lower() == suffix and path.is_file()
 
 
 def _read(
@@ -168,6 +234,7 @@ def _read(
     where: str,
     *,
     on_disk: bool = False,
+    skip_unusable: bool = False,
 ) -> Source:
     path = Path(name).expanduser()
     if name in builtin.DATASETS:
@@ -175,10 +242,12 @@ def _read(
     if name.startswith("hf:"):
         return hugging_face.read(name, image_size, where, on_disk=on_disk)
     if path.is_dir() and name:
-        return images.read_folder(path, image_size, where, on_disk=on_disk)
-    if path.suffix == ".npy" and path.is_file():
+        return images.read_folder(
+            path, image_size, where, on_disk=on_disk, skip_unusable=skip_unusable
+        )
+    if _is_file(path, ".npy"):
         return files.read_npy(path, where, on_disk=on_disk)
-    if path.suffix == ".npz" and path.is_file():
+    if _is_file(path, ".npz"):
         return files.read_npz(path, where)
     raise _unknown(name, where)
 
@@ -187,8 +256,11 @@ def _unknown(name: str, where: str) -> ValueError:
     close = difflib.get_close_matches(name.lower(), builtin.DATASETS, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     found = "no data set or file of that name"
-    if Path(name).expanduser().is_file():
-        found = f"a {Path(name).suffix or 'nameless'} file is no data set"
+    path = Path(name).expanduser()
+    if path.is_file() and path.suffix.lower() in folders.SUFFIXES:
+        found = f"{path.name} is a single image; give the folder that holds it and others"
+    elif path.is_file():
+        found = f"a {path.suffix or 'nameless'} file is no data set"
     known = "\n".join(f"  {key:<13}{info.description}" for key, info in builtin.DATASETS.items())
     return ValueError(
         f"{where}: {found}.{hint} Expected one of\n{known}\n"
@@ -217,7 +289,7 @@ def _resized(x: np.ndarray, size: tuple[int, int], where: str) -> np.ndarray:
         raise ValueError(
             f"{where}: image_size={size} but the examples have shape {x.shape[1:]}; expected images"
         )
-    return np.stack([images.resize(image, size) for image in x])
+    return np.stack([pixels.resize(image, size) for image in x])
 
 
 def _binarized(x: np.ndarray, where: str) -> np.ndarray:
