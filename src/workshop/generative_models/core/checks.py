@@ -100,6 +100,17 @@ def at_least(name: str, value: Any, lowest: float) -> Any:
     return value
 
 
+def positive(name: str, value: Any) -> Any:
+    """Return `value`, or say that `name` must be a finite number above 0."""
+    try:
+        fits = bool(0 < value < float("inf"))
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise ValueError(f"{name}={value!r}: expected > 0, a finite number")
+    return value
+
+
 def no_condition(num_classes: int | None, embed_dim: int | None) -> None:
     """Refuse conditioning arguments where nothing is conditioned on."""
     if num_classes is not None or embed_dim is not None:

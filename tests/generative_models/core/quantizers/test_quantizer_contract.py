@@ -16,6 +16,10 @@ from workshop.generative_models.core.quantizers import (
     ResidualQuantizer,
     SimVQ,
     VectorQuantizer,
+    code_counts,
+    create_quantizer,
+    levels_for,
+    nearest_code,
 )
 
 DIM = 4
@@ -165,6 +169,14 @@ def test_errors(quantizer, z_e):
         quantizer.quantize(z_e, mask=np.ones(3, bool))
     with pytest.raises(ValueError, match="indices are float32: expected integers"):
         quantizer.lookup(jnp.zeros((2, 3)))
+    with pytest.raises(ValueError, match="z_e is of type complex64: expected real numbers"):
+        quantizer.quantize(z_e * 1j)
+    for bad in (np.nan, np.inf, -np.inf):
+        with pytest.raises(ValueError, match="z_e holds NaN or infinite values"):
+            quantizer.quantize(np.full(4, bad, np.float32))
+    for bad in (0.5, -1, np.nan, -1e9):  # -1e9 is what is added to hide logits of attention
+        with pytest.raises(ValueError, match="mask holds other values than True and False"):
+            quantizer.quantize(z_e, mask=np.full((3, 2, 5), bad, np.float32))
     if quantizer.codes > 1:
         with pytest.raises(ValueError, match=r"indices have 9 (codes|stages)"):
             quantizer.lookup(jnp.zeros((2, 9), jnp.int32))
@@ -223,6 +235,26 @@ def test_no_code_is_zeros_and_stands_for_a_whole_vector(quantizer, lookup):
         (lambda: FSQ(8, (16,) * 8), "4,294,967,296 codes: too many"),
         (lambda: LFQ(30, 30), "bits=30: expected at most 20 bits an index.*groups=2"),
         (lambda: LFQ(4, 4, temperature=0.0), "temperature=0.0: expected > 0"),
+        (lambda: vq(diversity_temperature=np.nan), "diversity_temperature=nan: expected > 0"),
+        (lambda: LFQ(4, 4, scale=np.nan), "scale=nan: expected > 0"),
+        (lambda: LFQ(4, 4, temperature=np.inf), "temperature=inf: expected > 0"),
+        (lambda: ResidualQuantizer([vq()], ratio=np.nan), "ratio=nan: expected > 0"),
+        (lambda: FSQ(2, (7.9, 5)), "levels=7.9: expected a positive integer"),
+        (lambda: FSQ(2, "75"), "levels='75': expected a positive integer"),
+        (lambda: levels_for(0), "codebook_size=0: expected a positive integer"),
+        (
+            lambda: create_quantizer("fsq", 4, 8, 0.25, rngs=nnx.Rngs(0)),
+            "quantizer='fsq': .*FSQConfig",
+        ),
+        (
+            lambda: create_quantizer({"kind": "fsq"}, 4, 8, 0.25, rngs=nnx.Rngs(0)),
+            "quantizer={'kind'",
+        ),
+        (lambda: code_counts(jnp.array([[9]]), 4), "indices go up to 9: expected index < 4"),
+        (
+            lambda: nearest_code(jnp.eye(2), jnp.eye(2), temperature=-1.0, key=jax.random.key(0)),
+            "temperature=-1.0: expected a finite number >= 0",
+        ),
         (lambda: ResidualQuantizer([]), "stages is empty"),
         (lambda: ResidualQuantizer([vq(), LFQ(4, 4)]), r"stages\[1\] has .* 16 codes"),
         (lambda: ResidualQuantizer([vq(heads=2)]), r"stages\[0\] projects .* several codes"),

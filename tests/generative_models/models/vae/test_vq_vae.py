@@ -209,3 +209,13 @@ class TestMaps:
             VQVAE(*networks, 4, CODES, 3, rngs=rngs)
         with pytest.raises(ValueError, match="free_bits has no meaning for a VQ-VAE"):
             VQVAE(*networks, 4, CODES, 2, rngs=rngs, free_bits=1.0)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_data_without_numbers_has_no_codes(bad):
+    """The nearest code of NaN would be any of them, here the last one."""
+    rngs = nnx.Rngs(0)
+    encoder = MLPEncoder([4], 4, "relu", (3,), rngs=rngs)
+    model = VQVAE(encoder, MLPDecoder([4], (3,), 4, rngs=rngs), 4, 8, 2, rngs=rngs)
+    with pytest.raises(ValueError, match="x holds NaN or infinite values"):
+        model.encode_indices(np.array([[0.5, bad, 0.5]], np.float32))

@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.arrays import read_codes
+from workshop.generative_models.core.base import check_finite
 from workshop.generative_models.core.quantizers.gradients import rotate_to, straight_through
 from workshop.generative_models.core.quantizers.search import code_counts, perplexity
 
@@ -128,14 +129,13 @@ class Quantizer(nnx.Module):
         places = z_e.shape[:-1]
         if z_e.shape[-1:] != (self.dim,):
             raise ValueError(f"z_e has shape {z_e.shape}: expected (batch, ..., {self.dim})")
-        weights = jnp.ones(prod(places))
-        if mask is not None:
-            if jnp.shape(mask) != places:
-                raise ValueError(f"mask has shape {jnp.shape(mask)}: expected {places}, as z_e has")
-            weights = jnp.asarray(mask).reshape(-1).astype(jnp.float32)
+        if jnp.issubdtype(z_e.dtype, jnp.complexfloating):
+            raise ValueError(f"z_e is of type {z_e.dtype}: expected real numbers")
+        weights = jnp.ones(prod(places)) if mask is None else _weights(mask, places)
         vectors = z_e.reshape(-1, self.dim).astype(jnp.float32)
         if mask is not None:  # whatever it holds, NaN too
             vectors = jnp.where(weights[:, None] > 0, vectors, 0.0)
+        check_finite("z_e", vectors)  # the nearest code of NaN would be any
         found = self.assign(self._inwards(vectors), weights, key)
         through = rotate_to if self.gradient == "rotation" else straight_through
         z_q = self._outwards(through(found.continuous, found.chosen).reshape(-1, self.inner))
@@ -218,3 +218,12 @@ class Quantizer(nnx.Module):
 
     def _outwards(self, vectors: jax.Array) -> jax.Array:
         return vectors if self.project_out is None else self.project_out(vectors)
+
+
+def _weights(mask: ArrayLike, places: tuple[int, ...]) -> jax.Array:
+    """Return a mask as weights (n,) of 0 and 1."""
+    if jnp.shape(mask) != places:
+        raise ValueError(f"mask has shape {jnp.shape(mask)}: expected {places}, as z_e has")
+    if not isinstance(mask, Tracer) and not np.isin(np.asarray(mask), (0, 1)).all():
+        raise ValueError("mask holds other values than True and False (or 1 and 0)")
+    return jnp.asarray(mask).reshape(-1).astype(jnp.float32)

@@ -71,9 +71,8 @@ class LFQ(Quantizer):
         super().__init__(dim, groups * bits, 2**bits, groups, rngs=rngs)
         self.pooled = groups == 1
         self.bits = bits
-        for name, value in (("scale", scale), ("temperature", temperature)):
-            if value <= 0:
-                raise ValueError(f"{name}={value}: expected > 0")
+        checks.positive("scale", scale)
+        checks.positive("temperature", temperature)
         self.size = scale / sqrt(bits) if self.spherical else scale
         self.scale, self.temperature = scale, temperature
         self.diversity = checks.at_least("diversity", diversity, 0.0)

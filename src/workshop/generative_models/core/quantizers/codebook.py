@@ -118,9 +118,7 @@ class VectorQuantizer(Quantizer):
         if learning == "frozen" and (kmeans or revive_below):
             raise ValueError("learning='frozen' keeps the codes: kmeans and revive_below move them")
         self.temperature = checks.at_least("temperature", temperature, 0.0)
-        self.diversity_temperature = diversity_temperature
-        if diversity_temperature <= 0:
-            raise ValueError(f"diversity_temperature={diversity_temperature}: expected > 0")
+        self.diversity_temperature = checks.positive("diversity_temperature", diversity_temperature)
         costs = {
             "commitment_loss": checks.at_least("commitment_cost", commitment_cost, 0.0),
             "codebook_loss": float(learning == "loss"),

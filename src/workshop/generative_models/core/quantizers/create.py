@@ -39,6 +39,11 @@ def create_quantizer(
         commitment_cost: weight of the commitment loss, where there is one.
         rngs: for the initial weights.
     """
+    if config is not None and not isinstance(config, QuantizerConfig):
+        raise ValueError(
+            f"quantizer={config!r}: expected a configuration, such as FSQConfig(levels=(8, 5, 5, "
+            "5)), an instance of a Quantizer, or None"
+        )
     given = {} if config is None else arguments_of(config, drop=("kind",))
     if config is None or isinstance(config, VQConfig | SimVQConfig):
         kind: Any = SimVQ if isinstance(config, SimVQConfig) else VectorQuantizer

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from workshop.generative_models.core import checks
 from workshop.generative_models.core.quantizers.base import Assignment, Quantizer
 
 
@@ -74,8 +75,7 @@ class ResidualQuantizer(Quantizer):
         alike = len({id(stage) for stage in stages})
         if alike not in (1, len(stages)):
             raise ValueError("stages: share one codebook among all of them, or none")
-        if ratio <= 0:
-            raise ValueError(f"ratio={ratio}: expected > 0")
+        checks.positive("ratio", ratio)
         super().__init__(
             first.dim if dim is None else dim,
             first.dim,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from workshop.generative_models.core import checks
 from workshop.generative_models.core.quantizers.base import Assignment, Quantizer
 
 LEVELS = {
@@ -31,6 +32,7 @@ def levels_for(codebook_size: int) -> tuple[int, ...]:
         >>> levels_for(1024), levels_for(500)
         ((8, 5, 5, 5), (8, 8, 8))
     """
+    codebook_size = checks.positive_int("codebook_size", codebook_size)
     return min(LEVELS.values(), key=lambda levels: abs(log2(prod(levels)) - log2(codebook_size)))
 
 
@@ -58,10 +60,10 @@ class FSQ(Quantizer):
     """
 
     def __init__(self, dim: int, levels: Sequence[int], *, rngs: nnx.Rngs | None = None):
-        self.levels = tuple(int(level) for level in levels)
-        if not self.levels or min(self.levels) < 3:
+        self.levels = checks.shape("levels", levels)
+        if min(self.levels) < 3:
             raise ValueError(
-                f"levels={tuple(levels)}: expected at least one, each of 3 or more; for two levels "
+                f"levels={self.levels}: expected at least one, each of 3 or more; for two levels "
                 "take LFQ, the sign of each number"
             )
         if prod(self.levels) >= 2**31:

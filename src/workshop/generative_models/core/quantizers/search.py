@@ -4,7 +4,10 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Key
+
+from workshop.generative_models.core import checks
 
 Noise = tuple[float, jax.Array] | None
 """Temperature and key of a draw."""
@@ -37,6 +40,7 @@ def nearest_code(
         key: source of the draw.
     """
     half = 0.5 * jnp.sum(jnp.square(codebook), axis=-1)
+    checks.at_least("temperature", temperature, 0.0)
     if temperature and key is None:
         raise ValueError(f"nearest_code(temperature={temperature}) draws codes: pass a key")
     noise = None if key is None or not temperature else (temperature, key)
@@ -128,6 +132,8 @@ def code_counts(
         weights: what each counts, one if None.
     """
     positions = indices.shape[1]
+    if not isinstance(indices, Tracer) and indices.size and int(jnp.max(indices)) >= codes:
+        raise ValueError(f"indices go up to {int(jnp.max(indices))}: expected index < {codes}")
     counted = jnp.ones(indices.shape, jnp.float32) if weights is None else weights
     counted = jnp.where(indices < 0, 0.0, counted).reshape(-1)
     flat = (jnp.maximum(indices, 0) + codes * jnp.arange(positions)).reshape(-1)

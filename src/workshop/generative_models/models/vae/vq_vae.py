@@ -12,7 +12,12 @@ from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.arrays import read_codes
-from workshop.generative_models.core.base import accepts_config, sample_key, warn_once
+from workshop.generative_models.core.base import (
+    accepts_config,
+    check_finite,
+    sample_key,
+    warn_once,
+)
 from workshop.generative_models.core.configuration import PriorConfig, VQVAEConfig
 from workshop.generative_models.core.likelihoods import Likelihood
 from workshop.generative_models.core.quantizer_configuration import QuantizerConfig
@@ -223,6 +228,7 @@ class VQVAE(VAE):
             x: (batch, *event), or one example.
         """
         x, single = self.as_batch(x)
+        check_finite("x", x)
         indices = self.quantize(self.encode(x)[0], deterministic=True)[1]["encoding_indices"]
         return indices[0] if single else indices
 
