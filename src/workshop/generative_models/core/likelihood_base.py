@@ -19,6 +19,8 @@ from workshop.generative_models.core.standardization import Standardization
 MIN_SCALE = exp(-6.0)
 """Learned and optimal scales stay above this, as in the code of Rybkin et al.: a perfect
 reconstruction would otherwise have an infinite density."""
+EDGE = 0.01
+"""How far from the bounds of its link a decoder's output begins, at least."""
 
 
 def identity(x: jax.Array) -> jax.Array:
@@ -80,8 +82,12 @@ class Likelihood(Picklable, nnx.Module):
     def initialize(self, moments: Moments) -> None:
         """Set what depends on the training data, before the first step; default: nothing."""
 
-    def initial_output(self, moments: Moments) -> Float[np.ndarray, "*event"] | None:  # noqa: ARG002
-        """Return the decoder's output to begin training with, for one example; None leaves it."""
+    def initial_output(self, mean: Float[np.ndarray, "*shape"]) -> np.ndarray | None:  # noqa: ARG002
+        """Return the decoder's outputs to begin training with; None leaves them at zero.
+
+        Args:
+            mean: of features of the training data, as the model reads it.
+        """
         return None
 
     def standardized(self, x: Float[Array, "batch *event"]) -> Float[Array, "batch *event"]:
@@ -124,9 +130,20 @@ class SquaredError(Likelihood):
         """Return μ, the decoder's output through its activation."""
         return self.link(logits)
 
-    def initial_output(self, moments: Moments) -> Float[np.ndarray, "*event"] | None:
-        """Return the mean of the data, if the decoder's output has no bounds."""
-        return moments.mean if self.link is identity else None
+    def initial_output(self, mean: Float[np.ndarray, "*shape"]) -> np.ndarray | None:
+        """Return what the link maps to the mean of the data; None if its inverse is not known.
+
+        From outputs of zero the first steps move all pixels towards the mean at once. In images
+        that are mostly black this can carry a sigmoid to where it is flat: the squared error has
+        no gradient there, and the model keeps one image for all inputs. Means are held within 0.01
+        of the bounds, for the same reason.
+        """
+        if self.link is jax.nn.sigmoid:
+            share = np.clip(mean, EDGE, 1 - EDGE)
+            return np.log(share / (1 - share))
+        if self.link is jnp.tanh:
+            return np.arctanh(np.clip(mean, EDGE - 1, 1 - EDGE))
+        return mean if self.link is identity else None
 
     def log_prob(
         self, parameter: Float[Array, "batch *event"], x: Float[Array, "batch *event"]
@@ -215,9 +232,9 @@ class LocationScale(SquaredError):
         above = np.maximum(scale - self.min_scale, 0.1 * self.min_scale)
         self.log_scale[...] = jnp.asarray(np.where(scale > 0, np.log(above), 0.0), jnp.float32)
 
-    def initial_output(self, moments: Moments) -> Float[np.ndarray, "*event"] | None:
-        """Return the mean of the data, if the decoder's output has no bounds: m stands for it."""
-        return super().initial_output(moments) if self.units is None else None
+    def initial_output(self, mean: Float[np.ndarray, "*shape"]) -> np.ndarray | None:
+        """Return what the link maps to the mean of the data; None with `standardize`: m is that."""
+        return super().initial_output(mean) if self.units is None else None
 
     def standardized(self, x: Float[Array, "batch *event"]) -> Float[Array, "batch *event"]:
         """Return (x - m) / s, what the encoder reads; x itself without `standardize`."""

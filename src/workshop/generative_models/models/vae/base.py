@@ -204,7 +204,7 @@ class VAE(LatentSpaceModel, Pretrained):
         return getattr(self.likelihood, "units", None) is not None
 
     def initialize(self, moments: Moments) -> None:
-        """Start a decoder without bounds at the data's mean, and learned scales at its spread.
+        """Start the decoder at the data's mean, and learned scales at its spread.
 
         With `standardize` the mean and spread that it counts in are filled in. The log says which
         features are too far from unit scale to be trained on as they are.
@@ -212,9 +212,8 @@ class VAE(LatentSpaceModel, Pretrained):
         if self.likelihood.support == "real" and not self.standardize:
             warn_of_scale(moments)
         self.likelihood.initialize(moments)
-        start = self.likelihood.initial_output(moments)
-        if start is not None and isinstance(self.decoder, Decoder | ConditionalDecoder):
-            self.decoder.start_at(start)
+        if isinstance(self.decoder, Decoder | ConditionalDecoder):
+            self.decoder.start_at(moments.mean, self.likelihood.initial_output)
 
     # From data to latents and back.
 

@@ -1,6 +1,6 @@
 """Decoders: latents to the parameters of p(x|z), not yet squashed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -114,18 +114,24 @@ class Decoder(Picklable, nnx.Module):
         decoder._build_output(rngs, {"dtype": self.dtype, "precision": self.precision})
         return decoder
 
-    def start_at(self, output: np.ndarray) -> None:
-        """Set the last layer's bias so that outputs begin around `output`, unless it is set.
+    def start_at(
+        self, mean: np.ndarray, output_of: Callable[[np.ndarray], np.ndarray | None]
+    ) -> None:
+        """Set the last layer's bias so that outputs begin at those of a mean, unless it is set.
 
         Args:
-            output: for one example, `output_shape`; a convolution takes the mean of each channel.
+            mean: of the data, in the shape of one example; a convolution, which has one bias for
+                all pixels, takes the mean of each channel.
+            output_of: returns the outputs that stand for means, or None to leave the bias.
         """
         bias = self._output_bias()
         if bias is None or np.any(bias[...]):
             return
-        # In the order of a dense layer's outputs; of a convolution those of all pixels have one.
-        values = np.asarray(output, np.float64).reshape(-1, bias.size).mean(0)
-        bias[...] = jnp.asarray(values, bias.dtype).reshape(bias.shape)
+        # In the order of a dense layer's outputs, which are flat.
+        features = bias.size // self.parameters_per_value
+        start = output_of(np.asarray(mean, np.float64).reshape(-1, features).mean(0))
+        if start is not None:
+            bias[...] = jnp.asarray(start, bias.dtype).reshape(bias.shape)
 
     def _output_bias(self) -> nnx.Param | None:
         """Return the last layer's bias."""
@@ -342,10 +348,12 @@ class ConditionalDecoder(Picklable, nnx.Module):
         wrapper.decoder = self.decoder.with_parameters(parameters_per_value, rngs)  # type: ignore
         return wrapper
 
-    def start_at(self, output: np.ndarray) -> None:
+    def start_at(
+        self, mean: np.ndarray, output_of: Callable[[np.ndarray], np.ndarray | None]
+    ) -> None:
         """Do what the wrapped decoder's `start_at` does, if it has one."""
         if isinstance(self.decoder, Decoder):
-            self.decoder.start_at(output)
+            self.decoder.start_at(mean, output_of)
 
     def __call__(
         self, z: ArrayLike, condition: Any = None, *, rngs: nnx.Rngs | None = None
