@@ -9,6 +9,7 @@ import optax
 import pytest
 from flax import nnx
 
+from workshop.generative_models.core.moments import moments_of
 from workshop.generative_models.data.order import EpochOrder
 from workshop.generative_models.training import Callback, Trainer, create_optimizer
 from workshop.generative_models.training.failures import first_not_finite
@@ -97,6 +98,8 @@ class TestAverage:
             model = make_vae()
             if steps:
                 trainer(model).fit(x, steps=steps)
+            else:
+                model.initialize(moments_of([x]))  # as `fit` begins
             path.append([a.astype(np.float64) for a in weights(model)])
         average = path[0]
         for step, new in enumerate(path[1:]):
@@ -186,6 +189,7 @@ class TestNotFinite:
         """The oracle: one step at a time by jax.grad, the spoilt batches passed over."""
         order = EpochOrder(50, 8, 0).batches(0, 20)
         model = make_vae()
+        model.initialize(moments_of([spoilt]))  # as `fit` begins
         params = nnx.state(model, nnx.Param)
         opt_state, skipped = ADAM.init(params), 0
         for step, indices in enumerate(order):
