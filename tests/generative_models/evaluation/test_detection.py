@@ -76,8 +76,8 @@ def test_the_seed_alone_decides_the_bootstrap():
     [
         ([], [1.0], r"scores_normal has shape \(0,\): expected \(n,\)"),
         ([1.0], [[1.0]], r"scores_odd has shape \(1, 1\)"),
-        ([1.0, np.nan], [1.0], "scores_normal: expected finite numbers, got 1 of 2"),
-        ([1.0], [np.inf], "scores_odd: expected finite"),
+        ([1.0, np.nan], [1.0], "scores_normal: expected numbers, got NaN for 1 of 2"),
+        ([1.0], [np.nan], "scores_odd: expected numbers"),
     ],
 )
 def test_impossible_scores_are_named(normal, odd, message):

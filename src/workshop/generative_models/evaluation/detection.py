@@ -22,7 +22,7 @@ def detection(
         seed: of the bootstrap behind the error of the average precision.
 
     Raises:
-        ValueError: if there are no scores, or some are not finite.
+        ValueError: if there are no scores, or some are NaN.
 
     Examples:
         >>> from workshop.generative_models.evaluation.detection import detection
@@ -50,7 +50,7 @@ def auroc(scores_normal: ArrayLike, scores_odd: ArrayLike) -> Estimate:
         scores_odd: (m,) scores of odd ones.
 
     Raises:
-        ValueError: if there are no scores, or some are not finite.
+        ValueError: if there are no scores, or some are NaN.
 
     References:
         DeLong, DeLong & Clarke-Pearson, Comparing the areas under two or more correlated receiver
@@ -87,7 +87,7 @@ def average_precision(
         seed: of the bootstrap.
 
     Raises:
-        ValueError: if there are no scores, or some are not finite.
+        ValueError: if there are no scores, or some are NaN.
 
     Examples:
         >>> round(average_precision([1.0, 3.0], [2.0, 4.0]).value, 4)
@@ -98,7 +98,7 @@ def average_precision(
     joined = np.concatenate([odd, normal])
     order = np.argsort(-joined)
     # Only the last of equal scores is a threshold.
-    ends = np.append(np.flatnonzero(np.diff(joined[order])), n + m - 1)
+    ends = np.append(np.flatnonzero(joined[order][1:] != joined[order][:-1]), n + m - 1)
 
     def area(times: np.ndarray) -> float:
         hits = np.cumsum(np.where(order < m, times[order], 0))[ends]
@@ -126,15 +126,14 @@ def described(n: int, m: int) -> str:
 
 
 def scores(name: str, value: ArrayLike) -> Float[np.ndarray, " n"]:
-    """Return scores as float64, checked."""
+    """Return scores as float64, checked; they are only ranked, so that they may be infinite."""
     array = np.asarray(value, np.float64)
     if array.ndim != 1 or not array.size:
         raise ValueError(
             f"{name} has shape {array.shape}: expected (n,), one score an example, at least one"
         )
-    if not np.isfinite(array).all():
+    if np.isnan(array).any():
         raise ValueError(
-            f"{name}: expected finite numbers, got {int((~np.isfinite(array)).sum())} of "
-            f"{len(array)} that are not; clip scores that overflow"
+            f"{name}: expected numbers, got NaN for {int(np.isnan(array).sum())} of {len(array)}"
         )
     return array

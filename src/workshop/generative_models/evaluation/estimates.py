@@ -60,9 +60,10 @@ def mean_of(values: ArrayLike, estimator: str, unit: str = "", *, scale: float =
     array = np.asarray(values, np.float64) * scale
     if array.ndim != 1 or not array.size:
         raise ValueError(f"values has shape {array.shape}: expected (n,), at least one")
-    n = len(array)
-    error = float(array.std(ddof=1) / np.sqrt(n)) if n > 1 else None
-    return Estimate(float(array.mean()), error, n, estimator, unit)
+    n, mean = len(array), float(array.mean())
+    # Beside an infinite value, as of a log-density that float32 cannot hold, there is no spread.
+    error = float(array.std(ddof=1) / np.sqrt(n)) if n > 1 and np.isfinite(mean) else None
+    return Estimate(mean, error, n, estimator, unit)
 
 
 def share_of(hits: ArrayLike | float, n: int | None = None, estimator: str = "") -> Estimate:
@@ -118,13 +119,13 @@ def mean_with_part(
     n, m = len(a), len(d)
     if not 1 <= m <= n:
         raise ValueError(f"extra has {m} values: expected 1 to {n}, as every has")
-    error = None
-    if m > 1:
+    error, mean = None, float(a.mean() + d.mean())
+    if m > 1 and np.isfinite(mean):
         covariance = np.cov(a[:m], d)
         error = float(np.sqrt(max(a.var(ddof=1) / n + covariance[1, 1] / m
                                   + 2 * covariance[0, 1] / n, 0.0)))  # fmt: skip
     text = estimator if m == n else f"{estimator}, {m:,} of {n:,} examples; else ELBO"
-    return Estimate(float(a.mean() + d.mean()), error, n, text, unit)
+    return Estimate(mean, error, n, text, unit)
 
 
 def jackknife(

@@ -136,11 +136,21 @@ def terms_of(
         outputs = {"mean": q[0], "log_var": q[1], **drawn(model, q, batch.keys, number)}
         log_p = log_given(model, batch, outputs["z"])
         terms = {"rate": model.kl_per_example(outputs).sum(-1), "distortion": -log_p}
-        # Means and not sums, which would lose digits as they grow.
-        return jax.tree.map(lambda mean, term: mean + (term - mean) / (number + 1), means, terms)
+        return jax.tree.map(functools.partial(moved_mean, count=number), means, terms)
 
     zeros = jnp.zeros(len(batch.x))
     return jax.lax.fori_loop(0, samples, add, {"rate": zeros, "distortion": zeros})
+
+
+def moved_mean(
+    mean: Float[Array, " batch"], term: Float[Array, " batch"], count: Int[Array, ""]
+) -> Float[Array, " batch"]:
+    """Return the mean of one term more, where `count` terms have the given mean.
+
+    A mean and not a sum, which would lose digits as it grows. Once infinite it stays so: inf - inf
+    would be NaN.
+    """
+    return jnp.where(jnp.isinf(mean), mean, mean + (term - mean) / (count + 1))
 
 
 def drawn(

@@ -4,17 +4,24 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from workshop.generative_models.data import Split
-from workshop.generative_models.evaluation.passes import Progress, in_passes, run_over
+from workshop.generative_models.evaluation.passes import (
+    Progress,
+    finite_posterior,
+    in_passes,
+    run_over,
+)
 
 
 def posteriors(model: Any, split: Split, *, progress: Progress = iter) -> dict[str, np.ndarray]:
     """Return {"mean", "log_var"} of q(z|x) of each example, (n, latents); maps are flattened.
 
     The mean of a model with codes is its encoding before quantization, which the decoder never
-    sees: to measure what its latents hold use `representations`.
+    sees: to measure what its latents hold use `representations`. Where the encoder overflows on
+    finite data they are those of N(0, I); see `finite_posterior`.
     """
     found = run_over(model, _encode, split, progress=progress)
     return {name: array.reshape(len(array), -1) for name, array in found.items()}
@@ -76,18 +83,23 @@ def pixels(x: np.ndarray) -> np.ndarray:
 
 
 def _encode(model: Any, x: jax.Array, **condition: Any) -> dict[str, jax.Array]:
-    mean, log_var = model.encode(x, **condition)
+    mean, log_var = finite_posterior(x, *model.encode(x, **condition))
     return {"mean": mean, "log_var": log_var}
 
 
 def _represent(model: Any, x: jax.Array, **condition: Any) -> jax.Array:
-    return model.latents(*model.encode(x, **condition), deterministic=True)["z"]
+    q = finite_posterior(x, *model.encode(x, **condition))
+    return model.latents(*q, deterministic=True)["z"]
 
 
 def _reconstruct(model: Any, x: jax.Array, **condition: Any) -> dict[str, jax.Array]:
-    outputs = model(x, deterministic=True, **condition)
-    x, _ = model.as_batch(x)
-    return {"x": outputs["reconstructed"], "loss": -model.log_likelihood(x, outputs)}
+    q = finite_posterior(x, *model.encode(x, **condition))
+    z = model.latents(*q, deterministic=True)["z"]
+    log_p = model.conditional_log_prob(x, z, **condition)
+    return {
+        "x": model.decode(z, **condition),
+        "loss": -jnp.where(jnp.isnan(log_p), -jnp.inf, log_p),
+    }
 
 
 def _indices(model: Any, x: jax.Array) -> dict[str, jax.Array]:

@@ -28,6 +28,26 @@ def reads_labels(model: Any) -> bool:
     return bool(model.read_batch({"x": 0, "y": None}, None, {})[1])
 
 
+def finite_posterior(
+    x: jax.Array, mean: jax.Array, log_var: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return q(z|x), and N(0, I) in its place where an encoder overflows on finite data.
+
+    A value such as 1e38 may become infinite in a layer and then NaN. Any q gives a lower bound on
+    log p(x), and the prior is one that every model has.
+
+    Args:
+        x: (batch, *event), as the encoder read it.
+        mean: of q(z|x), (batch, *latents).
+        log_var: its log-variance.
+    """
+    axes = tuple(range(1, mean.ndim))
+    known = jnp.all(jnp.isfinite(mean) & jnp.isfinite(log_var), axes, keepdims=True)
+    finite = jnp.all(jnp.isfinite(x), tuple(range(1, x.ndim))).reshape(known.shape)
+    lost = finite & ~known
+    return jnp.where(lost, 0.0, mean), jnp.where(lost, 0.0, log_var)
+
+
 def run_over(
     model: Any, method: Callable[..., Any], split: Split, *, progress: Progress = iter
 ) -> Any:

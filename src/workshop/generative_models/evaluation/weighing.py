@@ -24,6 +24,7 @@ from workshop.generative_models.evaluation.passes import (
     PASS,
     Progress,
     condition_of,
+    finite_posterior,
     in_passes,
     reads_labels,
     restored,
@@ -158,14 +159,20 @@ def standard_normal(
 
 
 def posterior(model: Any, batch: Batch) -> Gaussian:
-    """Return mean and log-variance of q(z|x) of each example."""
-    return model.encode(batch.x, rngs=nnx.Rngs(batch.keys[0]), **batch.condition)
+    """Return mean and log-variance of q(z|x) of each example, finite if x is."""
+    q = model.encode(batch.x, rngs=nnx.Rngs(batch.keys[0]), **batch.condition)
+    return finite_posterior(batch.x, *q)
 
 
 def log_given(model: Any, batch: Batch, z: jax.Array) -> Float[Array, " batch"]:
-    """Return log p(x|z) of each example, in nats."""
+    """Return log p(x|z) of each example, in nats; -inf where float32 cannot hold it.
+
+    Extreme latents may overflow in the decoder in both directions, which leaves NaN. The weight of
+    such a sample is 0 beside any other, and this is the one place where it becomes so.
+    """
     rngs = nnx.Rngs(batch.keys[0])
-    return model.conditional_log_prob(batch.x, z, rngs=rngs, **batch.condition)
+    log_p = model.conditional_log_prob(batch.x, z, rngs=rngs, **batch.condition)
+    return jnp.where(jnp.isnan(log_p), -jnp.inf, log_p)
 
 
 def log_weights(

@@ -280,6 +280,11 @@ def evaluated(plan: Plan, plateau: Any, value: jax.Array) -> Any:
     return plan.plateau.update({}, plateau, value=value)[1]
 
 
+def _at_worst(name: str, value: jax.Array) -> jax.Array:
+    """Return a metric with infinity for NaN: what overflowed in a network, as far data does."""
+    return jnp.where(jnp.isnan(value), -jnp.inf if name == "elbo" else jnp.inf, value)
+
+
 @functools.partial(jax.jit, static_argnames=("graphdef", "batch_size", "layout"))
 def metric_sums(
     graphdef: nnx.GraphDef,
@@ -307,7 +312,7 @@ def metric_sums(
         key = purpose_key(seed, EVALUATE, first + index)
         model = model_at(graphdef, params, rest, key, training=False)
         values = scalars(model.loss_fn(batch=batch, rng=key, step=None))
-        return jax.tree.map(lambda value: value * size, values)
+        return {name: _at_worst(name, value) * size for name, value in values.items()}
 
     parts = []
     if full:

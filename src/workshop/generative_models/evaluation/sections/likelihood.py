@@ -36,10 +36,10 @@ def likelihood_section(study: Study, *, elbo_only: bool = False) -> Section:
         "elbo_train": mean_of(seen, text, "nats"),
     }
     section = Section("Likelihood", figures)
-    best, how = np.zeros(len(elbo)), "ELBO"
+    every, best, how = elbo, np.zeros(len(elbo)), "ELBO"
     if not (study.codes_exist or elbo_only):
-        best, how = _stricter(study, elbo, section)
-    add_bits(study, section, elbo, best, f"at most; by the {how}")
+        every, best, how = _stricter(study, elbo, section)
+    add_bits(study, section, every, best, f"at most; by the {how}")
     if study.rescaled:
         section.notes.append("the likelihood's scale is the best one for the training examples")
     _compare_with_training(section, elbo, seen, float(distortion.mean()))
@@ -69,8 +69,10 @@ def add_bits(
     section.figures["bits_per_dim"] = mean_with_part(bound, extra, how + kind, "bits", scale=scale)
 
 
-def _stricter(study: Study, elbo: np.ndarray, section: Section) -> tuple[np.ndarray, str]:
-    """Add the bounds that cost more; return what the strictest one adds to the ELBO."""
+def _stricter(
+    study: Study, elbo: np.ndarray, section: Section
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Add the bounds that cost more; return what `beyond` does of the strictest, and its name."""
     settings, model, figures = study.settings, study.fixed_scale, section.figures
 
     def first(count: int):  # the ELBO may have been cut short
@@ -80,9 +82,10 @@ def _stricter(study: Study, elbo: np.ndarray, section: Section) -> tuple[np.ndar
         model, first(settings.examples), samples=settings.samples, seed=settings.seed,
         progress=study.progress("importance-weighted bound"),
     )  # fmt: skip
-    extra, how = found["bound"] - elbo[: len(found["bound"])], "importance-weighted bound"
+    every, extra = beyond(elbo, found["bound"])
+    how = "importance-weighted bound"
     text, effective = f"{settings.samples:,} z each", found["effective_samples"]
-    figures["importance_weighted_bound"] = mean_with_part(elbo, extra, text, "nats")
+    figures["importance_weighted_bound"] = mean_with_part(every, extra, text, "nats")
     figures["effective_samples"] = mean_of(
         effective, f"of {settings.samples:,}, mean over examples"
     )
@@ -97,15 +100,37 @@ def _stricter(study: Study, elbo: np.ndarray, section: Section) -> tuple[np.ndar
             model, first(settings.annealed), chains=CHAINS, steps=TEMPERATURES,
             seed=settings.seed, progress=study.progress("annealing"),
         )  # fmt: skip
-        extra, how = annealed - elbo[: len(annealed)], "annealed importance sampling"
+        every, extra = beyond(elbo, annealed)
+        how = "annealed importance sampling"
         text = f"{CHAINS} chains of {TEMPERATURES:,} temperatures each, HMC"
-        figures["annealed_importance_sampling"] = mean_with_part(elbo, extra, text, "nats")
-    return extra, how
+        figures["annealed_importance_sampling"] = mean_with_part(every, extra, text, "nats")
+    return every, extra, how
+
+
+def beyond(elbo: np.ndarray, bound: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ELBO of each example, and what a stricter bound of the first ones adds to it.
+
+    Where the ELBO is -inf the bound stands in its place, and adds nothing: no difference of
+    infinities is taken.
+    """
+    first = elbo[: len(bound)]
+    every = np.concatenate([np.where(np.isneginf(first), bound, first), elbo[len(bound) :]])
+    with np.errstate(invalid="ignore"):
+        return every, np.where(np.isneginf(first), 0.0, bound - first)
 
 
 def _compare_with_training(
     section: Section, elbo: np.ndarray, seen: np.ndarray, distortion: float
 ) -> None:
+    lost = np.flatnonzero(np.isneginf(elbo))
+    if len(lost):
+        section.verdicts.append(
+            f"the density of {len(lost):,} of {len(elbo):,} test examples is too small for float32 "
+            "(ELBO -inf), and so is every mean over them: look for errors in these examples "
+            "(workshop score lists them), or leave them out"
+        )
+    if len(lost) or not np.isfinite(seen).all():
+        return
     gap = float(seen.mean() - elbo.mean())
     error = float(np.hypot(seen.std() / len(seen) ** 0.5, elbo.std() / len(elbo) ** 0.5))
     # Half a nat, because the distortion of a density may be near 0.
