@@ -52,6 +52,13 @@ def test_without_a_stream_there_is_an_error():
         sample_key(nnx.Rngs(dropout=1), nnx.Rngs(0))
 
 
+@pytest.mark.parametrize("wrong", [0, jax.random.key(0), {"sample": 0}], ids=str)
+def test_what_is_no_rngs_is_an_error(wrong):
+    unchecked = getattr(sample_key, "__wrapped__", sample_key)  # of the tests' type checks
+    with pytest.raises(TypeError, match=r"rngs is of type .*: expected an nnx\.Rngs"):
+        unchecked(wrong)
+
+
 # Calling networks of anybody's.
 
 

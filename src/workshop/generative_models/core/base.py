@@ -156,12 +156,18 @@ def sample_key(rngs: nnx.Rngs | None, own: nnx.Rngs | None = None) -> jax.Array:
     share streams never receive the same key.
 
     Raises:
+        TypeError: if `rngs` is no `nnx.Rngs`.
         ValueError: if there is no stream, or it cannot advance because a transformation such as
             `jax.jit` is tracing a function that the stream is no argument of.
     """
     streams = rngs if rngs is not None else own
     if streams is None:
         raise ValueError("rngs=None: this model has no random streams of its own; pass rngs")
+    if not isinstance(streams, nnx.Rngs):
+        raise TypeError(
+            f"rngs is of type {type(streams).__name__}: expected an nnx.Rngs, such as "
+            "nnx.Rngs(0), or nnx.Rngs(key) of a random key"
+        )
     for name in ("sample", "default", "params"):
         if name in streams:
             break
@@ -200,7 +206,7 @@ def call(
     elif unknown := [name for name in condition if name not in names]:
         raise TypeError(
             f"{type(module).__name__} got an unexpected keyword argument {unknown[0]!r}"
-            f"{checks.nearest(unknown[0], [*names, *METHOD_KEYWORDS])}"
+            f"{_way_out(unknown[0], [*names, *METHOD_KEYWORDS])}"
         )
     elif "rngs" in names:
         condition = {"rngs": rngs, **condition}
@@ -212,6 +218,12 @@ def call(
             "or dropout's random stream, and cannot inside jax.jit, jax.vmap or jax.grad: call "
             "model.eval() first, or use nnx.jit with the model as an argument"
         ) from error
+
+
+def _way_out(name: str, known: list[str]) -> str:
+    if name in ("y", "condition"):
+        return "; this model reads no class: leave it out, or use a ConditionalVAE"
+    return "" if name in known else checks.nearest(name, known)
 
 
 _said: WeakKeyDictionary[nnx.Module, set[str]] = WeakKeyDictionary()

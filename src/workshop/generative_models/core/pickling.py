@@ -28,6 +28,12 @@ class Picklable:
         _Pickler(file, protocol).dump(self)
         return _unpickled, (file.getvalue(),)
 
+    def __copy__(self) -> Any:
+        """Return a shallow copy, which shares all variables; `pickle` would copy them."""
+        copy = object.__new__(type(self))
+        vars(copy).update(vars(self))
+        return copy
+
     def __deepcopy__(self, memo: Any = None) -> Any:
         """Return a copy with variables of its own, and the same functions."""
         return nnx.clone(self)

@@ -118,6 +118,7 @@ def test_a_copy_is_the_same_model_with_variables_of_its_own(make_model, name):
 
 def test_variables_that_are_shared_stay_shared():
     model = of_own_networks()
+    assert copy.copy(model).encoder is model.encoder
     model.decoder.tied = model.encoder.layer.bias
     for way in WAYS.values():
         found = way(model)
