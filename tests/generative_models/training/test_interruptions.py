@@ -206,10 +206,10 @@ class TestStopTraining:
 
     def test_at_the_start_no_step_is_taken(self, make_vae, x):
         model = make_vae()
-        before = arrays(model)
+        before = arrays(model.encoder)  # the decoder's initial bias is the data's mean
         run = Trainer(model, **OPTIONS, callbacks=[Raises("on_start", StopTraining())])
         assert run.fit(x, steps=STEPS) == []
-        assert_same(arrays(model), before)
+        assert_same(arrays(model.encoder), before)
 
 
 class TestData:
@@ -235,7 +235,7 @@ class TestData:
             evaluations = 0
 
             def __getitem__(self, rows):
-                if isinstance(rows, slice) and rows == slice(0, 8):  # the first batch of it
+                if np.arange(9)[rows].tolist() == list(range(8)):  # the first batch of it
                     self.evaluations += 1
                     if self.evaluations == 2:
                         raise self.error

@@ -91,8 +91,8 @@ def test_notes_and_modes_are_no_difference():
          "optimizer.learning_rate=0.001, not 0.0001"),
         (create_optimizer(), create_optimizer("adamw"), "optimizer.name=adam, not adamw"),
         (create_optimizer(), create_optimizer(clip_norm=1.0), "clip_norm=None, not 1.0"),
-        (create_optimizer(steps=9, schedule="cosine"), create_optimizer(steps=8, schedule="cosine"),
-         "optimizer.steps=9, not 8"),
+        (create_optimizer(steps=9, schedule="cosine"), create_optimizer(steps=9, schedule="linear"),
+         "optimizer.schedule=cosine, not linear"),
         (create_optimizer(), optax.adam(1e-3), "optimizer=create_optimizer, not another"),
         (optax.adam(1e-3), optax.adam(1e-2), "step_size=-0.001, not -0.01"),
         (optax.adam(1e-3), optax.adam(1e-3, b1=0.5), "b1=0.9, not 0.5"),
@@ -230,6 +230,14 @@ class TestResume:
         run = Trainer(vae(), folder=folder, **OPTIONS)
         with pytest.raises(ValueError, match=r"; data.x\[21:25\]=\w+, not \w+: resume it"):
             run.fit(x, steps=4, resume=True)
+
+    def test_a_longer_schedule_is_said(self, x, tmp_path, caplog):
+        for steps in (2, 4):
+            optimizer = create_optimizer(steps=steps, schedule="cosine")
+            run = Trainer(vae(), optimizer, folder=tmp_path, **OPTIONS)
+            rows = run.fit(x, steps=steps, resume=True)
+        assert rows[-1]["step"] == 4
+        assert "spans 4 steps, not 2 as before" in caplog.text
 
     def test_an_older_checkpoint_is_compared_by_what_it_holds(self, folder, x, tmp_path, caplog):
         import shutil

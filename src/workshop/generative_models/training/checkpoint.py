@@ -10,7 +10,7 @@ from flax import nnx
 
 from workshop.generative_models.core.bits import checksum, like_key, raw
 from workshop.generative_models.devices.distributed import wait
-from workshop.generative_models.training.settings import differences
+from workshop.generative_models.training.settings import LENGTH, differences
 from workshop.generative_models.training.step import TrainState
 
 _log = logging.getLogger("workshop")
@@ -158,6 +158,12 @@ class Checkpoints:
                 f"{self.folder} is of a run with {other}: resume it with that, or use another "
                 "folder"
             )
+        before, now = (settings.get(LENGTH) for settings in (found["settings"], self.settings))
+        if None not in (before, now) and before != now:
+            _log.warning(
+                "the schedule of the learning rate spans %s steps, not %s as before: the run does "
+                "not end as one that was never stopped", now, before,
+            )  # fmt: skip
         if "model" not in found["settings"]:
             _log.warning(
                 "%s was written by an older version, which kept neither the model's settings nor "

@@ -29,6 +29,8 @@ BLOCKS, SAMPLED_ROWS, DEEPEST = 16, 256, 40
 _MODES = ("deterministic", "use_running_average", "training")
 """Attributes that `train()` and `eval()` set, and that do not determine a run."""
 _SCALARS = (bool, int, float, str, type(None))
+LENGTH = "optimizer.steps"
+"""How many steps a schedule spans, which may change where a run is made longer."""
 Settings = dict[str, Any]
 """Numbers, strings and None by dotted names."""
 
@@ -120,7 +122,7 @@ def differences(saved: Mapping[str, Any], now: Settings, most: int = 3) -> str:
     found = {
         (name.rpartition(".")[2], str(saved[name]), str(now[name])): name
         for name in reversed(now)
-        if name in saved and saved[name] != now[name]
+        if name in saved and saved[name] != now[name] and name != LENGTH
     }
     other = [
         f"{name}={_short(saved[name])}, not {_short(now[name])}"
