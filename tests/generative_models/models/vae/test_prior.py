@@ -16,7 +16,7 @@ from scipy import special, stats
 
 from workshop.generative_models.core.configuration import PriorConfig
 from workshop.generative_models.core.optimizers import create_optimizer
-from workshop.generative_models.models.vae import prior as module
+from workshop.generative_models.models.vae import code_sampling
 from workshop.generative_models.models.vae.prior import UNLABELLED, CodePrior
 from workshop.generative_models.training import Trainer
 
@@ -247,12 +247,15 @@ def test_one_label_stands_for_all_and_each_has_its_own():
 
 def test_equal_models_sample_with_one_program_and_keep_no_cache():
     first, second = (make((2, 3), 4, classes=2, seed=seed) for seed in (0, 1))
-    before, paths = module._draw._cache_size(), set(nnx.to_flat_state(nnx.state(first)).paths)
+    before, paths = (
+        code_sampling.draw_codes._cache_size(),
+        set(nnx.to_flat_state(nnx.state(first)).paths),
+    )
     for prior, temperature, y in ((first, 1.0, None), (first, 0, 1), (second, 0.5, [1, 0, 0])):
         prior.sample(3, temperature=temperature, y=y)
-    assert module._draw._cache_size() == before + 1
+    assert code_sampling.draw_codes._cache_size() == before + 1
     first.sample(4)
-    assert module._draw._cache_size() == before + 2
+    assert code_sampling.draw_codes._cache_size() == before + 2
     assert set(nnx.to_flat_state(nnx.state(first)).paths) == paths
 
 

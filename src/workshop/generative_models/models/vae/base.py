@@ -5,6 +5,7 @@ from typing import Any, TypedDict, cast, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
 
@@ -27,6 +28,7 @@ from workshop.generative_models.core.moments import Moments
 from workshop.generative_models.core.schedules import ScheduleName, annealed
 from workshop.generative_models.core.typing import DTypeLike, Losses, Outputs, Precision
 from workshop.generative_models.models.pretrained import Pretrained
+from workshop.generative_models.models.vae.chunks import chunk_size, in_chunks
 from workshop.generative_models.models.vae.decoders import (
     ConditionalDecoder,
     Decoder,
@@ -37,6 +39,8 @@ from workshop.generative_models.models.vae.encoders import create_encoder
 from workshop.generative_models.models.vae.latent_space import LatentSpaceModel
 from workshop.generative_models.models.vae.scaling import warn_of_scale
 
+UNKNOWN_EVENT = (1024,)
+"""Assumed shape of an example where networks of one's own do not tell it."""
 LOSS_OPTIONS = ("step", "kl_per_dimension", "y", "rngs")
 """What `loss_fn` reads of its further arguments."""
 
@@ -222,6 +226,8 @@ class VAE(LatentSpaceModel, Pretrained):
     ) -> tuple[jax.Array, jax.Array]:
         """Return mean and log-variance of q(z|x), each (batch, latent_dim).
 
+        Large batches are computed in chunks; see `models.vae.chunks`.
+
         Args:
             x: (batch, *event), or one example of shape event; bytes (uint8) are scaled by 1/255.
             rngs: passed to an encoder that is random.
@@ -231,6 +237,19 @@ class VAE(LatentSpaceModel, Pretrained):
             ValueError: if x does not fit the model, or the encoder's output has another format.
         """
         x, single = self.as_batch(x)
+        mean, log_var = in_chunks(
+            lambda x, condition: self._encoder_output(x, rngs, condition),
+            x,
+            size=self._chunk_size(x.shape[1:]),
+            shared=condition,
+            networks=(self.encoder,),
+        )
+        return (mean[0], log_var[0]) if single else (mean, log_var)
+
+    def _encoder_output(
+        self, x: jax.Array, rngs: nnx.Rngs | None, condition: dict[str, Any]
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return mean and log-variance of q(z|x) of a batch, in float32."""
         output = call(self.encoder, self.likelihood.standardized(x), rngs=rngs, **condition)
         if isinstance(output, dict):
             # The one place where two spellings are read: they are the aliases of the outputs.
@@ -249,7 +268,12 @@ class VAE(LatentSpaceModel, Pretrained):
                 f"invalid encoder output format: mean has shape {mean.shape} and log_var "
                 f"{log_var.shape}; they must agree"
             )
-        return (mean[0], log_var[0]) if single else (mean, log_var)
+        return mean, log_var
+
+    def _chunk_size(self, event: tuple[int, ...] | None = None) -> int:
+        """Return how many rows a call handles at once, given the shape of an example if known."""
+        event = event or self.event_shape or UNKNOWN_EVENT
+        return chunk_size(self.latent_shape, (*event, self.likelihood.parameters_per_value))
 
     def reparameterize(
         self, mean: jax.Array, log_var: jax.Array, *, rngs: nnx.Rngs | None = None
@@ -305,6 +329,8 @@ class VAE(LatentSpaceModel, Pretrained):
     def decode(self, z: ArrayLike, *, rngs: nnx.Rngs | None = None, **condition: Any) -> jax.Array:
         """Return reconstructions E[x|z], (batch, *event).
 
+        Large batches are computed in chunks; see `models.vae.chunks`.
+
         Args:
             z: (batch, latent_dim), or (latent_dim,) of one example.
             rngs: passed to a decoder that is random.
@@ -312,9 +338,43 @@ class VAE(LatentSpaceModel, Pretrained):
         """
         z = jnp.asarray(z)
         single = z.shape == self.latent_shape
-        output = self._decoder_output(z[None] if single else z, rngs, condition)
-        reconstructed = self.likelihood.mean(output)
+        reconstructed = self._observed(z[None] if single else z, rngs, condition)
         return reconstructed[0] if single else reconstructed
+
+    def _observed(
+        self,
+        z: jax.Array,
+        rngs: nnx.Rngs | None,
+        condition: dict[str, Any],
+        keys: jax.Array | None = None,
+    ) -> jax.Array:
+        """Return E[x|z], or a draw from p(x|z) with the key of each row: (batch, *event)."""
+
+        def rows(z: jax.Array, keys: jax.Array | None, condition: dict[str, Any]) -> jax.Array:
+            output = self._decoder_output(z, rngs, condition)
+            return self.likelihood.mean(output) if keys is None else self._drawn(output, keys)
+
+        return in_chunks(
+            rows,
+            z,
+            keys,
+            size=self._chunk_size(),
+            shared=condition,
+            networks=(self.decoder,),
+        )
+
+    def _drawn(self, output: jax.Array, keys: jax.Array) -> jax.Array:
+        """Draw x ~ p(x|z) of each row of the decoder's output, with a key of its own."""
+        likelihood = self.likelihood
+        parameter = output if likelihood.parameter == "logits" else likelihood.mean(output)
+
+        def one(parameter: jax.Array, key: jax.Array) -> jax.Array:
+            return likelihood.sample(parameter[None], key)[0]
+
+        try:
+            return jax.vmap(one)(parameter, keys)
+        except NotImplementedError as error:
+            raise ValueError(f"observation_noise=True: {error}") from None
 
     def __call__(
         self,
@@ -370,12 +430,14 @@ class VAE(LatentSpaceModel, Pretrained):
     ) -> dict[str, Any]:
         """Return the losses of a batch, in nats per example.
 
-        `loss_fn(params, batch, rng)` is a pure function of its arguments.
+        `loss_fn(params, batch, rng)` is a pure function of its arguments. `loss_fn(x, outputs)`
+        also works: an array in the first place is x.
 
         Args:
             params: parameters to use in place of the model's own: `nnx.state(model, nnx.Param)`, or
-                its pure dict.
-            batch: an array x, or a dict with the key "x" (and "y" for a conditional model).
+                its pure dict; or an array x.
+            batch: an array x, or a dict with the key "x" (and "y" for a conditional model); after
+                an array x, what `model(x)` returned.
             rng: random key of the forward pass; the model's own streams if None.
             x: data, if not in batch.
             outputs: what `model(x)` returned; run here if None.
@@ -391,6 +453,8 @@ class VAE(LatentSpaceModel, Pretrained):
             The keys of `Losses`: reconstruction_loss (recon_loss), kl_loss, total_loss (loss),
             elbo, beta.
         """
+        if isinstance(params, jax.Array | np.ndarray):
+            params, batch, x, outputs = _x_and_outputs(params, batch, x, outputs)
         if params is not None:
             return self.with_params(params).loss_fn(
                 batch=batch,
@@ -503,6 +567,23 @@ class VAE(LatentSpaceModel, Pretrained):
             )
         self.check_data(x)
         return self.likelihood.log_prob(parameter, x)
+
+
+def _x_and_outputs(first: Any, second: Any, x: Any, outputs: Any) -> tuple[None, None, Any, Any]:
+    """Return the arguments of `loss_fn(x, outputs)` under their own names."""
+    if x is not None or (second is not None and outputs is not None):
+        raise ValueError(
+            "loss_fn: x is given twice: pass loss_fn(x, outputs), loss_fn(params, batch, rng), or "
+            "names such as loss_fn(x=x, outputs=outputs)"
+        )
+    outputs = second if outputs is None else outputs
+    if outputs is not None and not isinstance(outputs, dict):
+        raise ValueError(
+            f"loss_fn(x, outputs): outputs is of type {type(outputs).__name__}, expected the dict "
+            "that model(x) returns; with parameters of your own pass nnx.state(model, nnx.Param) "
+            "first"
+        )
+    return None, None, first, outputs
 
 
 def check_latent_dims(encoder: nnx.Module, decoder: nnx.Module, latent_dim: int) -> None:

@@ -159,6 +159,7 @@ class ConditionalVAE(VAE):
         temperature: float = 1.0,
         y: Any = None,
         rngs: nnx.Rngs | None = None,
+        observation_noise: bool = False,
         **kwargs: Any,
     ) -> jax.Array:
         """Sample from the prior and decode with a class: (n_samples, *event).
@@ -168,6 +169,7 @@ class ConditionalVAE(VAE):
             temperature: factor on the prior's standard deviation.
             y: labels (n_samples,), one label for all, or one-hot rows; None draws them evenly.
             rngs: source of the samples; the model's own if None.
+            observation_noise: draw x ~ p(x|z, y) instead of returning its mean.
             kwargs: others are accepted for compatibility, and warned of.
         """
         checks.warn_keywords(self.sample, kwargs)
@@ -176,7 +178,13 @@ class ConditionalVAE(VAE):
             key = sample_key(rngs, self.rngs)
             y = jax.random.randint(key, (n_samples,), 0, self.condition_dim)
         y = one_hot(y, self.condition_dim, n_samples, name="y")
-        return super().sample(n_samples, temperature=temperature, rngs=rngs, y=y)
+        return super().sample(
+            n_samples,
+            temperature=temperature,
+            rngs=rngs,
+            observation_noise=observation_noise,
+            y=y,
+        )
 
     def generate(
         self,
@@ -185,6 +193,7 @@ class ConditionalVAE(VAE):
         temperature: float = 1.0,
         y: Any = None,
         rngs: nnx.Rngs | None = None,
+        observation_noise: bool = False,
         **kwargs: Any,
     ) -> jax.Array:
         """Call `sample`; the name of the GenerativeModel interface.
@@ -193,7 +202,13 @@ class ConditionalVAE(VAE):
             TypeError: for other keyword arguments.
         """
         checks.refuse_keywords(self.generate, kwargs)
-        return self.sample(n_samples, temperature=temperature, y=y, rngs=rngs)
+        return self.sample(
+            n_samples,
+            temperature=temperature,
+            y=y,
+            rngs=rngs,
+            observation_noise=observation_noise,
+        )
 
     def read_batch(self, batch: Any, x: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Return the data of `loss_fn`'s arguments, and its labels."""

@@ -1,4 +1,4 @@
-"""What a trained model is used for: samples, reconstructions, paths through its latent space."""
+"""Samples, reconstructions and paths through the latent space of a trained model."""
 
 from typing import Any
 
@@ -44,26 +44,62 @@ class LatentSpaceModel(ExampleModel):
         """Return E[x|z]."""
         raise NotImplementedError
 
+    def _observed(
+        self,
+        z: jax.Array,
+        rngs: nnx.Rngs | None,
+        condition: dict[str, Any],
+        keys: jax.Array | None = None,
+    ) -> jax.Array:
+        """Return E[x|z], or a draw from p(x|z) with the key of each row."""
+        raise NotImplementedError
+
+    def _decode_or_draw(
+        self,
+        z: jax.Array,
+        rngs: nnx.Rngs | None,
+        condition: dict[str, Any],
+        *,
+        observation_noise: bool,
+    ) -> jax.Array:
+        """Return E[x|z], or with observation noise a draw from p(x|z)."""
+        if not observation_noise:
+            return self.decode(z, rngs=rngs, **condition)
+        return self._observed(z, rngs, condition, self._row_keys(rngs, len(z)))
+
+    def _row_keys(self, rngs: nnx.Rngs | None, rows: int) -> jax.Array:
+        """Return a key for each row, which makes its draws independent of how rows are split."""
+        return jax.random.split(sample_key(rngs, self.rngs), rows)
+
     def sample(
         self,
         n_samples: int = 1,
         *,
         temperature: float = 1.0,
         rngs: nnx.Rngs | None = None,
+        observation_noise: bool = False,
         **condition: Any,
     ) -> jax.Array:
         """Sample z from the prior N(0, temperature² I) and decode it: (n_samples, *event).
+
+        The result is E[x|z], without the noise of p(x|z), unless `observation_noise` is set.
 
         Args:
             n_samples: a Python int; static under `jax.jit` and `nnx.jit`.
             temperature: factor on the prior's standard deviation.
             rngs: source of the samples; the model's own if None.
+            observation_noise: draw x ~ p(x|z) instead of returning its mean.
             condition: of a conditional model, the labels `y`.
+
+        Raises:
+            ValueError: for observation noise of a likelihood that cannot be sampled.
         """
         n_samples = checks.positive_int("n_samples", n_samples)
         check_temperature(temperature)
         noise = jax.random.normal(sample_key(rngs, self.rngs), (n_samples, self.latent_dim))
-        return self.decode(temperature * noise, rngs=rngs, **condition)
+        return self._decode_or_draw(
+            temperature * noise, rngs, condition, observation_noise=observation_noise
+        )
 
     def generate(
         self,
@@ -71,6 +107,7 @@ class LatentSpaceModel(ExampleModel):
         *,
         temperature: float = 1.0,
         rngs: nnx.Rngs | None = None,
+        observation_noise: bool = False,
         **kwargs: Any,
     ) -> jax.Array:
         """Call `sample`; the name of the GenerativeModel interface.
@@ -78,7 +115,9 @@ class LatentSpaceModel(ExampleModel):
         Other keyword arguments are accepted for compatibility, and warned of.
         """
         checks.warn_keywords(self.generate, kwargs)
-        return self.sample(n_samples, temperature=temperature, rngs=rngs)
+        return self.sample(
+            n_samples, temperature=temperature, rngs=rngs, observation_noise=observation_noise
+        )
 
     def reconstruct(
         self,
@@ -86,6 +125,7 @@ class LatentSpaceModel(ExampleModel):
         *,
         deterministic: bool = False,
         rngs: nnx.Rngs | None = None,
+        observation_noise: bool = False,
         **condition: Any,
     ) -> jax.Array:
         """Return x encoded and decoded again, (batch, *event).
@@ -94,10 +134,28 @@ class LatentSpaceModel(ExampleModel):
             x: (batch, *event), or one example.
             deterministic: decode the mean of q(z|x) instead of a sample.
             rngs: source of the sample; the model's own if None.
+            observation_noise: draw from p(x|z) instead of returning its mean.
             condition: of a conditional model, the labels `y`.
+
+        Raises:
+            ValueError: for observation noise of a likelihood that cannot be sampled.
         """
-        outputs = self(x, deterministic=deterministic, rngs=rngs, **condition)  # type: ignore
-        return outputs["reconstructed"]
+        x, single = self.as_batch(x)
+        mean, log_var = self.encode(x, rngs=rngs, **condition)
+        z = self._z(mean, log_var, deterministic=deterministic, rngs=rngs)
+        made = self._decode_or_draw(z, rngs, condition, observation_noise=observation_noise)
+        return made[0] if single else made
+
+    def _z(
+        self,
+        mean: jax.Array,
+        log_var: jax.Array,
+        *,
+        deterministic: bool,
+        rngs: nnx.Rngs | None,
+    ) -> jax.Array:
+        """Return what the decoder reads, by the latent rule."""
+        return self.latents(mean, log_var, deterministic=deterministic, rngs=rngs)["z"]
 
     def interpolate(
         self,
@@ -162,5 +220,5 @@ class LatentSpaceModel(ExampleModel):
     def _decode_path(
         self, means: jax.Array, rngs: nnx.Rngs | None, condition: dict[str, Any]
     ) -> jax.Array:
-        latents = self.latents(means, jnp.zeros_like(means), deterministic=True, rngs=rngs)
-        return self.decode(latents["z"], rngs=rngs, **condition)
+        z = self._z(means, jnp.zeros_like(means), deterministic=True, rngs=rngs)
+        return self.decode(z, rngs=rngs, **condition)

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from flax import nnx
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int
 
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.arrays import read_codes, read_labels
@@ -22,11 +22,16 @@ from workshop.generative_models.core.base import (
 )
 from workshop.generative_models.core.configuration import PriorConfig
 from workshop.generative_models.core.containers import to_array
+from workshop.generative_models.models.vae.chunks import chunk_size, in_chunks
+from workshop.generative_models.models.vae.code_sampling import UNKNOWN, Choice, draw_codes
 from workshop.generative_models.models.vae.latent_space import check_temperature
 
 UNLABELLED = 0.1
 """Share of a batch that training shows to a conditional prior without its class, so that the prior
 also learns the codes of no class in particular (as Ho & Salimans do, arXiv 2207.12598)."""
+
+CACHE_BYTES = 1 << 28
+"""Bytes of the keys and values that a chunk of samples keeps."""
 
 _small = nnx.initializers.normal(0.02)  # the first predictions are nearly even
 
@@ -170,7 +175,17 @@ class CodePrior(GenerativeModel):
         Raises:
             ValueError: if codes or labels have another shape or type, or are out of range.
         """
-        return _log_prob(*nnx.split(self), *self._read(indices, y))
+        graphdef, state = nnx.split(self)
+        codes, labels = self._read(indices, y)
+        widest = prod(self.code_shape) * max(self.codebook_size, 4 * self.positions.features)
+        return in_chunks(
+            lambda codes, labels, _: _log_prob(graphdef, state, codes, labels),
+            codes,
+            labels,
+            size=chunk_size((widest,), most_bytes=CACHE_BYTES),
+            shared=None,
+            networks=(),
+        )
 
     def loss_fn(
         self, params: Any = None, batch: Any = None, rng: jax.Array | None = None, **kwargs: Any
@@ -241,14 +256,17 @@ class CodePrior(GenerativeModel):
         temperature: ArrayLike = 1.0,
         y: Any = None,
         guidance: ArrayLike = 1.0,
+        top_k: int | None = None,
+        top_p: ArrayLike | None = None,
         rngs: nnx.Rngs | None = None,
     ) -> Int[Array, "n_samples ..."]:
         """Draw codes one after another: int32 (n_samples, *code_shape).
 
             p(s_i | s_<i, y)^guidance p(s_i | s_<i)^(1 - guidance), not normalised
 
-        is what each code is drawn from. One compiled loop, with the keys and values of earlier
-        places in a cache; it compiles once for each number of samples, with guidance and without.
+        is what each code is drawn from, at the temperature, and then among the codes that top_k and
+        top_p leave. One compiled loop, with the keys and values of earlier places in a cache; many
+        samples are drawn in chunks.
 
         Args:
             n_samples: a Python int; static under jit.
@@ -257,23 +275,141 @@ class CodePrior(GenerativeModel):
             guidance: 1 draws from p(s | y) itself; above 1 samples are more surely of their class,
                 and less varied; 0 does not look at the class. Any but 1, and a traced one, takes
                 twice the work. Without y there is nothing to guide by, and it must be 1.
+            top_k: draw among the k most probable codes only; of equally probable ones, among those
+                of lower index.
+            top_p: draw among the fewest most probable codes whose probabilities sum to at least
+                top_p; of those that top_k leaves, if both are given.
             rngs: source of the samples; the model's own if None.
 
+        Raises:
+            ValueError: if an argument is out of its range.
+
         References:
-            Ho & Salimans, Classifier-Free Diffusion Guidance, arXiv 2207.12598.
+            Ho & Salimans, Classifier-Free Diffusion Guidance, arXiv 2207.12598; Fan, Lewis &
+            Dauphin, Hierarchical Neural Story Generation, ACL 2018 (top-k); Holtzman et al., The
+            Curious Case of Neural Text Degeneration, ICLR 2020 (top-p).
         """
         n_samples = checks.positive_int("n_samples", n_samples)
+        choice = self._choice(temperature, y, guidance, top_k, top_p)
+        unknown = jnp.full((n_samples, prod(self.code_shape)), UNKNOWN)
+        return self._draw(self._labels(y, n_samples), unknown, choice, rngs)
+
+    def complete(
+        self,
+        codes: ArrayLike,
+        known: ArrayLike,
+        *,
+        temperature: ArrayLike = 1.0,
+        y: Any = None,
+        guidance: ArrayLike = 1.0,
+        top_k: int | None = None,
+        top_p: ArrayLike | None = None,
+        rngs: nnx.Rngs | None = None,
+    ) -> Int[Array, "..."]:
+        """Keep the known codes of examples and draw the others, in raster order.
+
+        Each code is drawn given all before it, known or drawn. Where the known codes come first in
+        raster order, such as the upper half of an image, that is exactly p(unknown | known).
+        Otherwise, as with the left half, a code does not look at known ones that come after it, and
+        the result is not a sample of that conditional distribution.
+
+        Args:
+            codes: integers (batch, *code_shape), or one example's; unknown ones are not read.
+            known: booleans of shape code_shape or of `codes`: which codes are kept.
+            temperature: see `sample`; so the other arguments.
+            y: labels (batch,), one label for all, or None for no class.
+            guidance: towards a class.
+            top_k: draw among the k most probable codes.
+            top_p: draw among the most probable codes of this probability together.
+            rngs: source of the draws; the model's own if None.
+
+        Returns:
+            int32 in the shape of `codes`.
+
+        Raises:
+            ValueError: for codes or masks of another shape or type, known codes out of range, and
+                as in `sample`.
+
+        Examples:
+            >>> config = PriorConfig(layers=1, width=8, heads=2)
+            >>> prior = CodePrior(config, (2, 2), 5, rngs=nnx.Rngs(0))
+            >>> upper = np.array([[True, True], [False, False]])
+            >>> prior.complete(np.array([[1, 2], [0, 0]]), upper)[0].tolist()
+            [1, 2]
+        """
+        codes, known, single = self._read_known(codes, known)
+        choice = self._choice(temperature, y, guidance, top_k, top_p)
+        given = jnp.where(known, codes, UNKNOWN).reshape(len(codes), -1)
+        found = self._draw(self._labels(y, len(codes)), given, choice, rngs)
+        return found[0] if single else found
+
+    def _read_known(self, codes: Any, known: Any) -> tuple[jax.Array, jax.Array, bool]:
+        """Return checked codes and their mask as a batch, and whether they were one example's."""
+        codes, known = (a if hasattr(a, "dtype") else np.asarray(a) for a in (codes, known))
+        single = codes.shape == self.code_shape
+        batch = codes[None] if single else codes
+        integers = jnp.issubdtype(codes.dtype, jnp.integer)
+        if batch.shape[1:] != self.code_shape or not len(batch) or not integers:
+            raise ValueError(
+                f"codes have shape {codes.shape} and type {codes.dtype}: expected integers (batch, "
+                f"{', '.join(map(str, self.code_shape))}), or one example's {self.code_shape}"
+            )
+        if known.dtype != bool or known.shape not in (self.code_shape, codes.shape):
+            raise ValueError(
+                f"known has shape {known.shape} and type {known.dtype}: expected booleans of shape "
+                f"{self.code_shape} or {codes.shape}, True where a code is kept"
+            )
+        if is_concrete(codes) and is_concrete(known):
+            kept = np.asarray(batch)[np.broadcast_to(known, batch.shape)]
+            if kept.size:
+                _check_range("codes", kept, "known code", self.codebook_size, "codebook_size")
+        return jnp.asarray(batch).astype(jnp.int32), jnp.asarray(known), single
+
+    def _choice(
+        self, temperature: ArrayLike, y: Any, guidance: ArrayLike, top_k: Any, top_p: Any
+    ) -> Choice:
+        """Return how each code is chosen, checked."""
         check_temperature(temperature)
         guided = is_guided(guidance)
         if guided and self.num_classes is None:
             raise ValueError("guidance: this prior has no classes to guide towards; leave it at 1")
         if guided and y is None:
             raise ValueError("guidance is towards a class: pass y, or leave it at 1")
-        labels, key = self._labels(y, n_samples), sample_key(rngs, self.rngs)
-        strength = jnp.asarray(guidance, jnp.float32) if guided else None
-        temperature = jnp.asarray(temperature, jnp.float32)
-        codes = _draw(*nnx.split(self), labels, temperature, strength, key)
-        return codes.reshape(n_samples, *self.code_shape)
+        if top_k is not None:
+            top_k = jnp.asarray(checks.positive_int("top_k", top_k), jnp.int32)
+        if top_p is not None and is_concrete(top_p) and not 0 < top_p <= 1:
+            raise ValueError(f"top_p={top_p!r}: expected 0 < top_p <= 1")
+        return Choice(
+            jnp.asarray(temperature, jnp.float32),
+            jnp.asarray(guidance, jnp.float32) if guided else None,
+            top_k,
+            None if top_p is None else jnp.asarray(top_p, jnp.float32),
+        )
+
+    def _draw(
+        self,
+        labels: Int[Array, " batch"],
+        given: Int[Array, "batch length"],
+        choice: Choice,
+        rngs: nnx.Rngs | None,
+    ) -> Int[Array, "batch ..."]:
+        """Draw the codes that are `UNKNOWN` in `given`, each example with a key of its own."""
+        keys = jax.random.split(sample_key(rngs, self.rngs), len(labels))
+        graphdef, state = nnx.split(self)
+        size = chunk_size(
+            (2, len(self.blocks), prod(self.code_shape), self.positions.features),
+            most_bytes=CACHE_BYTES,
+        )
+        codes = in_chunks(
+            lambda labels, given, keys, _: draw_codes(graphdef, state, labels, given, choice, keys),
+            labels,
+            given,
+            keys,
+            size=size,
+            shared=None,
+            networks=(),
+        )
+        return codes.reshape(len(labels), *self.code_shape)
 
     def generate(
         self, n_samples: int = 1, *, rngs: nnx.Rngs | None = None, **kwargs: Any
@@ -364,38 +500,3 @@ def _log_prob(
 ) -> Float[Array, " batch"]:
     model = nnx.merge(graphdef, state, copy=True)
     return -_nats(model._logits(codes, labels), codes)
-
-
-@functools.partial(jax.jit, static_argnames="graphdef")
-def _draw(
-    graphdef: nnx.GraphDef,
-    state: nnx.State,
-    labels: Int[Array, " batch"],
-    temperature: Float[Array, ""],
-    guidance: Float[Array, ""] | None,
-    key: Key[Array, ""],
-) -> Int[Array, "batch length"]:
-    model = nnx.merge(graphdef, state, copy=True)
-    length = prod(model.code_shape)
-    if guidance is not None:  # each example goes twice: with its class, and without
-        labels = jnp.concatenate([labels, jnp.full_like(labels, model.no_class)])
-    for block in model.blocks:
-        block.attention.init_cache((len(labels), length, model.positions.features))
-    graphdef, caches, rest = nnx.split(model, nnx.Cache, ...)
-
-    def step(carry: tuple[nnx.State, jax.Array], place: jax.Array) -> Any:
-        caches, x = carry
-        model = nnx.merge(graphdef, caches, rest, copy=True)
-        logits = model._next_logits(x, labels, place)
-        if guidance is not None:
-            told, untold = jnp.split(logits, 2)
-            logits = untold + guidance * (told - untold)
-        # argmax(logits / T + noise) is a sample at temperature T; times T, it may be 0.
-        noise = jax.random.gumbel(jax.random.fold_in(key, place), logits.shape)
-        codes = jnp.argmax(logits + temperature * noise, axis=-1).astype(jnp.int32)
-        seen = codes if guidance is None else jnp.concatenate([codes, codes])
-        return (nnx.state(model, nnx.Cache), model._embed(seen, place)), codes
-
-    first = jnp.zeros((len(labels), model.positions.features))
-    _, codes = jax.lax.scan(step, (caches, first), jnp.arange(length))
-    return codes.T

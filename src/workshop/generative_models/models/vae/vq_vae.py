@@ -6,7 +6,6 @@ from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
 
@@ -29,6 +28,7 @@ from workshop.generative_models.core.quantizers import (
 )
 from workshop.generative_models.core.typing import Losses
 from workshop.generative_models.models.vae.base import VAE, Options, check_latent_dims, read
+from workshop.generative_models.models.vae.chunks import chunk_size, in_chunks
 from workshop.generative_models.models.vae.decoders import CNNDecoder
 from workshop.generative_models.models.vae.encoders import CNNEncoder
 from workshop.generative_models.models.vae.latent_space import check_temperature
@@ -229,7 +229,15 @@ class VQVAE(VAE):
         """
         x, single = self.as_batch(x)
         check_finite("x", x)
-        indices = self.quantize(self.encode(x)[0], deterministic=True)[1]["encoding_indices"]
+        indices = in_chunks(
+            lambda x, _: self.quantize(self.encode(x)[0], deterministic=True)[1][
+                "encoding_indices"
+            ],
+            x,
+            size=self._chunk_size(),
+            shared=None,
+            networks=(self.encoder,),
+        )
         return indices[0] if single else indices
 
     def decode_indices(self, indices: Any) -> jax.Array:
@@ -252,9 +260,20 @@ class VQVAE(VAE):
                 f"indices have shape {indices.shape}: expected (batch, "
                 f"{', '.join(map(str, shape))}), or one example's {shape}"
             )
-        codes = self.quantizer.lookup(indices)
-        images = self.decode(codes.reshape(len(indices), *self.latent_shape))
+        images = self._from_indices(indices)
         return images[0] if single else images
+
+    def _from_indices(self, indices: jax.Array, keys: jax.Array | None = None) -> jax.Array:
+        """Return the means of x given checked codes, or draws with the key of each row."""
+
+        def rows(indices: jax.Array, keys: jax.Array | None, _: None) -> jax.Array:
+            codes = self.quantizer.lookup(indices)
+            z = codes.reshape(len(indices), *self.latent_shape)
+            return self.decode(z) if keys is None else self._observed(z, None, {}, keys)
+
+        return in_chunks(
+            rows, indices, keys, size=self._chunk_size(), shared=None, networks=(self.decoder,)
+        )
 
     def latents(
         self,
@@ -274,6 +293,26 @@ class VQVAE(VAE):
         quantized, terms = self.quantize(mean, rngs=rngs, deterministic=deterministic)
         return {"z": quantized, "z_e": mean, "quantized": quantized, **terms}
 
+    def _z(
+        self,
+        mean: jax.Array,
+        log_var: jax.Array,
+        *,
+        deterministic: bool,
+        rngs: nnx.Rngs | None,
+    ) -> jax.Array:
+        """Quantize in chunks of rows, unless codes are drawn."""
+        return in_chunks(
+            lambda mean, log_var, _: super(VQVAE, self)._z(
+                mean, log_var, deterministic=deterministic, rngs=rngs
+            ),
+            mean,
+            log_var,
+            size=self._chunk_size(),
+            shared=None,
+            networks=() if deterministic else (self,),
+        )
+
     def encode(self, x: ArrayLike, *, rngs: nnx.Rngs | None = None) -> tuple[jax.Array, jax.Array]:
         """Return the encoding before quantization, and zeros for its log-variance.
 
@@ -286,22 +325,6 @@ class VQVAE(VAE):
         """
         encoding, _ = super().encode(x, rngs=rngs)
         return encoding, jnp.zeros_like(encoding)
-
-    def loss_fn(
-        self, params: Any = None, batch: Any = None, *args: Any, **kwargs: Any
-    ) -> dict[str, Any]:
-        """Return the losses of a batch; see `VAE.loss_fn`. `beta` is not read: the KL is constant.
-
-        The reference's `loss_fn(x, outputs)` and `loss_fn(params, batch, rng)` both work: an array
-        in the first place is x.
-
-        Returns:
-            The keys of `Losses`, codebook_loss, commitment_loss (before its weight) and perplexity.
-        """
-        if isinstance(params, jax.Array | np.ndarray):
-            kwargs |= {"x": params, "outputs": batch} if batch is not None else {"x": params}
-            params = batch = None
-        return super().loss_fn(params, batch, *args, **kwargs)
 
     def objective(
         self,
@@ -355,10 +378,14 @@ class VQVAE(VAE):
         rngs: nnx.Rngs | None = None,
         y: ArrayLike | None = None,
         guidance: ArrayLike = 1.0,
+        top_k: int | None = None,
+        top_p: ArrayLike | None = None,
+        observation_noise: bool = False,
         **kwargs: Any,
     ) -> jax.Array:
         """Draw codes from the prior and decode them: (n_samples, *event).
 
+        The result is E[x|z], without the noise of p(x|z), unless `observation_noise` is set.
         Without a fitted prior each position's code is drawn by its usage in training, so samples
         lack what binds positions together; the first such call of a model says so in the log.
         Before training, codes are drawn evenly.
@@ -371,28 +398,97 @@ class VQVAE(VAE):
                 evenly if None.
             guidance: above 1 a fitted prior's samples are more surely of their class, and less
                 varied; see `CodePrior.sample`.
+            top_k: draw each code among the k most probable ones of a fitted prior.
+            top_p: draw each code among the most probable ones that have this probability together;
+                see `CodePrior.sample`.
+            observation_noise: draw x ~ p(x|z) instead of returning its mean.
             kwargs: others are accepted for compatibility, and warned of.
+
+        Raises:
+            ValueError: for y, guidance, top_k or top_p without a fitted prior, and for observation
+                noise of a likelihood that cannot be sampled.
         """
         checks.warn_keywords(self.sample, kwargs)
         check_temperature(temperature)
         n_samples = checks.positive_int("n_samples", n_samples)
+        options = {"guidance": guidance, "top_k": top_k, "top_p": top_p}
         if self.prior is not None:
             rngs = self.rngs if rngs is None else rngs
             classes = self.prior.num_classes
             if y is None and classes is not None:
                 y = jax.random.randint(sample_key(rngs), (n_samples,), 0, classes)
             indices = self.prior.sample(
-                n_samples, temperature=temperature, y=y, guidance=guidance, rngs=rngs
+                n_samples, temperature=temperature, y=y, rngs=rngs, **options
             )
-            return self.decode_indices(indices)
-        for name, given in (("y", y is not None), ("guidance", is_guided(guidance))):
-            if given:
-                raise ValueError(f"{name} is what a prior reads, and this model has none: fit one")
-        warn_once(self, NO_PRIOR)
+        else:
+            _refuse_prior_options(y=y, **options)
+            warn_once(self, NO_PRIOR)
+            indices = self._by_usage(self._row_keys(rngs, n_samples), temperature)
+        keys = self._row_keys(rngs, n_samples) if observation_noise else None
+        return self._from_indices(indices, keys)
+
+    def _by_usage(self, keys: jax.Array, temperature: ArrayLike) -> jax.Array:
+        """Draw codes by their usage in training, with a key for each example."""
         logits = usage_logits(self.usage[...], temperature)
-        shape = (n_samples, prod(self.code_shape))
-        indices = jax.random.categorical(sample_key(rngs, self.rngs), logits, shape=shape)
-        return self.decode_indices(indices.reshape(n_samples, *self.code_shape))
+        places = prod(self.code_shape)
+
+        def rows(keys: jax.Array, _: None) -> jax.Array:
+            def one(key: jax.Array) -> jax.Array:
+                return jax.random.categorical(key, logits, shape=(places,))
+
+            return jax.vmap(one)(keys).reshape(len(keys), *self.code_shape)
+
+        size = chunk_size((places, self.num_embeddings))
+        return in_chunks(rows, keys, size=size, shared=None, networks=())
+
+    def complete(
+        self,
+        codes: ArrayLike,
+        known: ArrayLike,
+        *,
+        temperature: ArrayLike = 1.0,
+        y: Any = None,
+        guidance: ArrayLike = 1.0,
+        top_k: int | None = None,
+        top_p: ArrayLike | None = None,
+        rngs: nnx.Rngs | None = None,
+        observation_noise: bool = False,
+    ) -> jax.Array:
+        """Fill in the unknown codes of examples with the prior, and decode: (batch, *event).
+
+        A code also sees the pixels around its own place, so those of an image's kept part, taken
+        with `encode_indices`, carry some of what is beyond it.
+
+        Args:
+            codes: integers (batch, *code_shape), or one example's.
+            known: booleans of shape code_shape or of `codes`: which codes are kept. What this
+                samples from is said in `CodePrior.complete`.
+            temperature: see `sample`; so y, guidance, top_k, top_p and rngs.
+            y: classes, of a prior with classes; None is no class.
+            guidance: towards a class.
+            top_k: draw among the k most probable codes.
+            top_p: draw among the most probable codes of this probability together.
+            rngs: source of the draws; the model's own if None.
+            observation_noise: draw x ~ p(x|z) instead of returning its mean.
+
+        Raises:
+            ValueError: without a fitted prior, or for codes and masks that do not fit.
+        """
+        if self.prior is None:
+            raise ValueError(
+                "complete draws codes from a prior, and this model has none: fit one "
+                "(workshop prior RUN)"
+            )
+        rngs = self.rngs if rngs is None else rngs
+        found = self.prior.complete(
+            codes, known, temperature=temperature, y=y, guidance=guidance, top_k=top_k,
+            top_p=top_p, rngs=rngs,
+        )  # fmt: skip
+        single = found.ndim == len(self.code_shape)
+        found = found[None] if single else found
+        keys = self._row_keys(rngs, len(found)) if observation_noise else None
+        images = self._from_indices(found, keys)
+        return images[0] if single else images
 
     def generate(
         self,
@@ -402,6 +498,9 @@ class VQVAE(VAE):
         rngs: nnx.Rngs | None = None,
         y: ArrayLike | None = None,
         guidance: ArrayLike = 1.0,
+        top_k: int | None = None,
+        top_p: ArrayLike | None = None,
+        observation_noise: bool = False,
         **kwargs: Any,
     ) -> jax.Array:
         """Call `sample`; the name of the GenerativeModel interface.
@@ -410,7 +509,16 @@ class VQVAE(VAE):
             TypeError: for other keyword arguments.
         """
         checks.refuse_keywords(self.generate, kwargs)
-        return self.sample(n_samples, temperature, rngs=rngs, y=y, guidance=guidance)
+        return self.sample(
+            n_samples,
+            temperature,
+            rngs=rngs,
+            y=y,
+            guidance=guidance,
+            top_k=top_k,
+            top_p=top_p,
+            observation_noise=observation_noise,
+        )
 
 
 def usage_logits(usage: jax.Array, temperature: ArrayLike) -> jax.Array:
@@ -441,3 +549,11 @@ def _check_unsaid(given: tuple[int, int, float], quantizer: Quantizer) -> None:
     for name, value, has, default in zip(names, given, own, (512, 64, 0.25), strict=True):
         if value not in (has, default):
             raise ValueError(f"{name}={value}, but the quantizer has {has}: leave {name} out")
+
+
+def _refuse_prior_options(*, y: Any, guidance: ArrayLike, top_k: Any, top_p: Any) -> None:
+    """Refuse what only a prior reads."""
+    given = {"y": y is not None, "guidance": is_guided(guidance),
+             "top_k": top_k is not None, "top_p": top_p is not None}  # fmt: skip
+    for name in (name for name, is_given in given.items() if is_given):
+        raise ValueError(f"{name} is what a prior reads, and this model has none: fit one")
