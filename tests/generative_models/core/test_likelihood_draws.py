@@ -10,11 +10,13 @@ from flax import nnx
 from scipy import stats
 
 from workshop.generative_models.core.likelihoods import (
+    Gaussian,
     Laplace,
     Likelihood,
     SquaredError,
     create_likelihood,
 )
+from workshop.generative_models.core.moments import moments_of
 
 DRAWS = 20_000
 SURE = 1e-4
@@ -124,6 +126,21 @@ def test_draws_of_levels_have_the_probabilities_of_log_prob(name):
         if likely.sum() > 1:
             expected = probabilities[likely] / probabilities[likely].sum() * counts[likely].sum()
             assert stats.chisquare(counts[likely], expected).pvalue > SURE, parameter
+
+
+@pytest.mark.parametrize("family", [Gaussian, Laplace])
+def test_draws_have_the_scale_of_each_feature_in_the_units_of_the_data(family):
+    likelihood = family("per_feature", event_shape=(3,), standardize=True)
+    data = np.array([[-10.0, 0.0, 5e-3], [30.0, 1e3, 5.1e-3]], np.float32)
+    likelihood.initialize(moments_of([data]))
+    likelihood.log_scale[...] = jnp.log(jnp.array([0.1, 0.5, 2.0]))
+    mean = likelihood.mean(jnp.array([[0.0, 1.0, -1.0]]))
+    x = drawn(likelihood, np.asarray(mean[0]))
+    scale = np.asarray(likelihood.scale_of(mean, mean), np.float64)
+    standard = stats.norm if family is Gaussian else stats.laplace
+    for i in range(3):
+        standardised = (x[:, i].astype(np.float64) - float(mean[0, i])) / scale[i]
+        assert stats.kstest(standardised, standard.cdf).pvalue > SURE
 
 
 def test_an_optimal_scale_has_no_draws_without_data():

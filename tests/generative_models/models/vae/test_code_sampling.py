@@ -133,13 +133,3 @@ def test_of_equal_codes_exactly_k_stay(top_k, temperature):
 def test_what_cannot_be_chosen_is_refused(prior, call, message):
     with pytest.raises(ValueError, match=message):
         call(prior)
-
-
-def test_top_k_and_top_p_do_not_compile_again(prior):
-    draw = jax.jit(
-        lambda key, p: prior.sample(3, top_k=2, top_p=p, rngs=nnx.Rngs(key)).reshape(3, 4)
-    )
-    key = jax.random.key(0)
-    np.testing.assert_array_equal(
-        draw(key, 0.9), prior.sample(3, top_k=2, top_p=0.9, rngs=nnx.Rngs(key)).reshape(3, 4)
-    )
