@@ -192,14 +192,24 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """Return the mean of `score_samples`: what a grid search makes as large as it can."""
         return float(np.mean(self.score_samples(X), dtype=np.float64))
 
-    def sample(self, n_samples: int = 1) -> np.ndarray:
-        """Return E[x|z] of z ~ N(0, I), (n_samples, d): without the likelihood's own noise.
+    def sample(self, n_samples: int = 1, *, observation_noise: bool = False) -> np.ndarray:
+        """Return E[x|z] of z ~ N(0, I), (n_samples, d), or draws from p(x|z).
 
         As in scikit-learn's mixtures, an integer `random_state` makes every call the same.
+
+        Args:
+            n_samples: number of rows.
+            observation_noise: draw x ~ p(x|z), with the likelihood's own noise, as rows of the
+                training data have it, instead of its mean.
         """
         check_is_fitted(self)
         shape = checks.positive_int("n_samples", n_samples), self.model_.latent_dim
-        return self.inverse_transform(check_random_state(self.random_state).standard_normal(shape))
+        random = check_random_state(self.random_state)
+        if not observation_noise:
+            return self.inverse_transform(random.standard_normal(shape))
+        rngs = nnx.Rngs(int(random.randint(2**31 - 1)))
+        made = self.model_.sample(n_samples, rngs=rngs, observation_noise=True)
+        return np.asarray(made, np.float64)
 
     @property
     def _n_features_out(self) -> int:

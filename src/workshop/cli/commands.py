@@ -15,6 +15,9 @@ def sample(
     temperature: float = 1.0,
     label: str | None = None,
     guidance: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    observation_noise: bool = False,
     seed: int = 0,
     out: Path | None = None,
 ) -> None:
@@ -27,16 +30,27 @@ def sample(
         label: the class, by name or number, for a conditional model or prior; None is all of them.
         guidance: for a prior over codes with classes: above 1 samples are more surely of their
             class, and less varied.
+        top_k: for a prior over codes: draw each code among the k most probable ones.
+        top_p: for a prior over codes: draw each code among the most probable ones that have this
+            probability together.
+        observation_noise: draw from p(x|z) instead of showing its mean.
         seed: of the samples.
         out: a .png, .npy or .npz file; None is RUN/figures/samples.png.
     """
     from workshop.cli import look
 
-    look.sample(run, count, temperature, label, guidance, seed, out)
+    look.sample(
+        run, count, temperature, label, guidance, top_k, top_p, seed, out,
+        observation_noise=observation_noise,
+    )  # fmt: skip
 
 
 def reconstruct(
-    run: Run, data: str | None = None, count: int = 24, out: Path | None = None
+    run: Run,
+    data: str | None = None,
+    count: int = 24,
+    observation_noise: bool = False,
+    out: Path | None = None,
 ) -> None:
     """Draw examples beside what a trained model makes of them.
 
@@ -44,11 +58,12 @@ def reconstruct(
         run: the run folder.
         data: where the run's data lies now, or other data, of which the test part is used.
         count: how many.
+        observation_noise: draw from p(x|z) instead of showing its mean.
         out: a .png, .npy or .npz file; None is RUN/figures/reconstructions.png.
     """
     from workshop.cli import look
 
-    look.reconstruct(run, data, count, out)
+    look.reconstruct(run, data, count, out, observation_noise=observation_noise)
 
 
 def interpolate(
@@ -57,6 +72,7 @@ def interpolate(
     first: int = 0,
     last: int = 1,
     steps: int = 10,
+    labels: tuple[str, str] | None = None,
     out: Path | None = None,
 ) -> None:
     """Draw the way from one test example to another through the latent space.
@@ -67,11 +83,13 @@ def interpolate(
         first: index of the first example in the test data.
         last: index of the last example.
         steps: number of pictures.
+        labels: of a conditional model the classes of both ends, by name or number, between which
+            the class is mixed; None keeps that of the first example.
         out: a .png file; None is RUN/figures/interpolations.png.
     """
     from workshop.cli import look
 
-    look.interpolate(run, data, first, last, steps, out)
+    look.interpolate(run, data, first, last, steps, labels, out)
 
 
 def traverse(

@@ -14,7 +14,7 @@ from workshop.generative_models.core.files import replacing
 from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation import outputs
 from workshop.generative_models.models.saving import read_config
-from workshop.generative_models.models.vae import VQVAE
+from workshop.generative_models.models.vae import VQVAE, ConditionalVAE
 from workshop.generative_models.visualization import report, save
 
 console = Console()
@@ -26,8 +26,12 @@ def sample(
     temperature: float,
     label: str | None,
     guidance: float,
+    top_k: int | None,
+    top_p: float | None,
     seed: int,
     out: Path | None,
+    *,
+    observation_noise: bool,
 ) -> None:
     """Draw samples."""
     compile_once()
@@ -37,40 +41,66 @@ def sample(
         raise ValueError(f"--label {label}: a {read_config(run)['model']} has no classes{hint}")
     if guidance != 1 and not (isinstance(model, VQVAE) and report.number_of_classes(model)):
         raise ValueError(f"--guidance {guidance} is for a prior over codes that knows classes")
+    for name, given in (("--top-k", top_k), ("--top-p", top_p)):
+        if given is not None and not (isinstance(model, VQVAE) and model.prior):
+            raise ValueError(f"{name} {given} is for a prior over codes (workshop prior RUN)")
     labels = None if label is None else np.full(count, _class_of(run, label))
     figure, samples = report.draw_samples(
-        model, count, temperature=temperature, labels=labels, guidance=guidance, seed=seed
+        model,
+        count,
+        temperature=temperature,
+        labels=labels,
+        guidance=guidance,
+        seed=seed,
+        observation_noise=observation_noise,
+        top_k=top_k,
+        top_p=top_p,
     )
     _write(figure, samples, out or run / "figures" / "samples.png")
 
 
-def _class_of(run: Path, label: str) -> int:
+def _class_of(run: Path, label: str, option: str = "--label") -> int:
     """Return the number of a class that is given by its name, or else by its number."""
     names = read_config(run).get("classes") or []
     if label.isdecimal() and label not in names:
         return int(label)
     if not names:
-        raise ValueError(f"--label {label}: this run's classes have no names; give a number")
-    return names.index(checks.one_of("--label", label, names))
+        raise ValueError(f"{option} {label}: this run's classes have no names; give a number")
+    return names.index(checks.one_of(option, label, names))
 
 
-def reconstruct(run: Path, data: str | None, count: int, out: Path | None) -> None:
+def reconstruct(
+    run: Path, data: str | None, count: int, out: Path | None, *, observation_noise: bool
+) -> None:
     """Draw reconstructions."""
     model, dataset, _ = open_run(run, data)
     split = dataset.test.take(slice(checks.positive_int("--count", count)))
-    figure = report.draw_reconstructions(model, split, count, dataset.class_names)
-    made = outputs.reconstructions(model, split)["x"]
+    drawn = report.drawn_reconstructions(model, split) if observation_noise else None
+    figure = report.draw_reconstructions(model, split, count, dataset.class_names, drawn)
+    made = outputs.reconstructions(model, split)["x"] if drawn is None else drawn
     _write(figure, made, out or run / "figures" / "reconstructions.png")
 
 
 def interpolate(
-    run: Path, data: str | None, first: int, last: int, steps: int, out: Path | None
+    run: Path,
+    data: str | None,
+    first: int,
+    last: int,
+    steps: int,
+    labels: tuple[str, str] | None,
+    out: Path | None,
 ) -> None:
     """Draw an interpolation."""
     model, dataset, _ = open_run(run, data)
+    if labels is not None and not isinstance(model, ConditionalVAE):
+        kind = read_config(run)["model"]
+        raise ValueError(f"--labels {' '.join(labels)}: a {kind} decodes without a class")
+    classes = None
+    if labels is not None:
+        classes = _class_of(run, labels[0], "--labels"), _class_of(run, labels[1], "--labels")
     _check_index("--first", first, dataset.test)
     _check_index("--last", last, dataset.test)
-    figure = report.draw_interpolations(model, dataset.test, [(first, last)], steps)
+    figure = report.draw_interpolations(model, dataset.test, [(first, last)], steps, classes)
     _write(figure, None, out or run / "figures" / "interpolations.png")
 
 

@@ -66,6 +66,11 @@ class Session:
         self.model, self.class_names = model, dataset.class_names
         self.x, self.y = outputs.pixels(np.asarray(split.x)), split.y
         self.discrete, self.conditional = has_codes(model), isinstance(model, ConditionalVAE)
+        if isinstance(model, ConditionalVAE) and not model.reads_classes:
+            raise ValueError(
+                "explore: the model's own networks read a condition of unknown shape, and the "
+                "explorer shows conditional models that read classes"
+            )
         self.classes = number_of_classes(model)
         self.latent_shape: tuple[int, ...] = model.latent_shape
         self.scale = scale_of("explore", self.x.astype(np.float64))

@@ -17,7 +17,8 @@ class Split:
         x: Examples, (n, *shape). uint8 images stand for x / 255 (the train step divides, so that
             they stay small in memory); float32 is used as it is. What is too large for memory is
             `Rows`, read from disk when it is indexed.
-        y: Class labels 0..num_classes-1, (n,) int32, or None.
+        y: Class labels 0..num_classes-1, (n,) int32; or what else a conditional model reads, int32
+            or float32 with a row for each example; or None.
         factors: Ground-truth factors, (n, k) int32, or None.
         names: The file each example came from, relative to its folder, or None.
 
@@ -44,12 +45,16 @@ class Split:
                 f"Split(x={self.x.dtype} {self.x.shape}): expected uint8 or float32 of shape "
                 "(n, ...); from_arrays(x, y) converts other arrays"
             )
-        for name, value, ndim in (("y", self.y, 1), ("factors", self.factors, 2)):
-            if value is not None and (value.dtype != np.int32 or value.ndim != ndim):
-                raise ValueError(
-                    f"Split({name}={value.dtype} {value.shape}): expected int32 with {ndim} "
-                    "dimension(s); from_arrays(x, y) converts other labels"
-                )
+        if self.y is not None and (self.y.dtype not in (np.int32, np.float32) or not self.y.ndim):
+            raise ValueError(
+                f"Split(y={self.y.dtype} {self.y.shape}): expected class labels, int32 (n,), or "
+                "rows of a condition, int32 or float32; from_arrays(x, y) converts other labels"
+            )
+        factors = self.factors
+        if factors is not None and (factors.dtype != np.int32 or factors.ndim != 2):
+            raise ValueError(
+                f"Split(factors={factors.dtype} {factors.shape}): expected int32 with 2 dimensions"
+            )
         for name, value in (("y", self.y), ("factors", self.factors), ("names", self.names)):
             if value is not None and len(value) != len(self.x):
                 raise ValueError(
@@ -68,6 +73,12 @@ class Split:
     def shape(self) -> tuple[int, ...]:
         """The shape of one example."""
         return self.x.shape[1:]
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """Class labels (n,), or None where y is missing or is no class."""
+        classes = self.y is not None and self.y.dtype == np.int32 and self.y.ndim == 1
+        return self.y if classes else None
 
     def take(self, indices: np.ndarray | slice | list[int]) -> Split:
         """The examples at `indices` (integers, a boolean mask or a slice), in that order."""
@@ -118,6 +129,12 @@ class Dataset:
                 f"{kinds}; expected the same in each"
             )
         for name, split in self.splits.items():
+            if split.y is not None and split.labels is None:
+                raise ValueError(
+                    f"Dataset({self.name!r}): {name} has y of type {split.y.dtype} and shape "
+                    f"{split.y.shape}: expected class labels, int32 (n,); conditions of another "
+                    "kind go into arrays or Splits, which fit and the estimates take"
+                )
             if split.y is not None and not 0 <= split.y.min() <= split.y.max() < self._classes():
                 raise ValueError(
                     f"Dataset({self.name!r}): {name} labels span {split.y.min()}..{split.y.max()}, "

@@ -138,7 +138,7 @@ class Study:
     @property
     def has_classes(self) -> bool:
         """Whether there are labels of at least two kinds among those that are fitted to."""
-        labels = self.some_train(self.settings.fitted).y
+        labels = self.some_train(self.settings.fitted).labels
         return labels is not None and len(np.unique(labels)) > 1
 
     @functools.cached_property
@@ -153,20 +153,30 @@ class Study:
 
     @functools.cached_property
     def samples(self) -> np.ndarray:
-        """Samples of the model."""
+        """Samples of the model; classes are drawn evenly, other conditions from those of train."""
         key = jax.random.key(self.settings.seed)
+        conditions = self._conditions()
 
         def one_pass(index: np.ndarray) -> jax.Array:
-            return _sample(self.model, jax.random.fold_in(key, index[0]), PASS)
+            of = {} if conditions is None else {"y": conditions[index % len(conditions)]}
+            return _sample(self.model, jax.random.fold_in(key, index[0]), PASS, of)
 
         count = -(-self.settings.generated // PASS) * PASS
         made = in_passes(one_pass, count, progress=self.progress("samples"))
         return made[: self.settings.generated]
 
+    def _conditions(self) -> np.ndarray | None:
+        """Return conditions to sample with; None where the model draws classes by itself."""
+        rows = self.train.y
+        if not self.conditional or rows is None:
+            return None
+        draws_classes = getattr(self.model, "reads_classes", True)
+        return None if draws_classes and self.train.labels is not None else rows
+
     @property
     def labels_of_prior(self) -> np.ndarray | None:
         """Labels that the prior over codes reads, if it reads any and they are there."""
-        classes, labels = self.model.prior.num_classes, self.test.y
+        classes, labels = self.model.prior.num_classes, self.test.labels
         if classes is None or labels is None or labels.max() >= classes:
             return None
         return labels
@@ -214,5 +224,5 @@ def _digest(split: Split) -> str:
 
 
 @functools.partial(nnx.jit, static_argnames="count")
-def _sample(model: Any, key: jax.Array, count: int) -> jax.Array:
-    return model.sample(count, rngs=nnx.Rngs(key))
+def _sample(model: Any, key: jax.Array, count: int, condition: dict[str, Any]) -> jax.Array:
+    return model.sample(count, rngs=nnx.Rngs(key), **condition)

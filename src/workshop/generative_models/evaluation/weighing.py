@@ -14,7 +14,6 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
-from workshop.generative_models.core.arrays import read_labels
 from workshop.generative_models.core.gaussian import clip_log_var, log_density
 from workshop.generative_models.data import Split
 from workshop.generative_models.data.reading import as_arrays, examples, is_map_style
@@ -75,16 +74,9 @@ def examples_of(where: str, model: Any, x: Any, y: Any) -> Split:
         raise ValueError(f"{where}: x has shape {array.shape}: expected (n, *event), n at least 1")
     if y is None:
         return Split(array)
-    labels = np.asarray(read_labels(f"{where}: y", y))
-    if labels.dtype.kind not in "iu" or labels.shape not in ((), (len(array),)):
-        raise ValueError(
-            f"{where}: y has shape {labels.shape} and type {labels.dtype}: expected integer labels "
-            f"({len(array)},), or one for all"
-        )
-    split = Split(array, np.broadcast_to(labels, len(array)).astype(np.int32))
     if not reads_labels(model):
         raise ValueError(f"{where}: y is given, but {type(model).__name__} reads no labels")
-    return split
+    return Split(array, model.condition_rows(f"{where}: y", y, len(array)))
 
 
 def refuse_codes(where: str, model: Any) -> None:

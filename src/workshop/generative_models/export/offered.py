@@ -38,6 +38,12 @@ def functions_of(model: VAE) -> dict[str, Function]:
             "the model does not know the shape of its examples: give the decoder an attribute "
             "output_shape to export it"
         )
+    if isinstance(model, ConditionalVAE) and not model.reads_classes:
+        raise ValueError(
+            "the model's own networks read a condition of unknown shape, and only models that read "
+            "classes can be exported: wrap the networks in ConditionalEncoder and "
+            "ConditionalDecoder, or save the weights alone"
+        )
     model = nnx.clone(model)
     model.eval()
     set_numerics(model, dtype=jnp.float32)

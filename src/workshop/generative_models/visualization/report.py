@@ -30,18 +30,40 @@ def number_of_classes(model: VAE) -> int | None:
     """Return how many classes a model can be asked for; None if it knows none."""
     if isinstance(model, VQVAE):
         return None if model.prior is None else model.prior.num_classes
-    return model.condition_dim if isinstance(model, ConditionalVAE) else None
+    if not isinstance(model, ConditionalVAE) or not model.reads_classes:
+        return None
+    return model.condition_dim
 
 
 def draw_reconstructions(
-    model: VAE, split: Split, count: int = 24, class_names: Sequence[str] | None = None
+    model: VAE,
+    split: Split,
+    count: int = 24,
+    class_names: Sequence[str] | None = None,
+    drawn: np.ndarray | None = None,
 ) -> Figure:
-    """Draw examples above what the model makes of their means, with its reconstruction loss."""
+    """Draw examples above what the model makes of their means, with its reconstruction loss.
+
+    With `drawn`, what `drawn_reconstructions` returned is shown instead.
+    """
     part = split.take(slice(count))
     made = outputs.reconstructions(model, part)
+    shown = made["x"] if drawn is None else drawn[:count]
     return reconstructions(
-        pixels(np.asarray(part.x)), made["x"], part.y, made["loss"], class_names=class_names
+        pixels(np.asarray(part.x)), shown, part.labels, made["loss"], class_names=class_names
     )
+
+
+def drawn_reconstructions(model: VAE, split: Split, seed: int = 0) -> np.ndarray:
+    """Return a draw from p(x|z) of each example, at the mean of its latents."""
+    made = in_evaluation_mode(model).reconstruct(
+        np.asarray(split.x),
+        deterministic=True,
+        observation_noise=True,
+        rngs=nnx.Rngs(seed),
+        **condition_of(model, split),
+    )
+    return np.asarray(made)
 
 
 def draw_samples(
@@ -53,36 +75,70 @@ def draw_samples(
     guidance: float = 1.0,
     class_names: Sequence[str] | None = None,
     seed: int = 0,
+    observation_noise: bool = False,
+    top_k: int | None = None,
+    top_p: float | None = None,
 ) -> tuple[Figure, np.ndarray]:
-    """Draw samples, of a conditional model one row a class, and return them too.
+    """Draw samples, of a conditional model one row for each class, and return them too.
 
-    `guidance` other than 1 is for a prior over codes alone; see `CodePrior.sample`.
+    Args:
+        model: the trained model.
+        count: number of samples.
+        temperature: factor on the prior's standard deviation.
+        labels: the class of each sample, or rows of another condition; None is all classes.
+        guidance: of a prior over codes; see `CodePrior.sample`, and for top_k and top_p.
+        class_names: names of the labels.
+        seed: of the samples.
+        observation_noise: draw x ~ p(x|z) instead of its mean.
+        top_k: draw among the k most probable codes.
+        top_p: draw among the most probable codes of this probability together.
     """
-    rngs = nnx.Rngs(seed)
-    condition: dict[str, Any] = {}
     classes = number_of_classes(model)
-    if classes:
-        if labels is None:
-            labels = np.sort(np.arange(count) % classes)
-        condition = {"y": labels}
+    if classes and labels is None:
+        labels = np.sort(np.arange(count) % classes)
+    given = {"y": labels, "top_k": top_k, "top_p": top_p}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if guidance != 1:
-        condition["guidance"] = guidance
-    made = in_evaluation_mode(model).sample(count, temperature=temperature, rngs=rngs, **condition)
-    figure = samples(np.asarray(made), labels, class_names=class_names)
+        options["guidance"] = guidance
+    made = in_evaluation_mode(model).sample(
+        count,
+        temperature=temperature,
+        rngs=nnx.Rngs(seed),
+        observation_noise=observation_noise,
+        **options,
+    )
+    shown = labels if labels is not None and labels.ndim == 1 and classes else None
+    figure = samples(np.asarray(made), shown, class_names=class_names)
     return figure, np.asarray(made)
 
 
-def draw_interpolations(
-    model: VAE, split: Split, pairs: Iterable[tuple[int, int]], steps: int = 10
-) -> Figure:
-    """Draw the way from one example to another, one row a pair.
+def _own_conditions(model: VAE, split: Split, count: int) -> np.ndarray | None:
+    """Return conditions of examples to sample with, where they are no classes to go through."""
+    if not isinstance(model, ConditionalVAE) or split.y is None:
+        return None
+    if model.reads_classes and split.labels is not None:
+        return None
+    return split.y[np.arange(count) % len(split)]
 
-    A conditional model keeps the class of the first example all the way.
+
+def draw_interpolations(
+    model: VAE,
+    split: Split,
+    pairs: Iterable[tuple[int, int]],
+    steps: int = 10,
+    labels: tuple[int, int] | None = None,
+) -> Figure:
+    """Draw the way from one example to another, one row for each pair.
+
+    A conditional model keeps the class of the first example all the way, or goes from the first of
+    `labels` to the second.
     """
     line = nnx.jit(lambda m, a, b, c: m.interpolate(a, b, steps, **c))
     model, rows = in_evaluation_mode(model), []
     for first, last in pairs:
         condition = condition_of(model, split.take([first]))
+        if labels is not None:
+            condition = {"y1": jnp.asarray(labels[0]), "y2": jnp.asarray(labels[1])}
         rows.append(line(model, split.x[first], split.x[last], condition))
     return interpolations(np.stack(rows))
 
@@ -134,7 +190,11 @@ def run_figures(
     """
     yield "training_curves", training_curves(rows, metrics=_varying(rows))
     yield "reconstructions", draw_reconstructions(model, split, class_names=class_names)
-    yield "samples", draw_samples(model, 100, class_names=class_names, seed=seed)[0]
+    conditions = _own_conditions(model, split, 100)
+    yield (
+        "samples",
+        draw_samples(model, 100, labels=conditions, class_names=class_names, seed=seed)[0],
+    )
     yield "traversals", draw_traversals(model, split)
     pairs = _pairs(split, of_one_class=isinstance(model, ConditionalVAE))  # which is told it
     yield "interpolations", draw_interpolations(model, split, pairs)
@@ -142,7 +202,7 @@ def run_figures(
     latents = outputs.representations(model, some)
     what = ", by the vectors of their codes" if isinstance(model, VQVAE) else ""
     title = f"Where the encoder puts the examples{what}"
-    yield "latent_map", latent_map(latents, some.y, class_names, title=title)
+    yield "latent_map", latent_map(latents, some.labels, class_names, title=title)
     if isinstance(model, VQVAE):
         indices = outputs.code_indices(model, some)
         for name, health in codebook_healths(model.quantizer, indices).items():
@@ -185,9 +245,9 @@ def _varying(rows: Sequence[Mapping[str, Any]]) -> list[str] | None:
 
 def _pairs(split: Split, *, of_one_class: bool, count: int = 6) -> list[tuple[int, int]]:
     """Return pairs of examples: of different classes, or of one."""
-    if split.y is None:
+    if split.labels is None:
         return [(2 * i % len(split), (2 * i + 1) % len(split)) for i in range(count)]
-    members = [np.flatnonzero(split.y == c) for c in np.unique(split.y)]
+    members = [np.flatnonzero(split.labels == c) for c in np.unique(split.labels)]
     if of_one_class:
         return [(int(m[0]), int(m[-1])) for m in members[:count]]
     # The n-th pair of two classes is of their n-th examples, so that no pair comes twice

@@ -1,9 +1,11 @@
-"""Conditional VAE: a class that encoder and decoder both read."""
+"""Conditional VAE: a class, or another condition, that encoder and decoder both read."""
 
 import inspect
 from typing import Any, Unpack
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
 
@@ -20,10 +22,13 @@ from workshop.generative_models.models.vae.encoders import ConditionalEncoder
 class ConditionalVAE(VAE):
     """A VAE of x given a class y: q(z|x, y) and p(x|z, y).
 
-    Labels y are integers (batch,), one integer for all, or one-hot rows (batch, condition_dim).
-    Without y the
-    networks read zeros where the class would stand, which means "no class said"; `sample` without
-    y draws the class of each sample evenly.
+    Labels y are integers (batch,), one integer for all, or rows (batch, condition_dim) of one or
+    several classes, not negative. Without y the networks read zeros where the class would stand,
+    which means "no class said"; `sample` without y draws the class of each sample evenly.
+
+    Where both networks are modules of one's own that take `condition=`, y is whatever they read,
+    such as continuous values: numbers with a row for each example, which are passed on as they are.
+    `sample` then needs y.
 
     Args:
         encoder: a `ConditionalEncoder`, a module of one's own that takes `condition=`, or any other
@@ -112,6 +117,33 @@ class ConditionalVAE(VAE):
             rngs=rngs,
         )
 
+    @property
+    def reads_classes(self) -> bool:
+        """Whether a condition is a class: a network here is wrapped, and reads one-hot rows."""
+        wrappers = ConditionalEncoder | ConditionalDecoder
+        return isinstance(self.encoder, wrappers) or isinstance(self.decoder, wrappers)
+
+    def condition_rows(self, name: str, y: Any, n: int) -> np.ndarray:
+        """Return the conditions of n examples: labels (n,), or rows (n, ...).
+
+        Args:
+            name: the argument, for errors.
+            y: labels or rows, or one for all.
+            n: number of examples.
+
+        Raises:
+            ValueError: for conditions that the networks cannot read, or of another number.
+        """
+        if self.reads_classes:
+            one_hot(y, self.condition_dim, n, name=name)
+        return super().condition_rows(name, y, n)
+
+    def _code(self, y: Any, n: int, name: str = "y") -> jax.Array:
+        """Return conditions as rows of numbers that can be mixed: one-hot rows, or one's own."""
+        if self.reads_classes:
+            return one_hot(y, self.condition_dim, n, name=name)
+        return jnp.asarray(y if not is_concrete(y) else self.condition_rows(name, y, n))
+
     def encode(  # type: ignore[override]
         self, x: ArrayLike, y: Any = None, *, rngs: nnx.Rngs | None = None
     ) -> tuple[jax.Array, jax.Array]:
@@ -167,7 +199,7 @@ class ConditionalVAE(VAE):
         Args:
             n_samples: a Python int; static under jit.
             temperature: factor on the prior's standard deviation.
-            y: labels (n_samples,), one label for all, or one-hot rows; None draws them evenly.
+            y: labels (n_samples,), one label for all, or rows; None draws classes evenly.
             rngs: source of the samples; the model's own if None.
             observation_noise: draw x ~ p(x|z, y) instead of returning its mean.
             kwargs: others are accepted for compatibility, and warned of.
@@ -175,9 +207,14 @@ class ConditionalVAE(VAE):
         checks.warn_keywords(self.sample, kwargs)
         n_samples = checks.positive_int("n_samples", n_samples)
         if y is None:
+            if not self.reads_classes:
+                raise ValueError(
+                    "sample: pass y, a condition for each sample: networks of your own read it, "
+                    "and only you know its values"
+                )
             key = sample_key(rngs, self.rngs)
             y = jax.random.randint(key, (n_samples,), 0, self.condition_dim)
-        y = one_hot(y, self.condition_dim, n_samples, name="y")
+        y = self._code(y, n_samples)
         return super().sample(
             n_samples,
             temperature=temperature,
@@ -210,6 +247,51 @@ class ConditionalVAE(VAE):
             observation_noise=observation_noise,
         )
 
+    def interpolate(
+        self,
+        x1: ArrayLike,
+        x2: ArrayLike,
+        steps: int = 10,
+        *,
+        rngs: nnx.Rngs | None = None,
+        y: Any = None,
+        y1: Any = None,
+        y2: Any = None,
+    ) -> jax.Array:
+        """Decode the line between two examples, and between two conditions: (steps, *event).
+
+        The first and last points are the examples' means with their own conditions. In between both
+        latents and conditions, as one-hot rows or an embedding of them, are mixed linearly.
+
+        Args:
+            x1: the first example, of shape event or (1, *event).
+            x2: the last example.
+            steps: number of points, both ends included; a Python int, static under jit.
+            rngs: passed to networks that are random.
+            y: a condition of both examples: a label or a row.
+            y1: the condition of x1, in place of y.
+            y2: the condition of x2.
+
+        Raises:
+            ValueError: for y1 without y2, or both beside y.
+        """
+        if y1 is None and y2 is None:
+            return super().interpolate(x1, x2, steps, rngs=rngs, y=y)
+        if y is not None or y1 is None or y2 is None:
+            raise ValueError("interpolate: pass y1 and y2, or y for both")
+        conditions = [{"y": self._mixable("y1", y1)}, {"y": self._mixable("y2", y2)}]
+        return self._line((x1, x2), steps, rngs, conditions)
+
+    def _mixable(self, name: str, y: Any) -> jax.Array:
+        """Return the condition of one example as a row of floats."""
+        row = self._code(y, 1, name)
+        if not jnp.issubdtype(row.dtype, jnp.floating):
+            raise ValueError(
+                f"{name} is of type {row.dtype}: networks of your own read it, and only floats can "
+                "be mixed"
+            )
+        return row
+
     def read_batch(self, batch: Any, x: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Return the data of `loss_fn`'s arguments, and its labels."""
         y = kwargs.get("y")
@@ -222,4 +304,4 @@ class ConditionalVAE(VAE):
         """Raise a ValueError if concrete data or labels cannot be trained on."""
         super().check_data(x, y)
         if y is not None and is_concrete(y):
-            one_hot(y, self.condition_dim, len(x), name="y")
+            self.condition_rows("y", y, len(x))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from workshop.generative_models.core.arrays import read_data
+from workshop.generative_models.core.arrays import read_data, read_labels
 from workshop.generative_models.core.base import (
     GenerativeModel,
     check_finite,
@@ -52,6 +52,29 @@ class ExampleModel(GenerativeModel):
         if batch is None and x is None:
             raise ValueError("loss_fn needs data: pass batch, or x")
         return x if batch is None else batch, {}
+
+    def condition_rows(self, name: str, y: Any, n: int) -> np.ndarray:
+        """Return what a conditional model reads beside n examples, a row for each.
+
+        Args:
+            name: the argument, for errors.
+            y: numbers (n, ...); or one for all, a number or (1, ...).
+            n: number of examples.
+
+        Raises:
+            ValueError: for other things than finite numbers, or another number of rows.
+        """
+        rows = np.asarray(read_labels(name, y))
+        rows = rows[None] if n == 1 and rows.shape[:1] != (1,) else rows  # one example's own row
+        if rows.ndim == 0 or rows.shape[0] == 1:
+            rows = np.broadcast_to(rows, (n, *rows.shape[1:]))
+        if rows.shape[0] != n:
+            raise ValueError(
+                f"{name} has shape {rows.shape}: expected a row for each of {n} examples, ({n}, "
+                "...), or one for all, a number or (1, ...)"
+            )
+        check_finite(name, rows)
+        return rows
 
     def build(self, batch: Any) -> None:
         """Make the layers of networks that were given no input shape, by one eager pass."""

@@ -175,14 +175,33 @@ class LatentSpaceModel(ExampleModel):
             rngs: passed to networks that are random.
             condition: of a conditional model, the labels `y`.
         """
+        return self._line((x1, x2), steps, rngs, [condition, condition])
+
+    def _line(
+        self,
+        ends: tuple[ArrayLike, ArrayLike],
+        steps: int,
+        rngs: nnx.Rngs | None,
+        conditions: list[dict[str, Any]],
+    ) -> jax.Array:
+        """Decode the line between two examples, each encoded with its own condition.
+
+        A condition that both share is passed on as it is; two are mixed row by row.
+        """
         if checks.positive_int("steps", steps) < 2:
             raise ValueError(f"interpolate(steps={steps}): expected at least 2, the two ends")
         start, end = (
             self.encode(self._one_example(name, x), rngs=rngs, **condition)[0]
-            for name, x in (("x1", x1), ("x2", x2))
+            for name, x, condition in zip(("x1", "x2"), ends, conditions, strict=True)
         )
-        weight = jnp.linspace(0.0, 1.0, steps).reshape(-1, *(1,) * (start.ndim - 1))
-        return self._decode_path((1 - weight) * start + weight * end, rngs, condition)
+
+        def mixed(first: jax.Array, last: jax.Array) -> jax.Array:
+            weight = jnp.linspace(0.0, 1.0, steps).reshape(-1, *(1,) * (first.ndim - 1))
+            return (1 - weight) * first + weight * last
+
+        first, last = conditions
+        condition = first if first is last else jax.tree.map(mixed, first, last)
+        return self._decode_path(mixed(start, end), rngs, condition)
 
     def latent_traversal(
         self,
