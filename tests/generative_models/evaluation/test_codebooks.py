@@ -126,6 +126,7 @@ def test_even_use_is_hardly_ever_called_collapse(n, chance):
 
 WRONG = [
     (lambda: codebook_health([0.5], 4), r"\(indices\).*whole numbers, got float64"),
+    (lambda: codebook_health(np.array([2**64 - 1], np.uint64), 4), "got 18446744073709551615 to"),
     (lambda: codebook_health([0, 4], 4), r"\(indices\).*< 4 \(codebook_size\).*0 to 4"),
     (lambda: codebook_health([0, -2], 4), r"\(indices\).*-1 for no code, got -2 to 0"),
     (lambda: codebook_health([-1, -1], 4), r"\(indices\).*at least one index"),

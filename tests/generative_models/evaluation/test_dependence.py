@@ -86,6 +86,7 @@ def test_the_error_is_that_of_repetitions():
         (np.eye(3), np.full((3, 3), np.nan), None, "NaN"),
         (np.full((3, 2), 0.1), np.ones((3, 2)), None, "all alike"),
         (np.eye(3), np.ones((3, 3)), np.arange(3), "told the same"),
+        (np.eye(3), np.ones((3, 3)), np.arange(2), "one row for each of 3 examples"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(x, made, groups, said):

@@ -82,7 +82,7 @@ def chosen(indices: ArrayLike, size: int) -> Int[np.ndarray, " n"]:
     array = np.asarray(indices)
     if array.dtype.kind not in "iu":
         raise ValueError(f"{where}: expected whole numbers, got {array.dtype}")
-    flat = array.reshape(-1).astype(np.int64)
+    flat = array.reshape(-1)
     flat = flat[flat != -1]
     if not flat.size:
         raise ValueError(
@@ -93,7 +93,7 @@ def chosen(indices: ArrayLike, size: int) -> Int[np.ndarray, " n"]:
             f"{where}: expected 0 <= index < {size} (codebook_size), or -1 for no code, "
             f"got {flat.min()} to {flat.max()}"
         )
-    return flat
+    return flat.astype(np.int64)  # not before: what is too large for it would become another
 
 
 def rows(codes: ArrayLike, size: int) -> Float[np.ndarray, "codes dim"]:

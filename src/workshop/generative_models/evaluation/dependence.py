@@ -56,6 +56,11 @@ def input_dependence(
     if not (np.isfinite(data).all() and np.isfinite(made).all()):
         raise ValueError("input_dependence: expected finite numbers, got NaN or infinity")
     flat, n = data.ndim == 2, len(data)
+    if groups is not None and np.shape(groups)[:1] != (n,):
+        raise ValueError(
+            f"input_dependence: groups has shape {np.shape(groups)}: expected one row for each of "
+            f"{n} examples"
+        )
     data, made = data.reshape(n, -1), made.reshape(n, -1)
     group = np.zeros(n, int) if groups is None else _numbers(np.asarray(groups).reshape(n, -1))
     of_data, of_made = _centred(data, group), _centred(made, group)

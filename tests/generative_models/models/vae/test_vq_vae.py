@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from workshop.generative_models.core.configuration import PriorConfig
 from workshop.generative_models.models.vae import VQVAE, MLPDecoder, MLPEncoder
+from workshop.generative_models.models.vae.prior import CodePrior
 
 CODES, SIZE, COST = 5, 2, 0.5  # as in conftest.py
 
@@ -219,3 +221,17 @@ def test_data_without_numbers_has_no_codes(bad):
     model = VQVAE(encoder, MLPDecoder([4], (3,), 4, rngs=rngs), 4, 8, 2, rngs=rngs)
     with pytest.raises(ValueError, match="x holds NaN or infinite values"):
         model.encode_indices(np.array([[0.5, bad, 0.5]], np.float32))
+
+
+@pytest.mark.parametrize(("shape", "size", "codes"), [((2,), 4, 1), ((2,), 64, 1), ((3,), 8, 1),
+                                                      ((1, 2), 8, 2)])  # fmt: skip
+def test_a_prior_over_other_codes_is_refused(shape, size, codes):
+    """Four codes would be the first of eight in every sample; under jit 64 would be clipped."""
+    rngs = nnx.Rngs(0)
+    encoder = MLPEncoder([4], 4, "relu", (3,), rngs=rngs)
+    model = VQVAE(encoder, MLPDecoder([4], (3,), 4, rngs=rngs), 4, 8, 2, rngs=rngs)
+    small = PriorConfig(layers=1, width=4, heads=1)
+    model.prior = CodePrior(small, shape, size, codes=codes, rngs=rngs)
+    for sample in (lambda m: m.sample(2), nnx.jit(lambda m: m.sample(2))):
+        with pytest.raises(ValueError, match=rf"prior has .*'codebook_size': {size}.*fit one"):
+            sample(model)

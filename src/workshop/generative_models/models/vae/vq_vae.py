@@ -413,6 +413,7 @@ class VQVAE(VAE):
         n_samples = checks.positive_int("n_samples", n_samples)
         options = {"guidance": guidance, "top_k": top_k, "top_p": top_p}
         if self.prior is not None:
+            self._check_prior(self.prior)
             rngs = self.rngs if rngs is None else rngs
             classes = self.prior.num_classes
             if y is None and classes is not None:
@@ -489,6 +490,17 @@ class VQVAE(VAE):
         keys = self._row_keys(rngs, len(found)) if observation_noise else None
         images = self._from_indices(found, keys)
         return images[0] if single else images
+
+    def _check_prior(self, prior: Any) -> None:
+        """Refuse a prior over codes of another shape or number, which may decode all the same."""
+        names = ("code_shape", "codebook_size", "codes")
+        found = tuple(getattr(prior, name, None) for name in names)
+        wanted = (self.code_shape, self.num_embeddings, self.quantizer.codes)
+        if found != wanted:
+            raise ValueError(
+                f"prior has {dict(zip(names, found, strict=True))}, but this model's codes have "
+                f"{dict(zip(names, wanted, strict=True))}: fit one to codes of this model"
+            )
 
     def generate(
         self,
