@@ -112,6 +112,7 @@ def test_evaluate_counts_the_recorded_test_examples(copy, capsys):
     assert "1 missing" in capsys.readouterr().err
     content = json.loads((copy / "conditional-vae" / "evaluation.json").read_text())
     assert content["data"]["examples"] == 10
+    assert "1 missing" in content["data"]["notes"][0]
     command("reconstruct", copy / "conditional-vae", "--count", 10, "--out", copy / "r.npz")
     assert len(np.load(copy / "r.npz")["x"]) == 10
 
@@ -179,6 +180,7 @@ def test_data_that_moved(copy, arguments, capsys):
 def test_a_prior_takes_the_data_where_it_lies_now(copy, capsys):
     (copy / "pictures").rename(copy / "moved")
     assert "is not there: say where" in refused(capsys, "prior", copy / "vq-vae")
+    assert "is not there: say where" in refused(capsys, "train", "--resume", copy / "vq-vae")
     said = refused(capsys, "prior", copy / "vq-vae", "--data", copy / "nowhere")
     assert f"{copy / 'nowhere'}': no data set or file of that name" in said
 

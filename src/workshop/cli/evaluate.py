@@ -97,7 +97,8 @@ def _about(run: Path, dataset: Dataset, split: str, examples: int) -> dict[str, 
         "version": workshop.__version__,
         "run": str(run),
         "model": read_config(run)["model"],
-        "data": {"name": dataset.name, "split": split, "examples": examples},
+        "data": {"name": dataset.name, "split": split, "examples": examples}
+        | ({"notes": list(dataset.notes)} if dataset.notes else {}),
         "device": f"jax {jax.__version__}, {jax.devices()[0].device_kind}",
     }
 

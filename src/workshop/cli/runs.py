@@ -74,7 +74,7 @@ def load_run_data(run: Path, options: dict[str, Any], data: str | None = None) -
     """
     name = options["data"] if data is None else data
     if data is None:
-        _check_there(run, name)
+        check_there(run, name)
     dataset, record = load_data(name, options), read_record(run)
     if record is None:
         if data is None and name not in list_datasets():
@@ -88,7 +88,9 @@ def load_run_data(run: Path, options: dict[str, Any], data: str | None = None) -
     dataset, change = as_recorded(record, dataset)
     if change is not None and (change.found or data is None):  # else it is other data
         hint = "" if options["limit"] is None else "; those beyond the run's --limit count as new"
-        _log.warning("%s is not as the run found it, %s%s", name, change, hint)
+        said = f"not as the run found it, {change}{hint}"
+        _log.warning("%s is %s", name, said)
+        dataset = replace(dataset, notes=(*dataset.notes, said))
     return dataset
 
 
@@ -114,7 +116,8 @@ def is_own_data(run: Path, dataset: Dataset) -> bool:
     return record is not None and unchanged(record, dataset)
 
 
-def _check_there(run: Path, name: str) -> None:
+def check_there(run: Path, name: str) -> None:
+    """Refuse data on disk that is not where the run found it, and say what to do."""
     path = name.removeprefix("hf:").partition("?")[0]
     gone = Path(path).is_absolute() and not Path(path).exists()
     if gone and name not in list_datasets():

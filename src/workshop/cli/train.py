@@ -15,6 +15,7 @@ from rich.table import Table
 from workshop.cli.options import TrainOptions
 from workshop.cli.runs import (
     NOT_KEPT,
+    check_there,
     check_unchanged,
     compile_once,
     load_data,
@@ -91,6 +92,8 @@ def _train(
 ) -> None:
     """Train to the last step, save the model, and show what came out."""
     resume, first = options.resume is not None, jax.process_index() == 0
+    if resume:
+        check_there(folder, settings["data"])
     dataset = load_data(settings["data"], settings)
     if resume:
         check_unchanged(folder, dataset, settings["data"])

@@ -82,6 +82,7 @@ KINDS = {
     "no class": ({"code_shape": (2,), "values": 3, "classes": 2}, None),
     "stages": (STAGED, 2),
     "one value": ({"code_shape": (3,), "values": 1}, None),
+    "one place": ({"code_shape": (1,), "values": 5, "classes": 2}, 1),
 }
 
 
@@ -198,6 +199,7 @@ def enumerated(prior, temperature, y, guidance=1.0):
         ("classes", 1.0, 2.5),
         ("stages", 1.5, 0.5),
         ("classes", 1.0, 0.0),
+        ("one place", 1.0, 1.0),
     ],
 )
 def test_samples_occur_as_often_as_their_probability_says(kind, temperature, guidance):

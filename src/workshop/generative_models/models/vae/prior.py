@@ -238,7 +238,8 @@ class CodePrior(GenerativeModel):
         self, x: Float[Array, "batch width"], labels: Int[Array, " batch"], place: Int[Array, ""]
     ) -> Float[Array, "batch values"]:
         """Return the logits of one place: x embeds its predecessor, caches hold all before."""
-        x = (x + self.classes(labels) + self.positions(place))[:, None]
+        # Not `self.positions(place)`: nnx.Embed refuses a scalar if it has one embedding.
+        x = (x + self.classes(labels) + self.positions.embedding[...][place])[:, None]
         for block in self.blocks:
             x = block(x, decode=True)
         return self.norm(x)[:, 0] @ self.readout.kernel[...][place % self.codes]
