@@ -171,9 +171,10 @@ def whole_name(data: str) -> str:
     """Return the name of data from anywhere: of a path, the whole one."""
     prefix = "hf:" if data.startswith("hf:") else ""
     path, mark, query = data.removeprefix("hf:").partition("?" if prefix else "\0")
-    if data in list_datasets() or not Path(path).expanduser().exists():
+    place = os.path.expanduser(path)
+    if data in list_datasets() or not os.path.exists(place):
         return data
-    return f"{prefix}{Path(path).expanduser().resolve()}{mark}{query}"
+    return f"{prefix}{Path(place).resolve()}{mark}{query}"
 
 
 def open_run(run: Path, data: str | None = None) -> tuple[VAE, Dataset, dict[str, Any]]:

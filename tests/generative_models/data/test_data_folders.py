@@ -97,9 +97,10 @@ class TestClasses:
         (tmp_path / "c" / "d").mkdir(parents=True)
         for name in ("x.heic", "y.HEIC", "notes.txt", "LICENSE"):
             (tmp_path / "a" / name).write_text("")
+        os.mkfifo(tmp_path / "a" / "pipe.png")  # opening it would wait for ever
         data = load_dataset(tmp_path)
         assert data.class_names == ("a",)
-        said = "passed over 4 other files (2 .heic, 1 no suffix, 1 .txt)"
+        said = "passed over 5 other files (2 .heic, 1 no suffix, 1 .txt, 1 .png)"
         assert data.notes == (said, "no images in b, c")
         assert said in str(data)
 

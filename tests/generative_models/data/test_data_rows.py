@@ -65,6 +65,9 @@ def test_it_is_the_same_data(tmp_path, small_memory, write, options):
         np.testing.assert_array_equal(np.asarray(split.x), other.x)
         np.testing.assert_array_equal(split.x[[2, 0]], other.x[[2, 0]])
         np.testing.assert_array_equal(split.x[1], other.x[1])
+        for nothing in (np.array([], int), slice(0, 0), np.zeros(len(split), bool)):
+            assert split.x[nothing].shape == (0, *split.shape)
+            assert split.x[nothing].dtype == other.x.dtype
         assert (split.y is None) == (other.y is None)
         if other.y is not None:
             np.testing.assert_array_equal(split.y, other.y)

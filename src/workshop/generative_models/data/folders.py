@@ -104,11 +104,12 @@ class _Walk:
         self.entered[real] = folder
         for entry in self._entries(folder):
             path = Path(entry.path)
+            lost = entry.is_symlink() and not path.exists()
             if entry.is_dir():
                 yield from self.files(path, (*above, real))
-            elif path.suffix.lower() in SUFFIXES:
-                yield path
-            elif entry.is_symlink() and not path.exists():
+            elif path.suffix.lower() in SUFFIXES and (lost or entry.is_file()):
+                yield path  # a lost one is named with the others that can't be read
+            elif lost:
                 raise ValueError(f"{self.where}: {path} is a link that leads nowhere")
             else:
                 self.others[path.suffix.lower() or "no suffix"] += 1

@@ -5,6 +5,7 @@ Which column holds the examples and which the labels is read off their types, ne
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ def shape(text: str, image_size: tuple[int, int] | None, where: str) -> tuple[in
 
 def _open(address: Address, where: str) -> dict[str, Any]:
     datasets = optional("datasets", "hf", where)
-    path = Path(address.name).expanduser()
+    path = Path(os.path.expanduser(address.name))
     saved = (path / "dataset_dict.json").exists() or (path / "state.json").exists()
     try:
         if saved:  # a folder that save_to_disk wrote

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import logging
+import operator
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -98,14 +100,9 @@ def load_dataset(
         >>> load_dataset("digits")
         Dataset(digits (8 × 8 × 1, float32; train 1,437, validation 180, test 180; 10 classes))
     """
-    name = os.fspath(name)
-    where = f"load_dataset({name!r})"
-    if seed < 0:
-        raise ValueError(f"{where}: seed={seed}; expected seed >= 0")
-    if limit is not None and limit < 1:
-        raise ValueError(f"{where}: limit={limit}; expected limit >= 1, or None for all")
-    if image_size is not None and min(image_size) < 1:
-        raise ValueError(f"{where}: image_size={image_size}; expected a height and width >= 1")
+    name, where = _named(name, "load_dataset")
+    seed, image_size = _whole(where, "seed", seed, 0), _checked_size(where, image_size)
+    limit = None if limit is None else _whole(where, "limit", limit, 1)
     source = _read(name, seed, image_size, where, skip_unusable=skip_unusable)
     dataset = build(name, source, seed=seed, where=where)
     if limit is not None:
@@ -142,8 +139,8 @@ def load_in_order(
         >>> load_in_order("digits")[0]["train"]
         Split(1797 × (8, 8, 1) float32, y)
     """
-    name = os.fspath(name)
-    where = f"load_in_order({name!r})"
+    name, where = _named(name, "load_in_order")
+    seed, image_size = _whole(where, "seed", seed, 0), _checked_size(where, image_size)
     source = _read(name, seed, image_size, where, on_disk=on_disk, skip_unusable=skip_unusable)
     for note in source.notes:
         logging.getLogger("workshop").warning("%s: %s", name, note)
@@ -168,14 +165,13 @@ def data_shape(
         >>> data_shape("sprites")
         (64, 64, 1)
     """
-    name = os.fspath(name)
-    where = f"data_shape({name!r})"
-    path = Path(name).expanduser()
+    name, where = _named(name, "data_shape")
+    path, image_size = Path(os.path.expanduser(name)), _checked_size(where, image_size)
     if name in builtin.DATASETS:
         shape = builtin.DATASETS[name].shape
     elif name.startswith("hf:"):
         shape = hugging_face.shape(name, image_size, where)[1:]
-    elif path.is_dir() and name:
+    elif name and os.path.isdir(path):
         shape = images.folder_shape(path, image_size, where, skip_unusable=skip_unusable)
     elif _is_file(path, ".npy"):
         shape = _example_shape(*files.npy_header(path, where), where)
@@ -214,17 +210,56 @@ def class_count(
 ) -> int | None:
     """The number of classes of `load_dataset(name)`, or None; a folder's images are not read."""
     name = os.fspath(name)
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if name in builtin.DATASETS:
         return builtin.DATASETS[name].num_classes
-    if path.is_dir() and name:
+    if name and os.path.isdir(path):
         return images.folder_classes(path, f"load_dataset({name!r})")
     data = load_dataset(name, image_size=image_size, skip_unusable=skip_unusable)
     return data.num_classes
 
 
+def _named(name: str | os.PathLike[str], function: str) -> tuple[str, str]:
+    """The name as a string, and the call that begins errors about it."""
+    try:
+        text = os.fspath(name)
+    except TypeError:
+        text = b""
+    if not isinstance(text, str):
+        kind = type(name).__name__
+        way_out = "; from_arrays(x, y) takes arrays" if hasattr(name, "shape") else ""
+        raise TypeError(f"{function}(name) got {kind}; expected a name, a path or hf:...{way_out}")
+    return text, f"{function}({text!r})"
+
+
+def _whole(where: str, argument: str, value: object, least: int) -> int:
+    """An argument as an integer that is not too small."""
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = least - 1
+    if number < least or isinstance(value, bool):
+        raise ValueError(f"{where}: {argument}={value!r}; expected {argument} >= {least}, whole")
+    return number
+
+
+def _checked_size(where: str, image_size: Any) -> tuple[int, int] | None:
+    if image_size is None:
+        return None
+    try:
+        height, width = (operator.index(side) for side in image_size)
+    except (TypeError, ValueError):
+        height = width = 0
+    if min(height, width) < 1:
+        raise ValueError(
+            f"{where}: image_size={image_size!r}; expected a height and width >= 1: "
+            "image_size=(64, 64)"
+        )
+    return height, width
+
+
 def _is_file(path: Path, suffix: str) -> bool:
-    return path.suffix.lower() == suffix and path.is_file()
+    return path.suffix.lower() == suffix and os.path.isfile(path)
 
 
 def _read(
@@ -236,12 +271,14 @@ def _read(
     on_disk: bool = False,
     skip_unusable: bool = False,
 ) -> Source:
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if name in builtin.DATASETS:
-        return builtin.read(name, seed)
+        source = builtin.read(name, seed)
+        hidden = f"the data set of that name, not the one here, which is ./{name}"
+        return replace(source, notes=(hidden,)) if os.path.isdir(name) else source
     if name.startswith("hf:"):
         return hugging_face.read(name, image_size, where, on_disk=on_disk)
-    if path.is_dir() and name:
+    if name and os.path.isdir(path):
         return images.read_folder(
             path, image_size, where, on_disk=on_disk, skip_unusable=skip_unusable
         )
@@ -256,10 +293,10 @@ def _unknown(name: str, where: str) -> ValueError:
     close = difflib.get_close_matches(name.lower(), builtin.DATASETS, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     found = "no data set or file of that name"
-    path = Path(name).expanduser()
-    if path.is_file() and path.suffix.lower() in folders.SUFFIXES:
+    path = Path(os.path.expanduser(name))
+    if os.path.isfile(path) and path.suffix.lower() in folders.SUFFIXES:
         found = f"{path.name} is a single image; give the folder that holds it and others"
-    elif path.is_file():
+    elif os.path.isfile(path):
         found = f"a {path.suffix or 'nameless'} file is no data set"
     known = "\n".join(f"  {key:<13}{info.description}" for key, info in builtin.DATASETS.items())
     return ValueError(

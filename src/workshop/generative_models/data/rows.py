@@ -45,6 +45,8 @@ class Rows:
 
     def __getitem__(self, where: Any) -> np.ndarray:
         found = self.indices[where]
+        if np.ndim(found) and not len(found):
+            return np.empty(self.shape[1:], self.dtype)[None][:0]
         return self.read(np.atleast_1d(found)) if np.ndim(found) else self.read(found[None])[0]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
