@@ -38,8 +38,8 @@ def test_of_images(arguments, expected):
 @pytest.mark.parametrize(
     ("likelihood", "scale", "activation"),
     [
-        ("gaussian", "learned", "identity"),
-        ("laplace", "learned", "identity"),
+        ("gaussian", "per_feature", "identity"),
+        ("laplace", "per_feature", "identity"),
         ("mse", 1.0, "identity"),
         ("categorical", 1.0, "sigmoid"),
         ("bce", 1.0, "sigmoid"),
@@ -50,6 +50,20 @@ def test_of_a_table(tmp_path, likelihood, scale, activation):
     found = config("--data", tmp_path / "table.npy", "--likelihood", likelihood)
     assert (found.likelihood, found.scale) == (likelihood, scale)
     assert found.decoder.output_activation == activation
+    assert found.standardize == (scale == "per_feature")
+
+
+def test_training_of_a_table(tmp_path):
+    np.save(tmp_path / "table.npy", np.zeros((6, 5), np.float32))
+    given = ["--data", str(tmp_path / "table.npy")]
+    for more, expected in (
+        ([], (3e-3, "cosine")),
+        (["--learning-rate", "0.1", "--schedule", "linear"], (0.1, "linear")),
+    ):
+        options = tyro.cli(train_options(given + more), args=given + more)
+        assert (options.learning_rate, options.schedule) == expected
+    options = tyro.cli(train_options([]), args=[])  # images
+    assert (options.learning_rate, options.schedule) == (1e-3, "constant")
 
 
 def test_levels_have_no_meaning_for_others():

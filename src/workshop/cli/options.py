@@ -9,7 +9,7 @@ import tyro
 from workshop.generative_models.core.configuration import (
     LOGITS,
     MODEL_CONFIGS,
-    SCALED,
+    STANDARDIZED,
     AutoencoderConfig,
     DecoderConfig,
     EncoderConfig,
@@ -78,9 +78,10 @@ class TrainOptions(Common):
     optimizer: OptimizerName = "adam"
     """Which optimizer."""
     learning_rate: float = 1e-3
-    """The largest learning rate."""
+    """The largest learning rate; 3e-3 by default for flat data."""
     schedule: ScheduleName = "constant"
-    """How the learning rate falls from its largest value to its last one."""
+    """How the learning rate falls from its largest value to its last one; by default constant for
+    images and cosine for flat data."""
     warmup_steps: int = 0
     """Steps in which the learning rate rises from 0."""
     final_rate: float = 0.0
@@ -161,6 +162,11 @@ def train_options(arguments: list[str]) -> type:
         (name, Start.__dataclass_fields__[name].type, field(default=getattr(start, name)))
         for name in ("model", "data")
     ]
+    if len(config.decoder.output_shape) == 1:
+        fields += [
+            ("learning_rate", float, field(default=3e-3)),
+            ("schedule", ScheduleName, field(default="cosine")),
+        ]
     options = make_dataclass(
         "TrainOptions", fields, bases=(TrainOptions,), frozen=True, kw_only=True
     )
@@ -192,8 +198,10 @@ def default_config(start: Start) -> AutoencoderConfig:
     beta = start.model.startswith("beta")
     fields["reconstruction_loss_type" if beta else "likelihood"] = likelihood
     # A scale of 1 in data of [0, 1] would say less than no model; learned, it finds the data's.
-    if likelihood == "discretized_logistic" or (likelihood in SCALED and not images):
+    if likelihood == "discretized_logistic":
         fields["scale"] = "learned"
+    elif likelihood in STANDARDIZED and not images:
+        fields |= {"scale": "per_feature", "standardize": True}
     fields |= _preset(start, fields["encoder"].latent_dim)
     return MODEL_CONFIGS[start.model](**fields)
 

@@ -333,3 +333,22 @@ def test_what_a_foreign_object_raises_is_named():
 
     with pytest.raises(ValueError, match=r"train cannot be read .*RuntimeError: device lost"):
         to_array("train", Broken())
+
+
+@pytest.mark.parametrize(
+    ("offset", "spread", "lost"),
+    # float32 resolves 1e9 to 64, and its rounding is half of that at the most.
+    [(1e9, 1.0, True), (1e9, 1e3, True), (1e9, 1e5, False), (0, 1e-9, False), (1e12, 0, False)],
+)
+def test_digits_that_float32_would_lose_beside_a_mean_are_logged(caplog, offset, spread, lost):
+    x = offset + spread * np.random.default_rng(0).normal(size=(50, 2))
+    x[:, 0] = 0.1
+    read_data("x", x)
+    assert bool(caplog.records) == lost
+    if lost:
+        assert (
+            "x: float32 keeps less than two digits of how 1 columns vary: 1 (1e+09" in caplog.text
+        )
+    caplog.clear()
+    read_data("x", x.astype(np.float32))  # as given, nothing is lost
+    assert not caplog.records

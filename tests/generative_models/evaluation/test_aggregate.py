@@ -135,7 +135,14 @@ def test_latents_far_from_the_prior_are_those_of_a_tenth_of_a_nat(variance, mean
 def test_latents_far_from_the_prior_are_named_with_remedies():
     columns = [still(*moments) for moments in ((1.0,), (4.0,), (1.0, 0.6), (1.0,))]
     mean, log_var = (np.stack(c, axis=1)[..., 0] for c in zip(*columns, strict=True))
-    assert far_from_prior(aggregate_posterior(mean, log_var)) == (
+    found = aggregate_posterior(mean, log_var)
+    odd_data = "3 of 9 features of the training data are far from unit scale: 0 (1e+03 ± 1)"
+    said = far_from_prior(found, odd_data)
+    assert said is not None
+    assert "raise beta" not in said
+    assert said.endswith(f"reconstructions: {odd_data}; standardise them (standardize=True) and "
+                         "train again")  # fmt: skip
+    assert far_from_prior(found) == (
         "2 of 4 latents are far from the prior (latent 1: mean 0.00, variance 4.00): samples from "
         "the prior will look worse than reconstructions: raise beta, or sample around the codes of "
         "examples"

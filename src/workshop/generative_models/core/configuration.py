@@ -223,7 +223,7 @@ class AutoencoderConfig(Config):
             raise ValueError(
                 f"standardize=True with decoder.output_activation="
                 f"{self.decoder.output_activation!r}: standardised data has no bounds, so it must "
-                "be 'identity'"
+                "be 'identity'; or leave standardize out"
             )
         if name in LOGITS and self.decoder.output_activation != "sigmoid":
             raise ValueError(

@@ -4,6 +4,7 @@ Bytes are told by their type alone: `uint8` stands for k / 255, as in image file
 1; every other type is taken as the numbers it holds. Nothing here imports JAX.
 """
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,29 @@ def as_float32(name: str, x: np.ndarray) -> np.ndarray:
             f"{name} holds only values below what float32 resolves (1.2e-38), such as "
             f"{_largest(x):.3g}: divide the data by its scale"
         )
+    if x.ndim == 2:
+        _warn_of_lost_digits(name, x, found)
     return found
+
+
+LOST = 0.01
+"""Share of a column's spread that rounding to float32 may add to it, unremarked."""
+
+
+def _warn_of_lost_digits(name: str, x: np.ndarray, found: np.ndarray) -> None:
+    """Name the columns whose spread is lost beside their mean, such as 1e9 ± 1."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        rounded, spread = np.abs(x - found).max(0), x.std(0)
+    # Beside a constant column's mean the spread is that of rounding in float64.
+    varies = spread > 1e-12 * np.abs(x).max(0)
+    lost = np.flatnonzero(varies & (rounded > LOST * spread))
+    if len(lost):
+        named = ", ".join(f"{i} ({x[:, i].mean():.9g} ± {spread[i]:.3g})" for i in lost[:5])
+        logging.getLogger("workshop").warning(
+            "%s: float32 keeps less than two digits of how %d columns vary: %s%s; subtract their "
+            "mean before, in float64",
+            name, len(lost), named, ", ..." if len(lost) > 5 else "",
+        )  # fmt: skip
 
 
 def _largest(x: np.ndarray) -> Any:

@@ -111,7 +111,7 @@ def moments_kl(
     return Estimate(max(0.5 * total, 0.0), error, n, text, "nats")
 
 
-def far_from_prior(posterior: AggregatePosterior) -> str | None:
+def far_from_prior(posterior: AggregatePosterior, data: str | None = None) -> str | None:
     """Name latents whose codes lie where the prior does not; None if there are none.
 
     A KL of 0.1 nats bounds the total variation by √(0.1 / 2) = 0.22 (Pinsker): who sees one latent
@@ -119,6 +119,10 @@ def far_from_prior(posterior: AggregatePosterior) -> str | None:
     word. A latent is named if the KL of its moments is above that by two standard errors: variances
     outside 0.5 to 1.8, or means beyond ±0.45. Being a lower bound, it does not depend on how many
     examples the mixture has.
+
+    Args:
+        posterior: as `aggregate_posterior` returns it.
+        data: what is wrong with the scale of the training data, where that is the likely cause.
 
     Examples:
         >>> wide = aggregate_posterior([[-2.0], [2.0]] * 50, [[0.0]] * 100)
@@ -130,9 +134,13 @@ def far_from_prior(posterior: AggregatePosterior) -> str | None:
     if not far:
         return None
     worst = max(far, key=lambda j: found[j].value)
+    way_out = (
+        "raise beta, or sample around the codes of examples"
+        if data is None
+        else f"{data}; standardise them (standardize=True) and train again"
+    )
     return (
         f"{len(far):,} of {len(found):,} latents are far from the prior (latent {worst}: mean "
         f"{posterior.mean[worst].value:.2f}, variance {posterior.variance[worst].value:.2f}): "
-        "samples from the prior will look worse than reconstructions: raise beta, or sample around "
-        "the codes of examples"
+        f"samples from the prior will look worse than reconstructions: {way_out}"
     )

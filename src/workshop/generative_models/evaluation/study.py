@@ -12,11 +12,13 @@ import numpy as np
 from flax import nnx
 
 from workshop.generative_models.core.base import in_evaluation_mode
+from workshop.generative_models.core.moments import moments_of
 from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation import likelihood, outputs
 from workshop.generative_models.evaluation.disentanglement import Sampler
 from workshop.generative_models.evaluation.passes import PASS, Progress, in_passes, reads_labels
 from workshop.generative_models.evaluation.weighing import has_codes, has_moving_scale
+from workshop.generative_models.models.vae.scaling import far_from_unit
 
 SEARCHED = 2**27
 """Values of examples that nearest neighbours are looked for among: 1 GiB of float64."""
@@ -112,6 +114,13 @@ class Study:
         if not self.rescaled:
             return self.model
         return likelihood.fix_scale(self.model, self.some_train(self.settings.fitted))
+
+    @functools.cached_property
+    def odd_scale(self) -> str | None:
+        """What features the model should have been given in other units, or None."""
+        if self.model.likelihood.support != "real" or self.model.standardize:
+            return None
+        return far_from_unit(moments_of([np.asarray(self.some_train(self.settings.fitted).x)]))
 
     @functools.cached_property
     def shows_images(self) -> bool:

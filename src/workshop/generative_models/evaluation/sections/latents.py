@@ -25,7 +25,7 @@ def latents_section(study: Study) -> Section:
     return Section(
         "Latents",
         figures,
-        [v for v in (collapse(units), far_from_prior(against)) if v is not None],
+        [v for v in (collapse(units), far_from_prior(against, study.odd_scale)) if v is not None],
         [] if note is None else [note],
         {
             "kl_per_dimension": [kl.value for kl in by_latent],

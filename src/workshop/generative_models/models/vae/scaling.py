@@ -14,7 +14,25 @@ NAMED = 5
 
 
 def warn_of_scale(moments: Moments) -> None:
-    """Name in the log the features that a network and a scale of unit size do not suit."""
+    """Name in the log the features of the training data that are far from unit scale."""
+    found = far_from_unit(moments)
+    if found is not None:
+        logging.getLogger("workshop").warning(
+            "%s; training will be slow or fail: build the model with standardize=True (and "
+            "likelihood='gaussian' or 'laplace'), or standardise the data, for example by "
+            "scikit-learn's StandardScaler",
+            found,
+        )
+
+
+def far_from_unit(moments: Moments) -> str | None:
+    """Name the features that networks and a scale of unit size do not suit; None if there are none.
+
+    Examples:
+        >>> from workshop.generative_models.core.moments import moments_of
+        >>> far_from_unit(moments_of([np.array([[0.0, 1e4], [1.0, 3e4]])]))
+        '1 of 2 features of the training data are far from unit scale: 1 (2e+04 ± 1e+04)'
+    """
     mean, spread = moments.mean, moments.spread
     off = np.hypot(mean, spread) > LARGE
     if mean.ndim == 1:
@@ -22,14 +40,10 @@ def warn_of_scale(moments: Moments) -> None:
     elif 0 < spread.max() < SMALL:  # single pixels may be nearly constant
         off |= spread > 0
     if not off.any():
-        return
-    logging.getLogger("workshop").warning(
-        "%d of %d features of the training data are far from unit scale: %s; training will be slow "
-        "or fail: build the model with standardize=True (and likelihood='gaussian' or 'laplace'), "
-        "or standardise the data, for example by scikit-learn's StandardScaler",
-        off.sum(),
-        off.size,
-        _described(moments, off),
+        return None
+    return (
+        f"{off.sum()} of {off.size} features of the training data are far from unit scale: "
+        f"{_described(moments, off)}"
     )
 
 
