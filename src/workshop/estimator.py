@@ -24,7 +24,7 @@ from workshop.generative_models.core.configuration import (
     VAEConfig,
 )
 from workshop.generative_models.core.containers import to_array
-from workshop.generative_models.core.numbers import as_float32, refuse_inexact
+from workshop.generative_models.core.numbers import as_float32, kind_of, not_numbers, refuse_inexact
 from workshop.generative_models.core.optimizers import create_optimizer
 from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation.importance import bound_of, layout
@@ -251,8 +251,15 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """Return a table as scikit-learn checks it; `reset` makes its columns those to expect."""
         if not reset:
             check_is_fitted(self)
-        checked: Any = validate_data(self, X, dtype=FLOATS, reset=reset)
+        X = to_array("X", X) if hasattr(X, "detach") else X  # a tensor
+        try:
+            checked: Any = validate_data(self, X, dtype=FLOATS, reset=reset)
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"X: {error}") from error
         given = to_array("X", X)
+        if kind_of(given.dtype) not in "bifO":  # scikit-learn makes numbers of text and durations
+            raise ValueError(not_numbers("X", given.dtype))
         if given.dtype == np.uint8:
             raise ValueError(
                 "X is of type uint8, which stands for bytes, k / 255, in this library: give "

@@ -81,11 +81,16 @@ def test_a_vector_is_a_npy_file():
     x = np.arange(5.0)
     np.testing.assert_array_equal(read_upload("a.npy", array(x), (5,), fit=False), x)
     np.testing.assert_array_equal(read_upload("a.npy", array(x[None]), (5,), fit=False), x)
+    # Bytes are k / 255, as for `fit`.
+    scaled = read_upload("a.npy", array(np.arange(5, dtype=np.uint8)), (5,), fit=False)
+    np.testing.assert_allclose(scaled, x / 255, rtol=1e-6)
     objects = BytesIO()
     np.save(objects, np.array([{}], object), allow_pickle=True)
     for content, sentence in (
         (array(np.ones(4)), r"has shape \(4,\): the model reads \(5,\)"),
         (array(np.full(5, np.nan)), "not finite"),
+        (array(np.full(5, 2**40 + 1)), "holds the integer 1099511627777"),
+        (array(np.ones(5) * 1j), "no .npy file of numbers, but of complex128"),
         (array(np.array(["a"] * 5)), "no .npy file of numbers"),
         (objects.getvalue(), "no .npy file of numbers"),
         (b"text", "no .npy file of numbers"),

@@ -14,6 +14,7 @@ from workshop.generative_models.core.arrays import (
     read_codes,
     read_data,
     read_labels,
+    read_latents,
 )
 from workshop.generative_models.core.containers import is_lazy, to_array
 from workshop.generative_models.core.numbers import refuse_ambiguous_bytes
@@ -310,6 +311,28 @@ def test_labels_that_are_no_labels_are_refused_with_a_way_out(case):
     make, message = BAD_LABELS[case]
     with pytest.raises(ValueError, match=message):
         read_labels("y", make())
+
+
+def test_latents_are_numbers_of_any_type_and_never_bytes():
+    for dtype in ("u1", "i8", "f8", ">f4", "?"):
+        z = read_latents("z", np.array([[0, 1]], dtype))
+        assert z.dtype == np.float32
+        assert z.tolist() == [[0, 1]]
+    for bad in (np.array([[1j]]), np.array([[2**40 + 1]]), [["a"]], "a", [[1e300]]):
+        with pytest.raises(ValueError, match=r"^z"):
+            read_latents("z", bad)
+
+
+def test_an_array_of_jax_without_its_memory_is_refused():
+    x = jnp.ones((2, 3))
+    x.delete()
+    with pytest.raises(ValueError, match=r"x cannot be read .*has been deleted"):
+        read_data("x", x)
+
+
+def test_suggestions_name_the_variable_alone():
+    with pytest.raises(ValueError, match=r"elbo: y is of type .*numpy.unique\(y, return.*\(x, y\)"):
+        read_labels("elbo: y", ["a"])
 
 
 def test_codes_are_integers_of_at_most_32_bits():

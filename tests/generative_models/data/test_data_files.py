@@ -269,6 +269,11 @@ def test_strings_of_several_splits_share_their_classes(tmp_path):
     assert data.test.y.tolist() == [0, 1] * 5
 
 
+def test_a_seed_that_no_generator_takes():
+    with raises("from_arrays: seed=-1; expected an integer >= 0"):
+        from_arrays(IMAGES, seed=-1)
+
+
 def test_boolean_labels_are_two_classes():
     assert from_arrays(IMAGES, np.arange(20) > 5).num_classes == 2
 

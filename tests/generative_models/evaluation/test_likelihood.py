@@ -298,7 +298,7 @@ class TestInput:
         model, x = LINEAR.model(), LINEAR.data(4)
         for bad, y, samples, words in (
             (np.where(np.eye(4, 5) > 0, np.nan, x), None, 1, "NaN or infinite"),
-            (x[:, :3], None, 1, r"shape \(1, 3\): expected \(batch, 5\)"),
+            (x[:, :3], None, 1, r"shape \(4, 3\): expected \(batch, 5\)"),
             (x[0], None, 1, r"shape \(5,\): expected \(n, \*event\)"),
             (x[:0], None, 1, "n at least 1"),
             (x, np.zeros(4, int), 1, "VAE reads no labels"),

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image, ImageOps
 
-from workshop.generative_models.core.numbers import as_numbers
+from workshop.generative_models.core.numbers import as_numbers, kind_of
 from workshop.generative_models.data.pixels import FORMATS, count_frames, pixels, resize
 from workshop.generative_models.evaluation.outputs import pixels as scaled
 
@@ -103,6 +103,8 @@ def _read_vector(name: str, content: bytes, shape: tuple[int, ...]) -> np.ndarra
         raise ValueError(f"{name} is no .npy file of numbers, which this model reads") from None
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{name} is a .npz file: expected .npy, one array")
+    if kind_of(array.dtype) not in "bif":
+        raise ValueError(f"{name} is no .npy file of numbers, but of {array.dtype}")
     array = as_numbers(name, array)
     if array.shape not in (shape, (1, *shape)):
         raise ValueError(f"{name} has shape {array.shape}: the model reads {shape}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 from workshop.generative_models.core.containers import to_array, to_label_array
@@ -16,13 +17,32 @@ from workshop.generative_models.core.numbers import (
     as_int32,
     as_numbers,
     kind_of,
+    not_finite,
     not_numbers,
+    refuse_inexact,
+    variable,
 )
 
 
 def is_concrete(x: Any) -> bool:
     """Say whether the values of `x` can be looked at: it is not traced by a transformation."""
     return not isinstance(x, Tracer)
+
+
+def check_finite(name: str, x: Any, *, start: int = 0) -> None:
+    """Raise a ValueError if concrete `x` holds NaN or infinity.
+
+    Args:
+        name: the argument, for errors.
+        x: an array.
+        start: the number of its first row in the whole of the data.
+    """
+    if not is_concrete(x):
+        return
+    with np.errstate(over="ignore"):  # what float32 cannot hold counts as infinite
+        complaint = not_finite(name, np.asarray(x, np.float32), start=start)
+    if complaint is not None:
+        raise ValueError(complaint)
 
 
 def read_data(name: str, x: Any) -> Any:
@@ -44,7 +64,7 @@ def read_data(name: str, x: Any) -> Any:
     """
     if isinstance(x, Tracer):
         return _traced(name, x)
-    if isinstance(x, jax.Array) and x.dtype in (jnp.float32, jnp.float64):
+    if isinstance(x, jax.Array) and x.dtype in (jnp.float32, jnp.float64) and not x.is_deleted():
         return x
     return as_numbers(name, to_array(name, x))
 
@@ -54,6 +74,25 @@ def _traced(name: str, x: jax.Array) -> jax.Array:
         raise ValueError(not_numbers(name, x.dtype))
     kept = x.dtype in (jnp.uint8, jnp.float32, jnp.float64)
     return x if kept else x.astype(jnp.float32)
+
+
+def read_latents(name: str, z: Any) -> Any:
+    """Return latents as float32, whatever their type: they are never bytes.
+
+    Examples:
+        >>> read_latents("z", [[0, 1]]).dtype
+        dtype('float32')
+    """
+    if isinstance(z, jax.Array) and jnp.issubdtype(z.dtype, jnp.floating):
+        return z
+    if isinstance(z, Tracer):
+        return _traced(name, z)
+    latents = to_array(name, z)
+    if kind_of(latents.dtype) == "i":
+        refuse_inexact(name, latents)
+    elif kind_of(latents.dtype) not in "bf":
+        raise ValueError(not_numbers(name, latents.dtype))
+    return as_float32(name, latents)
 
 
 def read_labels(name: str, y: Any) -> Any:
@@ -75,10 +114,11 @@ def read_labels(name: str, y: Any) -> Any:
         return y.astype(jnp.float32 if jnp.issubdtype(y.dtype, jnp.floating) else jnp.int32)
     labels = to_label_array(name, y)
     if labels.dtype.kind in "USTO":
+        it = variable(name)
         raise ValueError(
             f"{name} is of type {getattr(y, 'dtype', labels.dtype)}: expected integer labels; "
-            f"numpy.unique({name}, return_inverse=True)[1] numbers them, and from_arrays(x, "
-            f"{name}) does so for all splits and keeps the names"
+            f"numpy.unique({it}, return_inverse=True)[1] numbers them, and from_arrays(x, {it}) "
+            "does so for all splits and keeps the names"
         )
     kind = kind_of(labels.dtype)
     if kind not in "bif":

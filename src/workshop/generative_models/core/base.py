@@ -17,10 +17,11 @@ from flax import nnx
 from flax.errors import TraceContextError
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.arrays import is_concrete, read_data
+from workshop.generative_models.core.arrays import check_finite as check_finite
+from workshop.generative_models.core.arrays import is_concrete as is_concrete
+from workshop.generative_models.core.arrays import read_data
 from workshop.generative_models.core.configuration import Config
 from workshop.generative_models.core.moments import Moments
-from workshop.generative_models.core.numbers import not_finite
 from workshop.generative_models.core.pickling import Picklable
 
 _TOP_LEVEL = jax.extend.core.get_opaque_trace_state(convention="nnx")
@@ -263,22 +264,6 @@ def set_numerics(module: nnx.Module, *, dtype: Any = None, precision: Any = None
         for name, value in chosen.items():
             if value is not None and hasattr(layer, name):
                 setattr(layer, name, value)
-
-
-def check_finite(name: str, x: Any, *, start: int = 0) -> None:
-    """Raise a ValueError if concrete `x` holds NaN or infinity.
-
-    Args:
-        name: the argument, for errors.
-        x: an array.
-        start: the number of its first row in the whole of the data.
-    """
-    if not is_concrete(x):
-        return
-    with np.errstate(over="ignore"):  # what float32 cannot hold counts as infinite
-        complaint = not_finite(name, np.asarray(x, np.float32), start=start)
-    if complaint is not None:
-        raise ValueError(complaint)
 
 
 def check_keys(name: str, batch: dict[Any, Any], known: tuple[str, ...]) -> None:

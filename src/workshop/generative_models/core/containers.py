@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from workshop.generative_models.core.numbers import refuse_inexact
+from workshop.generative_models.core.numbers import refuse_inexact, variable
 
 
 def is_lazy(x: Any) -> bool:
@@ -23,7 +23,7 @@ def is_lazy(x: Any) -> bool:
     if isinstance(x, np.ndarray | np.generic) or not hasattr(x, "__getitem__"):
         return False
     # jax.Array, data frames, tensors and sparse matrices, in this order.
-    in_memory = ("addressable_shards", "to_numpy", "detach", "nnz")
+    in_memory = ("sharding", "to_numpy", "detach", "nnz")
     if any(hasattr(x, name) for name in in_memory) or not hasattr(x, "shape"):
         return False
     try:
@@ -48,10 +48,10 @@ def to_array(name: str, x: Any) -> np.ndarray:
         (2, 2)
     """
     if isinstance(x, np.ma.MaskedArray):
-        if np.ma.is_masked(x):
+        if x.dtype.names is None and np.ma.is_masked(x):
             raise ValueError(
                 f"{name} is a masked array with {int(np.ma.count_masked(x)):,} masked values: fill "
-                f"them, {name}.filled(value), or drop their rows"
+                f"them, {variable(name)}.filled(value), or drop their rows"
             )
         return np.asarray(x.data)
     if isinstance(x, np.ndarray | np.generic):
@@ -78,11 +78,12 @@ def to_label_array(name: str, y: Any) -> np.ndarray:
     Raises:
         ValueError: for missing labels, and for labels of several kinds.
     """
-    return _settled(name, to_array(name, y))
+    array = to_array(name, y)
+    return array if array.dtype.kind != "O" else _settled(name, array)
 
 
 def _refuse_other_objects(name: str, x: Any) -> None:
-    kind = type(x).__name__
+    kind, it = type(x).__name__, variable(name)
     if x is None:
         raise ValueError(f"{name} is None: expected an array")
     if isinstance(x, str | bytes | os.PathLike):
@@ -91,24 +92,24 @@ def _refuse_other_objects(name: str, x: Any) -> None:
         )
     if hasattr(x, "nnz") or hasattr(x, "todense"):
         raise ValueError(
-            f"{name} is a sparse {kind}: expected a dense array; pass {name}.toarray() if it fits "
+            f"{name} is a sparse {kind}: expected a dense array; pass {it}.toarray() if it fits "
             "into memory"
         )
     if hasattr(x, "batch_sampler") or (hasattr(x, "dataset") and hasattr(x, "__iter__")):
         raise ValueError(
             f"{name} is a {kind}, which gives batches in its own order: expected the examples "
-            f"themselves, {name}.dataset or one array; fit makes the batches (batch_size=...)"
+            f"themselves, {it}.dataset or one array; fit makes the batches (batch_size=...)"
         )
     if hasattr(x, "features") and hasattr(x, "with_format"):
         raise ValueError(
-            f"{name} is a {kind} of Hugging Face: pass a column, numpy.stack({name}['image']), or "
+            f"{name} is a {kind} of Hugging Face: pass a column, numpy.stack({it}['image']), or "
             'load it with load_dataset("hf:NAME_OR_PATH?image=COLUMN&label=COLUMN")'
         )
     if hasattr(x, "__iter__") and not any(hasattr(x, n) for n in ("__getitem__", "__array__")):
         raise ValueError(
             f"{name} is a {kind}, which can be read only in its own order: expected an array; pass "
-            f"numpy.stack(list({name})) if each item is one example, or "
-            f"numpy.concatenate(list({name})) if each is a batch"
+            f"numpy.stack(list({it})) if each item is one example, or "
+            f"numpy.concatenate(list({it})) if each is a batch"
         )
 
 
@@ -185,9 +186,10 @@ def _settled(name: str, array: np.ndarray, source: Any = None) -> np.ndarray:
     if all(isinstance(value, int | np.integer | float | np.floating) for value in values):
         return np.array(values).reshape(array.shape)
     kinds = sorted({type(value).__name__ for value in values})
+    rectangular = "one rectangular array: numpy.stack([numpy.asarray(row, 'float32') for row in x])"
     raise ValueError(
-        f"{name} holds Python objects ({', '.join(kinds[:3])}): expected numbers in one "
-        "rectangular array: numpy.stack([numpy.asarray(row, 'float32') for row in rows])"
+        f"{name} holds Python objects ({', '.join(kinds[:3])}): expected values of one kind in "
+        f"{'one array' if array.ndim == 1 else rectangular}"
     )
 
 

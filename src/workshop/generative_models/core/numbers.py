@@ -26,6 +26,11 @@ def as_numbers(name: str, x: np.ndarray) -> np.ndarray:
     raise ValueError(not_numbers(name, x.dtype))
 
 
+def variable(name: str) -> str:
+    """Return what stands for an argument in a suggestion: "y" of the name "elbo: y"."""
+    return name.rsplit(": ", 1)[-1]
+
+
 def kind_of(dtype: np.dtype) -> str:
     """Return "b" for booleans, "i" for integers, "f" for floats; of anything else NumPy's kind."""
     if dtype.kind == "V" and dtype.names is None:  # the types of ml_dtypes, such as bfloat16
@@ -125,8 +130,8 @@ def refuse_ambiguous_bytes(name: str, x: Any) -> None:
     if x.dtype == np.uint8 and x.size and here and np.asarray(x).max() == 1:
         raise ValueError(
             f"{name} is of type uint8 and holds only the integers 0 and 1, but uint8 stands for "
-            f"bytes, k / 255; for binary data give {name}.astype(bool), for dark bytes "
-            f"{name} / numpy.float32(255)"
+            f"bytes, k / 255; for binary data give {variable(name)}.astype(bool), for dark bytes "
+            f"{variable(name)} / numpy.float32(255)"
         )
 
 
@@ -156,7 +161,7 @@ def as_int32(name: str, x: np.ndarray) -> np.ndarray:
         if low < bounds.min or high > bounds.max:
             raise ValueError(
                 f"{name} holds integers from {low} to {high}, which int32 cannot hold: "
-                f"numpy.unique({name}, return_inverse=True)[1] numbers them from 0"
+                f"numpy.unique({variable(name)}, return_inverse=True)[1] numbers them from 0"
             )
     return x.astype(np.int32)
 

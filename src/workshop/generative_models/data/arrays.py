@@ -78,6 +78,8 @@ def from_arrays(x: Any, y: Any = None, *, seed: int = 0) -> Dataset:
 
 def build(name: str, source: Source, *, seed: int, where: str) -> Dataset:
     """Checks what a source found and makes the three splits; `where` begins every error."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"{where}: seed={seed!r}; expected an integer >= 0")
     found, class_names = in_order(source, where=where)
     splits = _split(found, source.held_out, seed, where)
     warn_of_missing_classes(splits, class_names, where)

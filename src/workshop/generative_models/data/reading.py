@@ -127,10 +127,14 @@ def is_map_style(data: Any) -> bool:
 
 def _items(name: str, data: Any) -> dict[str, Any]:
     """Return all items of a map-style dataset, each read once: x, (x, y) or {"x": x, "y": y}."""
-    if not len(data):
+    try:
+        count = len(data)
+    except Exception as error:  # whatever the dataset raises
+        raise ValueError(f"{name} has no length ({type(error).__name__}: {error})") from error
+    if not count:
         raise ValueError(f"{name} holds no examples: it is an empty {type(data).__name__}")
     columns: dict[str, list[np.ndarray]] = {}
-    for i in range(len(data)):
+    for i in range(count):
         try:
             item = data[i]
         except Exception as error:  # whatever the dataset raises
@@ -140,7 +144,7 @@ def _items(name: str, data: Any) -> dict[str, Any]:
         for key, value in _by_key(f"{name}[{i}]", item).items():
             columns.setdefault(key, []).append(to_array(f"{name}[{i}], {key}", value))
         read = sum(array.nbytes for array in columns.get("x", ()))
-        if i == 9 and too_large(read * len(data) // 10):
+        if i == 9 and too_large(read * count // 10):
             raise ValueError(
                 f"{name} is a {type(data).__name__} too large for the memory: write its examples "
                 "to a .npy file, numpy.lib.format.open_memmap, and pass that"
@@ -182,7 +186,7 @@ def _labels(name: str, y: Any) -> Any:
 
 def column_names(data: Any) -> tuple[str, ...] | None:
     """Return the names of the columns of a data frame, alone or as a batch's "x"; or None."""
-    x = data.get("x") if isinstance(data, dict) else data
+    x = data.get("x") if isinstance(data, dict) else data[0] if isinstance(data, tuple) else data
     columns = getattr(x, "column_names", getattr(x, "columns", None))  # pyarrow; pandas, polars
     return None if columns is None else tuple(str(name) for name in columns)
 

@@ -15,7 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from workshop.generative_models.core.gaussian import clip_log_var, log_density
-from workshop.generative_models.data import Split
+from workshop.generative_models.data import Dataset, Split
 from workshop.generative_models.data.reading import as_arrays, examples, is_map_style
 from workshop.generative_models.data.rows import Rows
 from workshop.generative_models.evaluation.outputs import has_codes
@@ -64,7 +64,7 @@ def examples_of(where: str, model: Any, x: Any, y: Any) -> Split:
         if y is not None:
             raise ValueError(f"{where}: y is given twice, beside a Split and in it: leave y out")
         return x
-    if y is None and (isinstance(x, dict | tuple) or is_map_style(x)):
+    if y is None and (isinstance(x, dict | tuple | Dataset) or is_map_style(x)):
         given = as_arrays(f"{where}: x", x, keys=model.batch_keys, read=model.read_examples)
         x, y = given["x"], given.get("y")
     array = examples(f"{where}: x", x, model.read_examples)

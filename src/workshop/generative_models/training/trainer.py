@@ -169,11 +169,13 @@ class Trainer:
         off, and batch norm uses its moving averages and no longer changes them.
 
         Args:
-            train: an array of examples, a dict {"x": ..., "y": ...}, a `Split`, or a `Dataset`,
-                whose validation part is then used too. What is too large for memory may be
-                anything with a shape, a dtype and rows to be had by an array of integers, such as
-                `numpy.memmap`.
-            validation: the like, evaluated now and then.
+            train: examples (n, ...): an array, lists, a data frame or a tensor; (x, y) or
+                {"x": ..., "y": ...} with labels; a `Split`, or a `Dataset`, whose validation part
+                is then used too; or a dataset with `len` and items, which are read once. uint8
+                stands for k / 255, and every other type for the numbers it holds. What is too
+                large for memory may be anything with a shape, a dtype and rows that can be read
+                with an array of integers, such as `numpy.memmap`.
+            validation: the same, evaluated now and then.
             steps: how many steps to take; with `resume`, the last step of the run, counted from
                 its beginning.
             resume: load the newest checkpoint in `folder`, if there is one, in place of what the
@@ -185,7 +187,8 @@ class Trainer:
             those of earlier calls.
 
         Raises:
-            ValueError: if the data does not fit the model, or a run to resume has other settings.
+            ValueError: if the data does not fit the model, holds NaN or what float32 cannot hold,
+                or has keys that the model does not read; or if a run to resume has other settings.
             FloatingPointError: if a loss or gradient is not finite, or all updates were left out;
                 model and trainer are left as they were before the call.
             Stopped: after a signal, a KeyboardInterrupt; the model holds what was learned.
@@ -249,7 +252,7 @@ class Trainer:
         """Return the mean over all examples of every metric, in nats per example.
 
         Args:
-            data: an array of examples, a dict {"x": ..., "y": ...}, or a `Split`.
+            data: examples, as `fit` takes them.
         """
         graphdef, params, rest = nnx.split(self.model, nnx.Param, ...)
         if self.layout is not None:

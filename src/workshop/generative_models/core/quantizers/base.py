@@ -11,8 +11,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.arrays import read_codes
-from workshop.generative_models.core.base import check_finite
+from workshop.generative_models.core.arrays import check_finite, read_codes
 from workshop.generative_models.core.quantizers.gradients import rotate_to, straight_through
 from workshop.generative_models.core.quantizers.search import code_counts, perplexity
 

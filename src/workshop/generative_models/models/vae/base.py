@@ -10,6 +10,7 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
+from workshop.generative_models.core.arrays import read_latents
 from workshop.generative_models.core.base import (
     accepts_config,
     call,
@@ -336,7 +337,7 @@ class VAE(LatentSpaceModel, Pretrained):
             rngs: passed to a decoder that is random.
             condition: of a conditional model, the labels `y`.
         """
-        z = jnp.asarray(z)
+        z = jnp.asarray(read_latents("z", z))
         single = z.shape == self.latent_shape
         reconstructed = self._observed(z[None] if single else z, rngs, condition)
         return reconstructed[0] if single else reconstructed

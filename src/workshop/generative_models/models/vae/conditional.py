@@ -10,6 +10,7 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
+from workshop.generative_models.core.arrays import read_labels
 from workshop.generative_models.core.base import accepts_config, is_concrete, sample_key
 from workshop.generative_models.core.configuration import ConditionalVAEConfig
 from workshop.generative_models.core.likelihoods import Likelihood
@@ -154,12 +155,12 @@ class ConditionalVAE(VAE):
             y: labels, or None for no class.
             rngs: passed to an encoder that is random.
         """
-        return super().encode(x, rngs=rngs, condition=y)
+        return super().encode(x, rngs=rngs, condition=_read(y))
 
     def _decoder_output(
         self, z: jax.Array, rngs: nnx.Rngs | None, condition: dict[str, Any]
     ) -> jax.Array:
-        return super()._decoder_output(z, rngs, {"condition": condition.get("y")})
+        return super()._decoder_output(z, rngs, {"condition": _read(condition.get("y"))})
 
     def decode(  # type: ignore[override]
         self, z: ArrayLike, y: Any = None, *, rngs: nnx.Rngs | None = None
@@ -305,3 +306,8 @@ class ConditionalVAE(VAE):
         super().check_data(x, y)
         if y is not None and is_concrete(y):
             self.condition_rows("y", y, len(x))
+
+
+def _read(y: Any) -> Any:
+    """Return labels as arrays, whatever holds them: networks of one's own index with them."""
+    return y if y is None else jnp.asarray(read_labels("y", y))
