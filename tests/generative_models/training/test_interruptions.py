@@ -188,6 +188,44 @@ class TestCallbacks:
         assert_same(arrays(model), reference(ENDS))
 
 
+class TestTheTrainerInsideOfACallback:
+    def test_evaluate_sees_the_weights_of_the_moment(self, make_vae, x):
+        found, given = [], []
+
+        class Evaluates(Callback):
+            def on_evaluation(self, step, model):
+                found.append(run.evaluate(x[:9])["loss"])
+
+            def on_row(self, row):
+                if row["split"] == "validation":
+                    given.append(row["loss"])
+
+        run = Trainer(make_vae(), **OPTIONS, callbacks=[Evaluates()])
+        run.fit(x, x[:9], steps=ENDS)
+        assert found == given
+        assert run.evaluate(x[:9])["loss"] == given[-1] != given[0]
+
+    def test_fit_is_refused(self, make_vae, x):
+        class Fits(Callback):
+            def on_row(self, row):
+                run.fit(x, steps=1)
+
+        run = Trainer(make_vae(), **OPTIONS, callbacks=[Fits()])
+        with pytest.raises(ValueError, match="fit is running already"):
+            run.fit(x, steps=ENDS)
+        run.callbacks = ()
+        assert run.fit(x, steps=1)[-1]["step"] == 5
+
+    def test_a_row_begins_where_an_interrupted_one_ended(self, make_vae, x):
+        """The oracle: the means of an uninterrupted run."""
+        expected = Trainer(make_vae(), **OPTIONS).fit(x, x[:9], steps=STEPS)
+        run = Trainer(make_vae(), **OPTIONS, callbacks=[Raises("on_row", KeyboardInterrupt())])
+        with pytest.raises(KeyboardInterrupt):
+            run.fit(x, x[:9], steps=STEPS)
+        run.callbacks = ()
+        assert run.fit(x, x[:9], steps=STEPS - ENDS) == expected
+
+
 class TestStopTraining:
     @pytest.mark.parametrize("event", ["on_row", "on_evaluation"])
     def test_it_ends_a_run_and_keeps_it(self, make_vae, x, reference, tmp_path, event, caplog):

@@ -57,7 +57,7 @@ def test_an_update_that_is_not_finite_is_never_saved(make_vae, x, tmp_path):
     assert not [path for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit()]
 
 
-def test_a_row_of_steps_that_were_all_left_out_has_no_mean(make_vae, x):
+def test_a_row_of_steps_that_were_all_left_out_has_no_mean(make_vae, x, caplog):
     huge = x.copy()
     huge[7] = 1e30
     failing = int(np.flatnonzero((EpochOrder(50, 8, 0).batches(0, 5) == 7).any(1))[0])
@@ -65,6 +65,8 @@ def test_a_row_of_steps_that_were_all_left_out_has_no_mean(make_vae, x):
     assert np.isnan(rows[failing]["loss"])
     assert rows[-1]["skipped"] == 1
     assert sum(np.isnan(row["loss"]) for row in rows) == 1
+    assert caplog.text.count("all updates since the last row were left out") == 1
+    assert f"step {failing + 1}: all updates" in caplog.text
 
 
 class TestAllUpdatesLeftOut:
@@ -199,3 +201,24 @@ def test_however_a_run_ends_the_model_is_in_evaluation_mode(make_vqvae, x, end):
     with contextlib.nullcontext() if end is None else pytest.raises(end):
         run.fit(x, x[:9], steps=4)
     assert model.deterministic
+
+
+@pytest.mark.parametrize("seed", ["1", None, 2.0, -1, 2**31])
+def test_a_seed_is_a_number(seed, make_vae):
+    with pytest.raises((ValueError, TypeError), match="seed"):
+        Trainer(make_vae(), seed=seed)
+
+
+def test_a_home_is_expanded(make_vae, x, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    trainer(make_vae(), folder="~/run").fit(x, steps=5)
+    assert (tmp_path / "run" / "metrics.jsonl").is_file()
+
+
+@pytest.mark.parametrize("line", ["{broken", "[1, 2]", '{"split": "train"}', '{"step": "3"}'])
+def test_a_damaged_row_of_metrics_is_named(make_vae, x, tmp_path, line):
+    trainer(make_vae(), folder=tmp_path).fit(x, steps=5)
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.write_text(f"{line}\n" + metrics.read_text())
+    with pytest.raises(ValueError, match=r"metrics.jsonl, line 1 is no row of metrics"):
+        trainer(make_vae(), folder=tmp_path).fit(x, steps=9, resume=True)

@@ -177,6 +177,14 @@ class TestData:
         assert found.startswith("data.x, some rows=")
 
 
+def test_long_and_mixed_values_are_short_and_stable():
+    words = tuple(f"word {i}" for i in range(10_000))
+    one, other = (described({"words": w}) for w in (words, (*words[:-1], "another")))
+    assert one != other
+    assert len(one["words"]) < 300
+    assert described(np.array(["a", None], object)) == "('a', None)"
+
+
 def test_a_description_ends_and_is_the_same_in_another_process():
     class Holds:
         def __init__(self):

@@ -136,12 +136,27 @@ class History:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Return the rows of a metrics file; a last line that was cut off is left out."""
+    """Return the rows of a metrics file; a last line that was cut off is left out.
+
+    Raises:
+        ValueError: if another line is damaged.
+    """
     if not path.exists():
         return []
     lines = path.read_text().splitlines(keepends=True)
-    rows = [json.loads(line) for line in lines if line.endswith("\n")]
+    whole = enumerate((line for line in lines if line.endswith("\n")), start=1)
+    rows = [_row(line, f"{path}, line {number}") for number, line in whole]
     return [{k: math.nan if v is None else v for k, v in row.items()} for row in rows]
+
+
+def _row(line: str, where: str) -> Row:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+        raise ValueError(f"{where} is no row of metrics: repair it, or delete the line")
+    return row
 
 
 def _line(row: Row) -> str:

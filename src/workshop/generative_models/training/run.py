@@ -88,6 +88,7 @@ class Run:
                 trainer.patience, self.done,
             )  # fmt: skip
         self.means: dict[str, float] = {}
+        self.warned = False
         self.keeps = True
         """Whether the model is to receive what was learned."""
 
@@ -216,8 +217,15 @@ class Run:
 
     def _log(self) -> None:
         self._refuse_a_run_of_skipped_updates()
-        self._record("train", self.means)
+        # Before callbacks, one of which may be interrupted: the next row begins after this one.
         self.state = self.state._replace(sums=jax.tree.map(jnp.zeros_like, self.state.sums))
+        self._record("train", self.means)
+        if math.isnan(next(iter(self.means.values()), 0.0)) and not self.warned:
+            self.warned = True
+            _log.warning(
+                "step %s: all updates since the last row were left out (nonfinite='skip'); if that "
+                "goes on, nothing more is learned", self.done,
+            )  # fmt: skip
 
     def _refuse_a_run_of_skipped_updates(self) -> None:
         taken = self.done - self.begun

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 BLOCKS, SAMPLED_ROWS, DEEPEST = 16, 256, 40
 """Parts of an array with a sum each; rows that are read of data that streams; levels described."""
+LONGEST = 200
+"""Characters of a text that are kept as they are."""
 _MODES = ("deterministic", "use_running_average", "training")
 """Attributes that `train()` and `eval()` set, and that do not determine a run."""
 _SCALARS = (bool, int, float, str, type(None))
@@ -143,6 +145,8 @@ def described(value: Any, above: tuple[int, ...] = ()) -> Any:
         value: anything.
         above: the objects that hold it, to end where one holds itself.
     """
+    if isinstance(value, str) and len(value) > LONGEST:
+        return f"{value[:LONGEST]}... {_sum(np.array(value))}"
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
@@ -165,7 +169,7 @@ def described(value: Any, above: tuple[int, ...] = ()) -> Any:
         return " ".join(sorted(map(str, value)))
     if isinstance(value, (list, tuple)):
         if all(isinstance(v, _SCALARS) for v in value):
-            return str(tuple(value))
+            return deeper(str(tuple(value)))
         names = getattr(value, "_fields", range(len(value)))
         parts = {str(name): deeper(v) for name, v in zip(names, value, strict=True)}
         return {"length": len(value), **parts}
@@ -219,6 +223,8 @@ def _array(value: Any) -> Any:
     if isinstance(value, jax.Array) and jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key):
         value = jax.random.key_data(value)
     array = np.asarray(value)
+    if array.dtype.hasobject:
+        return described(array.tolist())
     if array.ndim == 0 and array.dtype.kind in "biuf":
         return described(array.item())
     return f"{array.dtype} {array.shape} {_sum(array)}"

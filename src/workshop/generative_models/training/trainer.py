@@ -108,10 +108,15 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         progress: bool = True,
     ):
+        if not isinstance(model, GenerativeModel):
+            raise TypeError(
+                f"model is a {type(model).__name__}: expected a model such as VAE, built; the "
+                "order is Trainer(model, optimizer)"
+            )
         self.model = model
         self.batch_size = checks.positive_int("batch_size", batch_size)
-        if isinstance(seed, float) or not 0 <= int(seed) < 2**31:
-            raise ValueError(f"seed={seed}: expected 0 <= seed < {2**31}, an integer")
+        if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**31:
+            raise ValueError(f"seed={seed!r}: expected 0 <= seed < {2**31}, an integer")
         self.seed = int(seed)
         if isinstance(optimizer, nnx.Optimizer):
             raise ValueError(
@@ -123,7 +128,7 @@ class Trainer:
                 f"optimizer={optimizer!r}: expected an optax transformation, such as "
                 "optax.adam(1e-3)"
             )
-        self.folder = None if folder is None else Path(folder)
+        self.folder = None if folder is None else Path(folder).expanduser()
         self.checkpoint_every = _positive_or_none("checkpoint_every", checkpoint_every)
         self.log_every = checks.positive_int("log_every", log_every)
         self.evaluate_every = _positive_or_none("evaluate_every", evaluate_every)
@@ -146,6 +151,7 @@ class Trainer:
         self.callbacks = checked(callbacks)
         self.progress = progress and jax.process_index() == 0
         self._kept: Kept | None = None
+        self._run: Run | None = None
 
     def fit(
         self,
@@ -197,6 +203,8 @@ class Trainer:
             FileExistsError: if `folder` holds a run already and this one is not to resume it.
             BlockingIOError: if another process is writing `folder`; the error names it.
         """
+        if self._run is not None:
+            raise ValueError("fit is running already: a callback or another thread called it again")
         steps = checks.positive_int("steps", steps)
         if resume and self.folder is None:
             raise ValueError("resume=True needs the folder of the run: Trainer(folder=...)")
@@ -240,6 +248,8 @@ class Trainer:
                 else Resident({k: np.asarray(v) for k, v in data.items()}, order, self.layout)
             )
             run = Run(self, graphdef, start, data, feed, held_out, last, every, checkpoints)
+            self._run = run
+            stack.callback(setattr, self, "_run", None)
             stack.enter_context(run.callbacks.listening(done))
             bar = stack.enter_context(ProgressBar(last, start=done, enabled=self.progress))
             try:
@@ -251,9 +261,14 @@ class Trainer:
     def evaluate(self, data: Any) -> dict[str, float]:
         """Return the mean over all examples of every metric, in nats per example.
 
+        Called by a callback, it evaluates the weights of that moment.
+
         Args:
             data: examples, as `fit` takes them.
         """
+        if self._run is not None:
+            graphdef, state = self._run.graphdef, self._run.state
+            return self.metrics(graphdef, state.weights, state.rest, self._arrays("data", data))
         graphdef, params, rest = nnx.split(self.model, nnx.Param, ...)
         if self.layout is not None:
             params, rest = self.layout.place((params, rest))
