@@ -154,6 +154,12 @@ def test_a_record_of_many_examples_is_small(tmp_path):
     [
         lambda text: text[: len(text) // 2],
         lambda text: "[]",
+        lambda text: "null",
+        lambda text: "[" * 100_000,
+        lambda text: json.dumps(json.loads(text) | {"test": []}),
+        lambda text: json.dumps(json.loads(text) | {"test": {"examples": "3"}}),
+        lambda text: json.dumps(json.loads(text) | {"test": {"examples": 1, "names": [{}]}}),
+        lambda text: json.dumps(json.loads(text) | {"test": {"examples": 1, "names": "a"}}),
         lambda text: text.replace('"format":1', '"format":2'),
         lambda text: json.dumps(json.loads(text) | {"test": {"examples": 3, "digests": "AAAA"}}),
         lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != "train"}),

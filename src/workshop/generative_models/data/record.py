@@ -93,12 +93,15 @@ def read_record(folder: Path) -> dict[str, Any] | None:
             raise ValueError(f"format {content['format']}; expected 1")
         for part in SPLITS:
             held = content[part]
+            named = held.get("names", [])
+            if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+                raise ValueError(f"{part} has names that are none")
             if "digests" in held:
                 held["digests"] = _split_digests(base64.b64decode(held["digests"], validate=True))
             for field in ("digests", "names"):
-                if field in held and len(held[field]) != held["examples"]:
+                if len(held.get(field, range(held["examples"]))) != held["examples"]:
                     raise ValueError(f"{part} has {len(held[field])} {field}")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{path} is damaged ({type(error).__name__}: {error}): it says which examples the run "
             "was trained on; delete it to go by a fresh split of the data"
