@@ -250,6 +250,21 @@ class TestFiles:
             with raises("9 of 9 files cannot be used"):
                 load_dataset(tmp_path, **options)
 
+    @pytest.mark.parametrize("mode", ["L", "P", "RGB"])
+    def test_masks_of_zeros_and_ones_are_not_taken_for_dark_bytes(self, tmp_path, mode):
+        for i in range(5):
+            mask = (RNG.random((5, 4)) > 0.5).astype(np.uint8)
+            image = Image.fromarray(mask)
+            image.convert(mode).save(tmp_path / f"{i}.png")
+        with raises("hold only the bytes 0 and 1, of 255", "255 * numpy.asarray(image)"):
+            load_dataset(tmp_path)
+        for path in tmp_path.iterdir():  # the way out
+            with Image.open(path) as image:
+                bright = Image.fromarray(255 * np.asarray(image.convert("L")))
+            bright.save(path)
+        x = load_dataset(tmp_path).train.x
+        assert np.unique(x).tolist() == [0, 255]
+
     def test_a_single_file_is_no_data(self, tmp_path):
         write(tmp_path, ending="JPG")
         for function in (load_dataset, data_shape):
