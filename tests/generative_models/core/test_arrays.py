@@ -369,9 +369,7 @@ def test_digits_that_float32_would_lose_beside_a_mean_are_logged(caplog, offset,
     read_data("x", x)
     assert bool(caplog.records) == lost
     if lost:
-        assert (
-            "x: float32 keeps less than two digits of how 1 columns vary: 1 (" in caplog.text
-        )
+        assert "x: float32 keeps less than two digits of how 1 columns vary: 1 (" in caplog.text
     caplog.clear()
     read_data("x", x.astype(np.float32))  # as given, nothing is lost
     assert not caplog.records

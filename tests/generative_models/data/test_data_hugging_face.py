@@ -70,6 +70,29 @@ def test_saved_with_splits(tmp_path):
     check(data)
 
 
+def test_other_spellings_of_splits_and_splits_that_are_left_out(tmp_path):
+    whole = table()
+    parts = {"Training": range(20), "dev": range(20, 24), "extra": range(24, 30)}
+    chosen = datasets.DatasetDict({name: whole.select(rows) for name, rows in parts.items()})
+    chosen.save_to_disk(tmp_path / "a")
+    data = load_dataset(f"hf:{tmp_path / 'a'}")
+    assert len(data.validation) == 4
+    assert data.notes == ("left out the split extra",)
+    chosen["val"] = chosen["extra"]
+    chosen.save_to_disk(tmp_path / "b")
+    with raises("expected one named train, and at most one each for validation and test"):
+        load_dataset(f"hf:{tmp_path / 'b'}")
+
+
+def test_the_first_image_may_be_grey_among_coloured_ones(tmp_path):
+    pixels = RNG.integers(0, 256, (30, 6, 5, 3), dtype=np.uint8)
+    images = [PILImage.fromarray(x if i else x[..., 0]) for i, x in enumerate(pixels)]
+    features = datasets.Features({"image": datasets.Image()})
+    datasets.Dataset.from_dict({"image": images}, features).save_to_disk(tmp_path / "a")
+    name = f"hf:{tmp_path / 'a'}"
+    assert data_shape(name) == load_dataset(name).shape == (6, 5, 3)
+
+
 def test_saved_as_one_table_is_split(tmp_path):
     table().save_to_disk(tmp_path / "saved")
     data = load_dataset(f"hf:{tmp_path}/saved", image_size=(12, 10))

@@ -17,7 +17,7 @@ import numpy as np
 from workshop.generative_models.data.arrays import Part, Source
 from workshop.generative_models.data.builtin import optional
 from workshop.generative_models.data.folders import SPLIT_NAMES
-from workshop.generative_models.data.images import in_memory_or_on_disk, stack
+from workshop.generative_models.data.images import LOOKED_AT, in_memory_or_on_disk, stack
 from workshop.generative_models.data.pixels import count_frames, pixels
 from workshop.generative_models.data.rows import Rows
 
@@ -46,27 +46,29 @@ def parse(text: str, where: str) -> Address:
 def read(
     text: str, image_size: tuple[int, int] | None, where: str, *, on_disk: bool = False
 ) -> Source:
-    """The splits train, validation and test of a data set; others are left out."""
+    """The splits train, validation and test of a data set; others are left out and noted."""
     address = parse(text, where)
-    splits = _open(address, where)
+    splits, notes = _open(address, where)
     features = splits["train"].features
     column, label = _columns(features, address, where)
     parts = {}
     for key, rows in splits.items():
         x = _examples(rows, column, image_size, f"{where}: {key}", on_disk=on_disk)
         parts[key] = Part(x, _labels(rows, label, f"{where}: {key}"))
-    return Source(parts, tuple(getattr(features.get(label), "names", ())) or None)
+    return Source(parts, tuple(getattr(features.get(label), "names", ())) or None, notes=notes)
 
 
 def shape(text: str, image_size: tuple[int, int] | None, where: str) -> tuple[int, ...]:
-    """The shape of a stack of the first example."""
+    """The shape of a stack of examples from all over train: some may be grey, others coloured."""
     address = parse(text, where)
-    rows = _open(address, where)["train"]
+    rows = _open(address, where)[0]["train"]
     column, _ = _columns(rows.features, address, where)
-    return _examples(rows.select(range(1)), column, image_size, where).shape
+    some = rows.select(range(0, len(rows), max(1, len(rows) // LOOKED_AT)))
+    return _examples(some, column, image_size, where).shape
 
 
-def _open(address: Address, where: str) -> dict[str, Any]:
+def _open(address: Address, where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The splits, and a note on those that are left out."""
     datasets = optional("datasets", "hf", where)
     path = Path(os.path.expanduser(address.name))
     saved = (path / "dataset_dict.json").exists() or (path / "state.json").exists()
@@ -85,7 +87,8 @@ def _open(address: Address, where: str) -> dict[str, Any]:
             f"{where}: has the splits {', '.join(found)}; expected one named train, and at most "
             "one each for validation and test"
         )
-    return {split: found[name] for name, split in names.items()}
+    others = [f"left out the split {name}" for name in found if name not in names]
+    return {split: found[name] for name, split in names.items()}, tuple(others)
 
 
 def _columns(features: Mapping[str, Any], address: Address, where: str) -> tuple[str, str]:
