@@ -155,4 +155,10 @@ def checked(callbacks: Any) -> tuple[Callback, ...]:
                 "one or more of on_start(step), on_row(row), on_evaluation(step, model), on_end()"
                 + (", such as on_row(self, row), in place of a function" * callable(callback))
             )
+        for name in sorted(dir(type(callback))):
+            if name.startswith("on_") and name not in EVENTS:
+                _log.warning(
+                    "callbacks[%d]: %s.%s is never called; the trainer calls %s",
+                    i, type(callback).__name__, name, ", ".join(EVENTS),
+                )  # fmt: skip
     return found
