@@ -269,6 +269,35 @@ def test_strings_of_several_splits_share_their_classes(tmp_path):
     assert data.test.y.tolist() == [0, 1] * 5
 
 
+def series(words, **options):
+    pandas = pytest.importorskip("pandas")
+    return pandas.Series(words, index=RNG.permutation(len(words)), **options)
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        list,
+        lambda words: words.astype(object),
+        lambda words: words.astype(np.dtypes.StringDType()),
+        series,
+        lambda words: series(words, dtype="category"),
+        lambda words: series(words, dtype=object),
+    ],
+    ids=["list", "objects", "StringDType", "series", "category", "series of objects"],
+)
+def test_names_are_numbered_by_position_whatever_holds_them(hold):
+    """What the error of `fit` suggests: `from_arrays`, or `numpy.unique` for one array."""
+    words = np.array(["cat", "ant", "bee", "cat"] * 5)
+    data = from_arrays(np.arange(20.0)[:, None], hold(words))
+    assert data.class_names == ("ant", "bee", "cat")
+    numbered = np.unique(hold(words), return_inverse=True)[1]
+    for split in data.splits.values():
+        rows = split.x[:, 0].astype(int)
+        assert [data.class_names[i] for i in split.y] == words[rows].tolist()
+        np.testing.assert_array_equal(split.y, numbered[rows])
+
+
 def test_a_seed_that_no_generator_takes():
     with raises("from_arrays: seed=-1; expected an integer >= 0"):
         from_arrays(IMAGES, seed=-1)

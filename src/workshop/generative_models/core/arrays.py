@@ -113,7 +113,7 @@ def read_labels(name: str, y: Any) -> Any:
     if isinstance(y, Tracer):
         return y.astype(jnp.float32 if jnp.issubdtype(y.dtype, jnp.floating) else jnp.int32)
     labels = to_label_array(name, y)
-    if labels.dtype.kind in "USTO":
+    if labels.dtype.kind in "USO":
         it = variable(name)
         raise ValueError(
             f"{name} is of type {getattr(y, 'dtype', labels.dtype)}: expected integer labels; "

@@ -79,7 +79,7 @@ def to_label_array(name: str, y: Any) -> np.ndarray:
         ValueError: for missing labels, and for labels of several kinds.
     """
     array = to_array(name, y)
-    return array if array.dtype.kind != "O" else _settled(name, array)
+    return _settled(name, array.astype(object) if array.dtype.kind == "T" else array)
 
 
 def _refuse_other_objects(name: str, x: Any) -> None:

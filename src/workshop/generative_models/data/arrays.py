@@ -257,14 +257,14 @@ def check_labels(
             )
         if len(y) != len(xs[key]):
             raise ValueError(f"{what} has {len(y)} labels for {len(xs[key])} examples")
-        if y.dtype.kind not in "biuUST":
+        if y.dtype.kind not in "biuUS":
             raise ValueError(
                 f"{what} has dtype {y.dtype}; expected integers or strings: y.astype(int)"
             )
-    if len({y.dtype.kind in "UST" for y in arrays.values()}) > 1:
+    if len({y.dtype.kind in "US" for y in arrays.values()}) > 1:
         types = {key: str(y.dtype) for key, y in arrays.items()}
         raise ValueError(f"{where}: the labels are strings in some splits only: {types}")
-    arrays = {k: y.astype(str) if y.dtype.kind in "UST" else y for k, y in arrays.items()}
+    arrays = {k: y.astype(str) if y.dtype.kind in "US" else y for k, y in arrays.items()}
     joined = np.concatenate(list(arrays.values()))
     if joined.dtype.kind == "U":
         names = np.unique(joined)
