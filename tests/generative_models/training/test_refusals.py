@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import signal
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -207,6 +208,35 @@ def test_however_a_run_ends_the_model_is_in_evaluation_mode(make_vqvae, x, end):
 def test_a_seed_is_a_number(seed, make_vae):
     with pytest.raises((ValueError, TypeError), match="seed"):
         Trainer(make_vae(), seed=seed)
+
+
+@pytest.mark.parametrize(
+    "options", [{"average": "0.9"}, {"keep_best": "no"}, {"stream": "yes"}, {"folder": 3}], ids=str
+)
+def test_other_types_are_refused_by_name(options, make_vae):
+    """In the tests by the annotations too, which name the argument as well."""
+    with pytest.raises((ValueError, TypeError), match=next(iter(options))):
+        Trainer(make_vae(), **options)
+
+
+def test_a_trainer_runs_in_one_thread_at_a_time(make_vae, x):
+    """Two at once would each begin at step 0, and the model would keep one of them."""
+    started, go_on, run = threading.Event(), threading.Event(), trainer(make_vae())
+
+    class Waits(Callback):
+        def on_row(self, row):
+            started.set()
+            go_on.wait(60)
+
+    run.callbacks = (Waits(),)
+    thread = threading.Thread(target=lambda: run.fit(x, steps=5))
+    thread.start()
+    started.wait(60)
+    with pytest.raises(ValueError, match=r"fit is running already: .* another thread"):
+        run.fit(x, steps=5)
+    go_on.set()
+    thread.join(60)
+    assert run.fit(x, steps=5)[-1]["step"] == 10
 
 
 def test_a_home_is_expanded(make_vae, x, tmp_path, monkeypatch):

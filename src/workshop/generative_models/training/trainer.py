@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -128,22 +130,29 @@ class Trainer:
                 f"optimizer={optimizer!r}: expected an optax transformation, such as "
                 "optax.adam(1e-3)"
             )
-        self.folder = None if folder is None else Path(folder).expanduser()
+        self.folder = _folder(folder)
         self.checkpoint_every = _positive_or_none("checkpoint_every", checkpoint_every)
         self.log_every = checks.positive_int("log_every", log_every)
         self.evaluate_every = _positive_or_none("evaluate_every", evaluate_every)
-        if average is not None and not 0 < average < 1:
-            raise ValueError(f"average={average}: expected a decay between 0 and 1, such as 0.999")
+        if average is not None and not (
+            isinstance(average, (float, np.floating)) and 0 < average < 1
+        ):
+            raise ValueError(
+                f"average={average!r}: expected a decay between 0 and 1, such as 0.999"
+            )
         checks.one_of("nonfinite", nonfinite, ("stop", "skip"))
         self.monitor = monitor
         self.patience = _positive_or_none("patience", patience)
+        for name, flag in (("keep_best", keep_best), ("stream", stream)):
+            if flag is not None and not isinstance(flag, (bool, np.bool_)):
+                raise ValueError(f"{name}={flag!r}: expected True or False")
         self.keep_best, self.stream = keep_best, stream
         self.plateau_patience, self.plateau_factor = plateau_patience, plateau_factor
         checks.one_of("devices", devices, ("one", "data", "full"))
         self.layout = layout.choose(devices, self.batch_size)
         self.plan = Plan(
             create_optimizer() if optimizer is None else optimizer,
-            average,
+            None if average is None else float(average),
             nonfinite == "skip",
             self.layout,
             None if plateau_patience is None else plateau(plateau_patience, plateau_factor),
@@ -152,6 +161,7 @@ class Trainer:
         self.progress = progress and jax.process_index() == 0
         self._kept: Kept | None = None
         self._run: Run | None = None
+        self._alone = threading.Lock()
 
     def fit(
         self,
@@ -203,8 +213,14 @@ class Trainer:
             FileExistsError: if `folder` holds a run already and this one is not to resume it.
             BlockingIOError: if another process is writing `folder`; the error names it.
         """
-        if self._run is not None:
+        if not self._alone.acquire(blocking=False):
             raise ValueError("fit is running already: a callback or another thread called it again")
+        try:
+            return self._fit(train, validation, steps=steps, resume=resume)
+        finally:
+            self._alone.release()
+
+    def _fit(self, train: Any, validation: Any, *, steps: int, resume: bool) -> list[Row]:
         steps = checks.positive_int("steps", steps)
         if resume and self.folder is None:
             raise ValueError("resume=True needs the folder of the run: Trainer(folder=...)")
@@ -368,6 +384,12 @@ class Trainer:
         read_as = ", read as k / 255" if kind == np.uint8 else ""
         _log.info("%s: %d examples of shape %s, %s%s", name, shape[0], shape[1:], kind, read_as)
         return arrays
+
+
+def _folder(folder: Any) -> Path | None:
+    if folder is not None and not isinstance(folder, (str, os.PathLike)):
+        raise TypeError(f"folder={folder!r}: expected a path, such as 'runs/mine'")
+    return None if folder is None else Path(folder).expanduser()
 
 
 def _positive_or_none(name: str, value: Any) -> int | None:
