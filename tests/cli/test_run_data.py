@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 from PIL import Image
 
 from workshop.cli import main
+from workshop.cli.evaluate import _write_scores
 from workshop.cli.runs import open_run, write_run_record
-from workshop.generative_models.data import load_dataset
+from workshop.generative_models.data import Split, load_dataset
 from workshop.generative_models.data.record import FILE
 from workshop.generative_models.training import Trainer
 from workshop.generative_models.visualization import report
@@ -205,6 +207,14 @@ def test_a_class_that_is_gone_leaves_the_labels_of_a_conditional_model(copy):
     _, dataset, _ = open_run(copy / "conditional-vae")
     assert dataset.class_names == ("a", "b")
     assert all((split.y == 1).all() for split in dataset.splits.values())
+
+
+def test_scores_name_files_that_are_called_anything(tmp_path):
+    names = [b"caf\xc3\xa9.png", b"not utf-8 \xff.png", b"comma, and\nline.png"]
+    split = Split(np.zeros((3, 2), np.float32), names=tuple(map(os.fsdecode, names)))
+    _write_scores(tmp_path / "s.csv", {"test": split}, {"test": {"elbo": np.zeros(3)}}, None)
+    with (tmp_path / "s.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        assert [os.fsencode(row["name"]) for row in csv.DictReader(file)] == names
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,9 @@ def _write_scores(
     columns = list(next(iter(scored.values())))
     known = [n for n, there in (("part", len(splits) > 1), ("name", first.names is not None),
                                 ("label", first.y is not None)) if there]  # fmt: skip
-    with replacing(out) as temporary, temporary.open("w", newline="") as file:
+    # Names of files are any bytes, whatever the terminal's encoding is.
+    kind: Any = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
+    with replacing(out) as temporary, temporary.open("w", **kind) as file:
         writer = csv.writer(file)
         writer.writerow(["index", *known, *columns])
         for part, split in splits.items():
