@@ -5,6 +5,7 @@ import re
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 from flax import nnx
@@ -175,12 +176,19 @@ def test_the_log_names_features_far_from_unit_scale(make_model, caplog, data, fi
         assert re.search(expected, caplog.text.replace("\n", " "))
 
 
-def test_misuse_is_refused(make_config):
+def test_misuse_is_refused(make_config, monkeypatch):
     identity = {"output_activation": "identity"}
     with pytest.raises(ValueError, match=r"standardize=True has no meaning.*'mse'.*'gaussian'"):
         make_config("vae", event=(3,), decoder=identity, standardize=True)
     with pytest.raises(ValueError, match=r"output_activation='sigmoid'.*must be 'identity'"):
         make_config("vae", event=(3,), likelihood="gaussian", standardize=True)
     config = make_config("vae", event=(3,), likelihood="gaussian")
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside of the tests
+    with pytest.raises(ValueError, match="standardize='no': expected True or False"):
+        MODELS["vae"](
+            make_config("vae", event=(3,), likelihood="gaussian", decoder=identity),
+            standardize="no",
+            rngs=nnx.Rngs(0),
+        )
     with pytest.raises(ValueError, match="output_activation='identity'"):
         MODELS["vae"](config, standardize=True, rngs=nnx.Rngs(0))
