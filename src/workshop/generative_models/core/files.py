@@ -32,9 +32,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(text: str, path: Path) -> None:
-    """Write text, whole or not at all."""
+    """Write text in UTF-8, whatever the locale, whole or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(content: Mapping[str, Any], path: Path, *, allow_nan: bool = True) -> None:

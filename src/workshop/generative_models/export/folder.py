@@ -94,7 +94,7 @@ def export_model(model: VAE, folder: str | Path, to: str) -> Manifest:
         exported = functions_in(new, manifest)
         found = {name: difference(f, exported[name]) for name, f in kept.items()}
         manifest = manifest.model_copy(update={"differences": found})
-        (new / readme.FILE).write_text(readme.text(manifest))
+        (new / readme.FILE).write_text(readme.text(manifest), encoding="utf-8")
         manifest.write(new)
     return manifest
 
