@@ -162,7 +162,7 @@ def test_a_data_set_brings_its_own_validation(make_vae, x):
         (np.zeros((10, 5), np.float32), r"x has shape .* expected \(batch, 6\)"),
         (np.full((10, 6), np.nan, np.float32), "NaN"),
         (np.zeros((0, 6), np.float32), "no examples"),
-        ({"images": np.zeros((10, 6))}, "key 'x'"),
+        ({"images": np.zeros((10, 6))}, r"keys .'images'.: expected 'x'"),
     ],
 )
 def test_data_that_does_not_fit_is_named(make_vae, data, message):
