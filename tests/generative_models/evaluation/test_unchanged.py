@@ -126,6 +126,7 @@ MEASURES = {
     evaluate: sections,
     functions_of: functions_of,
     report.draw_reconstructions: lambda m: report.draw_reconstructions(m, SPLIT, 2),
+    report.drawn_reconstructions: lambda m: report.drawn_reconstructions(m, SPLIT),
     report.draw_samples: lambda m: report.draw_samples(m, 2),
     report.draw_interpolations: lambda m: report.draw_interpolations(m, SPLIT, [(0, 1)], 2),
     report.draw_traversals: lambda m: report.draw_traversals(m, SPLIT, steps=2),
