@@ -13,13 +13,14 @@ import pytest
 from PIL import Image
 
 import workshop
-from workshop.cli import main
-from workshop.cli.progress import interruptible
+from workshop.cli import evaluate, main
+from workshop.cli.progress import Interrupts
 from workshop.cli.tables import console
 from workshop.generative_models.data import load_dataset
-from workshop.generative_models.evaluation import likelihood, summary
+from workshop.generative_models.evaluation import importance, likelihood, summary
 from workshop.generative_models.evaluation.detection import auroc
 from workshop.generative_models.evaluation.estimates import Estimate
+from workshop.generative_models.evaluation.sections import samples
 from workshop.generative_models.training import Trainer
 
 LITTLE = ("--samples", 32, "--examples", 20, "--generated", 40)
@@ -186,23 +187,91 @@ def test_score_fixes_a_scale_that_batches_choose(tmp_path, capsys):
 
 
 class TestCutShort:
-    def test_what_was_done_is_kept(self, capsys):
-        done = []
-        for item in interruptible("counting", console)(range(10)):
+    def test_what_was_done_is_kept_and_what_follows_is_not_begun(self, capsys):
+        interrupts, done = Interrupts(console), []
+        for item in interrupts.cuttable("counting")(range(10)):
             done.append(item)
             if item == 3:
                 os.kill(os.getpid(), signal.SIGINT)
         assert done == [0, 1, 2, 3]
-        assert "cut short after 4 of 10 passes" in capsys.readouterr().out
+        assert "counting: cut short after 4 of 10 steps" in capsys.readouterr().out
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert list(interrupts.cuttable("more")(range(10))) == []
+        assert interrupts.cut == "counting: cut short after 4 of 10 steps"
+
+    def test_a_second_one_ends_the_step_itself(self):
+        interrupts = Interrupts(console)
+        counting = interrupts.cuttable("counting")(range(10))
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+            for _ in counting:
+                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), signal.SIGINT)
+        del counting
+        assert interrupts.cut == "counting: cut short"
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
     def test_a_request_to_end_ends(self):
-        counting = iter(interruptible("counting", console)(range(10)))
+        counting = iter(Interrupts(console).cuttable("counting")(range(10)))
         next(counting)
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(SystemExit) as stop:
             next(counting)
         assert stop.value.code == 128 + signal.SIGTERM
+
+    @pytest.mark.parametrize("where", ["inside an estimate", "between estimates"])
+    def test_an_evaluation_is_written_as_far_as_it_came(
+        self, run, tmp_path, monkeypatch, capsys, where
+    ):
+        """The signal comes at a chosen step of the bound, or while samples are measured."""
+        taken = []
+
+        def weigh(*args, **kwargs):
+            taken.append(1)
+            if len(taken) == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+            return add_samples(*args, **kwargs)
+
+        add_samples = importance.add_samples
+        if where == "inside an estimate":
+            monkeypatch.setattr(importance, "add_samples", weigh)
+        else:
+            monkeypatch.setattr(
+                samples, "sample_quality", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)
+            )
+        little = ("--samples", 10**7) if where == "inside an estimate" else LITTLE
+        with pytest.raises(SystemExit) as stop:
+            command("evaluate", run, *little, "--out", tmp_path)
+        assert stop.value.code == 128 + signal.SIGINT
+        content = json.loads((tmp_path / "evaluation.json").read_text())
+        assert "cut short" in content["cut_short"]
+        figures = content["sections"]["likelihood"]["figures"]
+        assert figures["elbo"]["n"] == 180
+        if where == "inside an estimate":
+            assert len(taken) == 3
+            assert list(content["sections"]) == ["likelihood"]
+            assert "importance_weighted_bound" not in figures
+            assert "importance-weighted bound: cut short" in content["cut_short"]
+        else:
+            assert list(content["sections"]) == ["likelihood", "latents", "reconstructions"]
+            assert figures["importance_weighted_bound"]["n"] == 180
+        assert "the sections after it are missing" in (tmp_path / "report.html").read_text()
+        capsys.readouterr()
+        command("compare", run, tmp_path)
+        assert "cut short" in capsys.readouterr().out
+
+    def test_a_second_ctrl_c_ends_the_command(self, run, tmp_path, monkeypatch):
+        """One that comes while the figures are drawn."""
+
+        def strike(*args, **kwargs):
+            os.kill(os.getpid(), signal.SIGINT)
+
+        monkeypatch.setattr(samples, "sample_quality", strike)
+        monkeypatch.setattr(evaluate, "run_page", strike)
+        with pytest.raises(SystemExit) as stop:
+            command("evaluate", run, *LITTLE, "--out", tmp_path)
+        assert stop.value.code == 128 + signal.SIGINT
+        assert not (tmp_path / "report.html").exists()
+        assert json.loads((tmp_path / "evaluation.json").read_text())["cut_short"]
 
 
 def test_help_imports_no_jax():

@@ -2,15 +2,19 @@
 
 import logging
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import tyro
+from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 
 from workshop.cli.commands import COMMANDS, train
+from workshop.cli.parsing import parse, sentences
+from workshop.cli.streams import robust_output
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -20,19 +24,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logger = logging.getLogger("workshop")
     logger.propagate = False
     logger.handlers = [logging.StreamHandler()]
-    try:
-        tyro.extras.subcommand_cli_from_dict(
-            _commands(argv), args=argv, prog="workshop", description=_ABOUT
-        )
-    except (ValueError, FloatingPointError, ImportError, OSError) as error:
-        # What pydantic raises is a ValueError with a list of details.
-        details = getattr(error, "errors", None)
-        said = "; ".join(map(_sentence, details())) if details else str(error)
-        # Our notes are sentences, such as at which step a run ended; Grain's are paragraphs.
-        notes = [note for note in getattr(error, "__notes__", []) if "\n" not in note]
-        _fail("\n".join([_CALL.sub(r"data \1: ", said), *notes]))
-    except KeyboardInterrupt:
-        _fail("stopped")
+    with robust_output():
+        try:
+            _run(argv)
+        except ValidationError as error:
+            _fail(sentences(error))
+        except (ValueError, FloatingPointError, ImportError, OSError) as error:
+            # Our notes are sentences, such as at which step a run ended; Grain's are paragraphs.
+            notes = [note for note in getattr(error, "__notes__", []) if "\n" not in note]
+            _fail("\n".join([_CALL.sub(r"data \1: ", str(error)), *notes]))
+        except KeyboardInterrupt:
+            _fail("stopped", code=128 + signal.SIGINT)
+
+
+def _run(argv: list[str]) -> None:
+    if argv[:1] != ["train"]:
+        return parse(COMMANDS, argv, None, _ABOUT)()
+    command, config = _train_command(argv[1:])
+    return parse(COMMANDS | {"train": command}, argv, config, _ABOUT)()
 
 
 # Who reads data says so by the name of a function, which nobody typed here.
@@ -45,26 +54,17 @@ WITH_RESUME = frozenset(
 _ABOUT = "Train variational autoencoders, look at them, measure them."
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, code: int = 2) -> None:
     console = Console(stderr=True, soft_wrap=True)  # a path is never broken
     console.print("[bold red]error:[/]", escape(message), highlight=False)
-    raise SystemExit(2)
+    raise SystemExit(code)
 
 
-def _sentence(detail: Any) -> str:
-    where = ".".join(str(part) for part in detail["loc"]).replace("_", "-")
-    message = detail["msg"].removeprefix("Value error, ")
-    return f"--{where}={detail['input']!r}: {message}" if where else message
+def _train_command(arguments: list[str]) -> tuple[Callable[..., None], Any]:
+    """Return `train` with its options, whose defaults depend on some of their values.
 
-
-def _commands(argv: list[str]) -> dict[str, Callable[..., Any]]:
-    if argv[:1] == ["train"]:
-        return COMMANDS | {"train": _train_command(argv[1:])}
-    return COMMANDS
-
-
-def _train_command(arguments: list[str]) -> Callable[..., None]:
-    """Return `train` with its options, whose defaults depend on some of their values."""
+    Beside it is the configuration of the model that the options start from.
+    """
     from workshop.cli.options import train_options
 
     kind: Any = train_options(arguments)
@@ -87,4 +87,4 @@ def _train_command(arguments: list[str]) -> Callable[..., None]:
         )
 
     command.__doc__ = train.__doc__
-    return command
+    return command, kind.__dataclass_fields__["config"].default

@@ -49,7 +49,7 @@ def encode(run: Path, data: str | None, out: Path) -> None:
     """Write the codes of images."""
     _check_suffix(out, (".npz",))
     compile_once()
-    options = read_options(run)[1]
+    options = read_options(run, data)[1]
     model = _discrete(workshop.load(run), run)
     splits = load_run_data(run, options).splits if data is None else every_example(data, options)[0]
     check_shape(data or options["data"], next(iter(splits.values())).shape, model)
@@ -171,7 +171,7 @@ def _begin(folder: Path, options: dict[str, Any], resume: bool) -> None:
     if resume:
         if not file.is_file():
             raise ValueError(f"--resume: {folder} holds no fit to go on with")
-        if json.loads(file.read_text()) != options:
+        if json.loads(file.read_text(encoding="utf-8")) != options:
             raise ValueError(
                 f"--resume takes the options that the fit was started with, which are in {file}"
             )

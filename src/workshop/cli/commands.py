@@ -327,28 +327,28 @@ def export(
 
 def data() -> None:
     """List the data there is."""
-    from rich.console import Console
-    from rich.table import Table
-
+    from workshop.cli.tables import console, folding_table
     from workshop.generative_models.data import list_datasets
 
-    table = Table("name", "examples", "shape", "classes", "needs", "what it is")
+    # What must be typed, the names of data and of extras, stays on one line at any width.
+    table = folding_table("name", "examples", "shape", "classes", "extra", "what it is")
+    table.columns[0].no_wrap = table.columns[4].no_wrap = True
     for name, info in list_datasets().items():
         shape = "×".join(map(str, info.shape))
-        extra = "" if info.extra is None else f"pip install 'workshop-vae\\[{info.extra}]'"
         table.add_row(
             name,
             f"{info.examples:,}",
             shape,
             "" if info.num_classes is None else str(info.num_classes),
-            extra,
+            info.extra or "",
             info.description,
         )
-    console = Console()
     console.print(table)
     console.print(
+        "data with an extra needs it: pip install 'workshop-vae\\[EXTRA]'\n"
         "or a path: a .npy or .npz file, or a folder of images (folders inside become classes)\n"
-        "or hf:NAME_OR_PATH, a Hugging Face data set (pip install 'workshop-vae\\[hf]')"
+        "or hf:NAME_OR_PATH, a Hugging Face data set (pip install 'workshop-vae\\[hf]')",
+        soft_wrap=True,
     )
 
 

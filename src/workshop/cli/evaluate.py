@@ -4,7 +4,7 @@ import csv
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import workshop
-from workshop.cli.progress import interruptible
+from workshop.cli.progress import INTERRUPTED, Interrupts
 from workshop.cli.runs import (
     as_trained,
     check_shape,
@@ -27,7 +27,7 @@ from workshop.cli.runs import (
     open_run,
     read_options,
 )
-from workshop.cli.tables import console, say, say_section, say_verdicts
+from workshop.cli.tables import console, folding_table, say, say_section, say_verdicts
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.files import replacing, write_json, write_text
 from workshop.generative_models.core.locks import locked
@@ -37,10 +37,11 @@ from workshop.generative_models.evaluation.comparison import Compared, compare
 from workshop.generative_models.evaluation.copying import nearest_training_neighbours
 from workshop.generative_models.evaluation.detection import detection
 from workshop.generative_models.evaluation.labels import label_of
+from workshop.generative_models.evaluation.passes import CutShort
 from workshop.generative_models.evaluation.sections import Section
 from workshop.generative_models.evaluation.study import Settings, Study
 from workshop.generative_models.evaluation.weighing import has_moving_scale
-from workshop.generative_models.models.restoring import load_run
+from workshop.generative_models.models.restoring import load_run, unfinished
 from workshop.generative_models.models.saving import read_config
 from workshop.generative_models.tracking.loggers import read_rows
 from workshop.generative_models.visualization import grids, report
@@ -54,40 +55,81 @@ def evaluate(
     model, dataset, options = open_run(run, data)
     part = dataset.splits[checks.one_of("--split", split, dataset.splits)]
     folder = run if out is None else out
-    if data is not None and out is None and not is_own_data(run, dataset):
+    other = data is not None and "training" in read_config(run) and not is_own_data(run, dataset)
+    if other and out is None:
         raise ValueError("--data without --out: RUN/evaluation.json is of the run's own data")
     stem = "evaluation" if split == "test" else f"evaluation-{split}"
     folder.mkdir(parents=True, exist_ok=True)
+    interrupts = Interrupts(console)
+    drawn = (data or options["data"]) == "sprites" and dataset.shape == sprites.IMAGE_SHAPE
+    study = Study(
+        model, dataset.train, part, settings, sprites if drawn else None,  # type: ignore[arg-type]
+        interrupts.progress, interrupts.cuttable, held_out=split != "train",
+        run=shlex.quote(str(run)), more=str(2 * options["steps"]),
+    )  # fmt: skip
+    about = _about(run, dataset, split, len(study.test))
     with locked(folder, f"{stem}.json.lock"):
-        drawn = (data or options["data"]) == "sprites" and dataset.shape == sprites.IMAGE_SHAPE
-        study = Study(
-            model, dataset.train, part, settings, sprites if drawn else None,  # type: ignore[arg-type]
-            partial(interruptible, console=console), held_out=split != "train",
-        )  # fmt: skip
-        about = _about(run, dataset, split, len(study.test))
-        found: dict[str, Section] = {}
+        found = _measure(study, interrupts, about, folder / f"{stem}.json", quick=quick)
+        if not quick:
+            page = folder / ("report.html" if split == "test" else f"report-{split}.html")
+            _write_page(page, run, study, dataset, found, about)
+    if interrupts.cut is not None:
+        raise SystemExit(INTERRUPTED)
+
+
+def _measure(
+    study: Study, interrupts: Interrupts, about: dict[str, Any], file: Path, *, quick: bool
+) -> dict[str, Section]:
+    """Return the sections of an evaluation, each printed and written as soon as it is done."""
+    found: dict[str, Section] = {}
+
+    def write() -> None:
+        about["cut_short"] = interrupts.cut
+        write_json(summary.as_json(found, study, **about), file, allow_nan=False)
+
+    try:
         for name, section in summary.evaluate(study, quick=quick):
             found[name] = section
-            # At once: what comes next may be stopped.
-            content = summary.as_json(found, study, **about)
-            write_json(content, folder / f"{stem}.json", allow_nan=False)
+            write()
             say_section(section)
-        verdicts = [verdict for section in found.values() for verdict in section.verdicts]
-        say_verdicts(verdicts)
-        if not verdicts:
-            say("none of the checks found anything; they do not know what the model is for")
-        say(str(folder / f"{stem}.json"))
-        if quick:
-            return
-        with console.status("drawing figures"):
-            lines = [f"{about['model']} on {dataset}, {split} examples", about["device"]]
-            figures = _figures(run, study, dataset)
-            text = run_page(
-                f"Evaluation of {run.name}", found, figures, about=lines, command=about["command"]
-            )
-        page = folder / ("report.html" if split == "test" else f"report-{split}.html")
-        write_text(text, page)
-        say(f"{page}: open it in a browser")
+            if interrupts.cut is not None:
+                break
+    except (KeyboardInterrupt, CutShort):
+        if interrupts.cut is not None or not found:
+            raise KeyboardInterrupt from None
+        interrupts.cut = f"cut short after the section {list(found.values())[-1].title}"
+        write()
+    verdicts = [verdict for section in found.values() for verdict in section.verdicts]
+    say_verdicts(verdicts)
+    if interrupts.cut is not None:
+        say(f"{interrupts.cut}; the sections after it are missing")
+    elif not verdicts:
+        say("none of the checks found anything; they do not know what the model is for")
+    say(str(file))
+    return found
+
+
+def _write_page(
+    page: Path,
+    run: Path,
+    study: Study,
+    dataset: Dataset,
+    found: dict[str, Section],
+    about: dict[str, Any],
+) -> None:
+    """Draw the figures, and write the page."""
+    lines = [f"{about['model']} on {dataset}, {about['data']['split']} examples", about["device"]]
+    if about["checkpoint"] is not None:
+        lines.append(f"the model is that of the checkpoint of {about['checkpoint']}")
+    if about["cut_short"] is not None:
+        lines.append(f"{about['cut_short']}; the sections after it are missing")
+    with console.status("drawing figures"):
+        figures = _figures(run, study, dataset)
+        text = run_page(
+            f"Evaluation of {run.name}", found, figures, about=lines, command=about["command"]
+        )
+    write_text(text, page)
+    say(f"{page}: open it in a browser")
 
 
 def _about(run: Path, dataset: Dataset, split: str, examples: int) -> dict[str, Any]:
@@ -97,6 +139,7 @@ def _about(run: Path, dataset: Dataset, split: str, examples: int) -> dict[str, 
         "version": workshop.__version__,
         "run": str(run),
         "model": read_config(run)["model"],
+        "checkpoint": unfinished(run),
         "data": {"name": dataset.name, "split": split, "examples": examples}
         | ({"notes": list(dataset.notes)} if dataset.notes else {}),
         "device": f"jax {jax.__version__}, {jax.devices()[0].device_kind}",
@@ -139,13 +182,16 @@ def compare_runs(runs: Sequence[Path], out: Path | None) -> None:
     for key, what in (("data", "on different data"), ("likelihood", "under different likelihoods")):
         if len({evaluation["basis"][key] for evaluation in found}) > 1:
             say(f"these runs were evaluated {what}: figures that this changes have no best one")
+    for name, evaluation in zip(names, found, strict=True):
+        if evaluation.get("cut_short") is not None:
+            say(f"{name}: {evaluation['cut_short']}; the sections after it are missing")
     if out is not None:
         write_text(comparison_page(rows, names, titles, command=_command()), out)
         say(str(out))
 
 
 def _side_by_side(title: str, rows: Sequence[Compared], names: Sequence[str]) -> Table:
-    table = Table("figure", *map(escape, names), title=title, title_justify="left")
+    table = folding_table("figure", *map(escape, names), title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
     for row in rows:
@@ -168,7 +214,7 @@ def score(
         splits, classes = {"test": dataset.test}, dataset.class_names
     else:
         compile_once()
-        content, options = read_options(run)
+        content, options = read_options(run, data)
         model = load_run(run)
         splits, classes = every_example(data, options, on_disk=True)
         check_shape(data, next(iter(splits.values())).shape, model)
@@ -177,32 +223,57 @@ def score(
             splits, classes = trained, content["classes"]
     chosen = _odd_labels(odd, splits, classes)
     if has_moving_scale(model):
+        if "training" not in read_config(run):
+            raise ValueError(
+                f"{run}: the likelihood's scale is the best one for training data, of which its "
+                "config.json says nothing: score it from Python, with fix_scale"
+            )
         train = load_run_data(run, options).train.take(slice(Settings.fitted))
         model = likelihood.fix_scale(model, train)
         say("the likelihood's scale is the best one for the run's training examples")
+    interrupts = Interrupts(console)
     scored: dict[str, dict[str, np.ndarray]] = {}
     for name, split in splits.items():
-        scored[name] = _scores(model, split, samples, bound, seed, f"scoring {name}")
+        try:
+            found = _scores(model, split, samples, bound, seed, f"scoring {name}", interrupts)
+        except CutShort:
+            break
+        # A bound that was cut short at once is a column less, which only one split can have.
+        if scored and found.keys() != next(iter(scored.values())).keys():
+            break
+        scored[name] = found
+    if not scored:
+        raise KeyboardInterrupt
+    splits = {name: splits[name] for name in scored}
     _write_scores(out, splits, scored, classes)
     say(f"{sum(len(next(iter(s.values()))) for s in scored.values()):,} examples: {out}")
     if chosen:
         _say_detection(splits, scored, chosen)
+    if interrupts.cut is not None:
+        raise SystemExit(INTERRUPTED)
 
 
 def _scores(
-    model: Any, split: Split, samples: int, bound: int, seed: int, what: str
+    model: Any,
+    split: Split,
+    samples: int,
+    bound: int,
+    seed: int,
+    what: str,
+    interrupts: Interrupts,
 ) -> dict[str, np.ndarray]:
     """Return the columns of scores, in nats; all as long as the shortest that was cut short."""
     terms = likelihood.rate_and_distortion(
-        model, split, samples=samples, seed=seed, progress=interruptible(what, console)
+        model, split, samples=samples, seed=seed, progress=interrupts.cuttable(what)
     )
     rate, distortion = terms["rate"], terms["distortion"]
     columns = {"elbo": -(rate + distortion), "reconstruction_loss": distortion, "kl": rate}
     if bound:
-        columns["log_likelihood"] = likelihood.importance_weighted_bound(
-            model, split, samples=bound, seed=seed,
-            progress=interruptible(f"{what}, {bound:,} samples", console),
-        )  # fmt: skip
+        progress = interrupts.cuttable(f"{what}, {bound:,} samples")
+        with suppress(CutShort):  # then there is no such column
+            columns["log_likelihood"] = likelihood.importance_weighted_bound(
+                model, split, samples=bound, seed=seed, progress=progress
+            )
     done = min(map(len, columns.values()))
     return {name: column[:done] for name, column in columns.items()}
 
@@ -261,7 +332,7 @@ def _say_detection(
     is_odd = np.concatenate(
         [np.isin(split.y, odd)[: len(scored[name]["elbo"])] for name, split in splits.items()]  # type: ignore[arg-type]
     )
-    table = Table("score", "AUROC ± error", "average precision ± error",
+    table = folding_table("score", "AUROC ± error", "average precision ± error",
                   title=f"{int(is_odd.sum()):,} odd of {len(is_odd):,} examples")  # fmt: skip
     for column in columns:
         values = np.concatenate([part[column] for part in scored.values()])

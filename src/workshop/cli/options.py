@@ -45,6 +45,8 @@ class Common:
     """Layers of the encoder, and reversed of the decoder."""
     steps: int = 3000
     """Training steps."""
+    config_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
+    """A config.json, or the folder of a run that has one: starting values for all options."""
     image_size: tuple[int, int] | None = None
     """Resize images to this height and width."""
     skip_unusable: bool = False
@@ -146,10 +148,21 @@ def train_options(arguments: list[str]) -> type:
         arguments: the command line after `train`.
     """
     plain = [a for a in arguments if a not in ("-h", "--help")]
-    if "--resume" in plain:
+    if any(a.split("=")[0] == "--resume" for a in plain):
         plain = []
     start, _ = tyro.cli(Start, args=plain, return_unknown_args=True, prog="workshop train")
-    config = default_config(start)
+    defaults: dict[str, Any] = {}
+    if start.config_file is None:
+        config = default_config(start)
+    else:
+        from workshop.cli.starting import read_saved, saved_config, starting_options
+
+        saved = read_saved(start.config_file)
+        start, _ = tyro.cli(
+            Start, args=plain, default=starting_options(saved), return_unknown_args=True,
+            prog="workshop train",
+        )  # fmt: skip
+        config, defaults = saved_config(start, saved), dict(saved.training)
     fields: list[Any] = [
         (
             "config",
@@ -158,9 +171,10 @@ def train_options(arguments: list[str]) -> type:
             field(default=config),
         )
     ]
+    defaults |= {name: getattr(start, name) for name in ("model", "data", "image_size")}
     fields[:0] = [
-        (name, Start.__dataclass_fields__[name].type, field(default=getattr(start, name)))
-        for name in ("model", "data")
+        (name, TrainOptions.__dataclass_fields__[name].type, field(default=value))
+        for name, value in defaults.items()
     ]
     if len(config.decoder.output_shape) == 1:
         fields += [
@@ -220,13 +234,13 @@ def _preset(start: Start, latent_dim: int) -> dict[str, Any]:
         # Half of the run for the capacity to grow, whatever its length.
         return {"use_capacity_control": True, "capacity_num_iter": max(start.steps // 2, 1)}
     if start.model == "conditional-vae":
-        return {"condition_dim": _classes(start)}
+        return {"condition_dim": classes_of(start)}
     if start.model == "vq-vae":
-        return {"embedding_dim": latent_dim, "quantizer": _quantizer(start)}
+        return {"embedding_dim": latent_dim, "quantizer": quantizer_of(start)}
     return {}
 
 
-def _quantizer(start: Start) -> Any:
+def quantizer_of(start: Start) -> Any:
     """Return a quantizer whose codes stay in use; that is more than a codebook does on its own."""
     living = VQConfig(learning="ema", kmeans=True, revive_below=0.1)
     if start.quantizer == "vq":
@@ -239,7 +253,8 @@ def _quantizer(start: Start) -> Any:
     return QUANTIZER_CONFIGS[start.quantizer]()
 
 
-def _classes(start: Start) -> int:
+def classes_of(start: Start) -> int:
+    """Return how many classes the data has, for a model that reads them."""
     classes = class_count(
         start.data, image_size=start.image_size, skip_unusable=start.skip_unusable
     )

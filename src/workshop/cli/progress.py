@@ -1,7 +1,8 @@
-"""Progress of long work, which Ctrl-C cuts short: what was done until then is kept."""
+"""Progress of long work, and what Ctrl-C does to it."""
 
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 from rich.console import Console
 from rich.progress import track
@@ -9,28 +10,50 @@ from rich.progress import track
 from workshop.generative_models.devices.signals import StopSignals
 from workshop.generative_models.evaluation.passes import Progress
 
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit code of a command that Ctrl-C ended."""
 
-def interruptible(what: str, console: Console) -> Progress:
-    """Return what shows the way through a sequence, and ends it early at Ctrl-C.
 
-    A second Ctrl-C acts as always.
+class Interrupts:
+    """What Ctrl-C does to a command that makes several estimates.
+
+    The first one ends the estimate that runs, of which the part that is done is kept, and all
+    estimates after it. A second one raises KeyboardInterrupt, as the first does outside of an
+    estimate that can be cut short.
+
+    Args:
+        console: where progress is shown.
+
+    Attributes:
+        cut: which estimate was cut short and where, or None.
     """
 
-    def over(sequence: Sequence[int]) -> Iterable[int]:
-        return _over(sequence, what, console)
+    def __init__(self, console: Console):
+        self.console = console
+        self.cut: str | None = None
 
-    return over
+    def progress(self, what: str) -> Progress:
+        """Return what shows the progress of work that is of no use in part."""
+        return partial(track, description=what, console=self.console, transient=True)
 
+    def cuttable(self, what: str) -> Progress:
+        """Return what shows the progress of an estimate, and ends it early at Ctrl-C."""
+        return partial(self._over, what)
 
-def _over(sequence: Sequence[int], what: str, console: Console) -> Iterator[int]:
-    with StopSignals() as signals:
-        shown = track(sequence, description=what, console=console, transient=True)
-        for done, item in enumerate(shown, start=1):
-            yield item
-            if signals.received is None:
-                continue
-            if signals.received != signal.SIGINT:
-                raise SystemExit(128 + signals.received)
-            if done < len(sequence):
-                console.print(f"{what}: cut short after {done:,} of {len(sequence):,} passes")
-                return
+    def _over(self, what: str, sequence: Sequence[int]) -> Iterator[int]:
+        if self.cut is not None:
+            return
+        with StopSignals() as signals:
+            try:
+                for done, item in enumerate(self.progress(what)(sequence), start=1):
+                    yield item
+                    if signals.received is None:
+                        continue
+                    if signals.received != signal.SIGINT:
+                        raise SystemExit(128 + signals.received)
+                    self.cut = f"{what}: cut short after {done:,} of {len(sequence):,} steps"
+                    self.console.print(self.cut, highlight=False)
+                    return
+            finally:
+                if signals.received == signal.SIGINT and self.cut is None:
+                    self.cut = f"{what}: cut short"  # by a second signal, inside a step

@@ -3,16 +3,16 @@
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
 
-from workshop.cli.options import Common, TrainOptions
+from workshop.cli.starting import checked_training
 from workshop.generative_models.core import checks
+from workshop.generative_models.core.files import CONFIG_FILE, read_config
 from workshop.generative_models.data import (
     Dataset,
     Split,
@@ -29,12 +29,8 @@ from workshop.generative_models.data.record import (
 )
 from workshop.generative_models.evaluation.passes import reads_labels
 from workshop.generative_models.models.restoring import load_run
-from workshop.generative_models.models.saving import read_config
 from workshop.generative_models.models.vae import VAE
 
-NOT_KEPT = ("model", "config", "latent_dim", "hidden_dims", "out", "resume", "progress", "join",
-            "coordinator", "processes", "process")  # fmt: skip
-"""Options that a run's config holds already, or that only say where and how to start."""
 DATA_OPTIONS = ("seed", "binarize", "limit", "image_size", "skip_unusable")
 
 _log = logging.getLogger("workshop")
@@ -146,25 +142,23 @@ def _chosen(options: dict[str, Any]) -> dict[str, Any]:
     return chosen
 
 
-def read_options(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what a run's config.json holds, and the options of its training in it."""
+def read_options(run: Path, data: str | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a run's config.json holds, and the options of its training in it.
+
+    Args:
+        run: the run folder, or one that `save_config` and `save_weights` made.
+        data: of the command, which a folder without the options of a training needs.
+    """
     content = read_config(run)
-    if "training" not in content:
-        raise ValueError(f"{run}/config.json names no training: `workshop train` did not make it")
-    found = content["training"]
-    known = {f.name: f for f in (*fields(Common), *fields(TrainOptions)) if f.name not in NOT_KEPT}
-    # A run may lack options, because it was started before there were any.
-    options = {name: f.default for name, f in known.items()} | found
-    try:
-        for name, field in known.items():
-            kind: Any = field.type
-            TypeAdapter(kind).validate_python(options[name])
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        raise ValueError(
-            f"{run}/config.json is damaged: {name}={wrong['input']!r}: {wrong['msg']}"
-        ) from None
-    return content, options
+    found = content.get("training")
+    if found is None:
+        if data is None:
+            raise ValueError(
+                f"{run} holds a model, but not what it was trained on (`workshop train` did not "
+                "make it): name the data, with --data, or after the run for score and encode"
+            )
+        found = {"data": data}
+    return content, checked_training(found, run / CONFIG_FILE)
 
 
 def whole_name(data: str) -> str:
@@ -180,7 +174,7 @@ def whole_name(data: str) -> str:
 def open_run(run: Path, data: str | None = None) -> tuple[VAE, Dataset, dict[str, Any]]:
     """Return a run's model, its data or other data of the same shape, and its options."""
     compile_once()
-    content, options = read_options(run)
+    content, options = read_options(run, data)
     model = load_run(run)
     dataset = load_run_data(run, options, data)
     check_shape(f"--data {options['data'] if data is None else data}", dataset.shape, model)

@@ -1,7 +1,7 @@
 """What commands print: sentences, and sections of an evaluation as tables."""
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -25,6 +25,14 @@ def suggested(*words: object) -> str:
     return shlex.join(["workshop", *map(str, words)])
 
 
+def folding_table(*columns: str, **options: Any) -> Table:
+    """Return a table whose long words are continued on the next line, and never cut."""
+    table = Table(**options)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
 def say_verdicts(verdicts: list[str]) -> None:
     """Print what is wrong, and what helps."""
     for verdict in verdicts:
@@ -33,7 +41,9 @@ def say_verdicts(verdicts: list[str]) -> None:
 
 def say_section(section: "Section") -> None:
     """Print a section's figures and notes."""
-    table = Table("figure", "value ± error", "n", "how", title=section.title, title_justify="left")
+    table = folding_table(
+        "figure", "value ± error", "n", "how", title=section.title, title_justify="left"
+    )
     table.columns[1].justify = table.columns[2].justify = "right"
     for key, figure in section.figures.items():
         table.add_row(

@@ -14,7 +14,6 @@ from rich.table import Table
 
 from workshop.cli.options import TrainOptions
 from workshop.cli.runs import (
-    NOT_KEPT,
     check_there,
     check_unchanged,
     compile_once,
@@ -23,7 +22,15 @@ from workshop.cli.runs import (
     whole_name,
     write_run_record,
 )
-from workshop.cli.tables import console, say, say_section, say_verdicts, suggested
+from workshop.cli.starting import NOT_KEPT
+from workshop.cli.tables import (
+    console,
+    folding_table,
+    say,
+    say_section,
+    say_verdicts,
+    suggested,
+)
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.locks import LOCK_FILE, locked
 from workshop.generative_models.data import Dataset, Split
@@ -149,6 +156,10 @@ def _saved_settings(
         moved_to: where its data lies now, or None.
         steps: its new total, or None.
     """
+    if "training" not in read_config(folder):
+        raise ValueError(
+            f"--resume {folder}: `workshop train` did not make it, so nothing says how"
+        )
     content, settings = read_options(folder)
     done = max(checkpoint_steps(folder), default=0)
     if (folder / WEIGHTS_FILE).exists() and not done:
@@ -230,7 +241,7 @@ def _metrics_table(metrics: dict[str, float], title: str) -> Table:
         "loss": "loss",
     }
     plain = ("beta", "perplexity", "codes_used")  # a weight, a number of codes, a share
-    table = Table("figure", "nats per example", title=title)
+    table = folding_table("figure", "nats per example", title=title)
     table.columns[1].justify = "right"
     for key, label in names.items():
         table.add_row(label, f"{metrics[key]:.3f}")

@@ -9,7 +9,9 @@ from scipy.special import expit, logsumexp
 
 from workshop.generative_models.evaluation import weighing
 from workshop.generative_models.evaluation.annealing import (
+    FIRST_STEP,
     Chain,
+    Walk,
     _transition,
     _tune,
     annealed_importance_sampling,
@@ -161,8 +163,12 @@ class TestParts:
             keys = jax.random.split(jax.random.key(0), u.shape[:2])
             return keys, Chain(u, weight, back(jnp.ones_like(weight))[0])
 
-        times = (jnp.arange(300), jnp.full(300, beta), jnp.zeros(300))
-        sizes = jax.jit(lambda: _tune(weigh, *start(u[:4]), times, 5))()
+        keys, pilot = start(u[:4])
+        batch = u.shape[1]
+        walk = Walk(pilot, pilot.weight, pilot.weight, pilot,
+                    jnp.full(batch, jnp.log(FIRST_STEP)), jnp.zeros((300, batch)))  # fmt: skip
+        tune = lambda t, walk: _tune(weigh, keys, walk, t, jnp.float32(beta), 5)  # noqa: E731
+        sizes = jax.jit(lambda: jax.lax.fori_loop(0, 300, tune, walk))().sizes
         step = jax.jit(lambda i, size: _transition(weigh, *start(u), i, jnp.float32(beta), size, 5))
         accepted = [step(jnp.asarray(t), sizes[t])[1].mean() for t in range(250, 300)]
         # Fifty temperatures of a walk that forgets itself in some ten: within a tenth.

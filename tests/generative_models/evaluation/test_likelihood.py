@@ -1,6 +1,7 @@
 """Bounds on log p(x) against models whose log p(x) is known."""
 
-from itertools import pairwise
+from contextlib import suppress
+from itertools import pairwise, takewhile
 from math import log
 
 import jax
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 
+from workshop.generative_models.core import pace
 from workshop.generative_models.core.configuration import (
     DecoderConfig,
     EncoderConfig,
@@ -20,8 +22,8 @@ from workshop.generative_models.core.configuration import (
     VQVAEConfig,
 )
 from workshop.generative_models.data import Split
-from workshop.generative_models.evaluation import importance, weighing
-from workshop.generative_models.evaluation.importance import Sums, bound_of, layout
+from workshop.generative_models.evaluation import importance, likelihood, weighing
+from workshop.generative_models.evaluation.importance import Sums, add_samples, layout
 from workshop.generative_models.evaluation.likelihood import (
     elbo,
     fix_scale,
@@ -29,6 +31,7 @@ from workshop.generative_models.evaluation.likelihood import (
     importance_weighted_bound,
     rate_and_distortion,
 )
+from workshop.generative_models.evaluation.passes import CutShort
 from workshop.generative_models.models.vae import VAE, VQVAE
 from workshop.generative_models.training import Trainer
 
@@ -154,21 +157,47 @@ class TestImportanceWeightedBound:
         np.testing.assert_allclose(again, expected, atol=3e-5)
 
     def test_memory_and_program_are_the_same_for_any_number_of_samples(self, monkeypatch):
-        compiled = []
+        calls = []
 
         def kept(*args, **kwargs):
-            compiled.append(bound_of.lower(*args, **kwargs).compile())
-            return bound_of(*args, **kwargs)
+            calls.append((args, kwargs))
+            return add_samples(*args, **kwargs)
 
-        monkeypatch.setattr(importance, "bound_of", kept)
+        monkeypatch.setattr(importance, "add_samples", kept)
         monkeypatch.setattr(weighing, "BUDGETS", {"cpu": 2**16})
         x, model = LINEAR.data(400), LINEAR.model(**WRONG)
-        before = bound_of._cache_size()
+        before = add_samples._cache_size()
+        compiled = []
         for samples in (100, 10_000):
-            importance_weighted_bound(model, x, samples=samples, progress=lambda s: list(s)[:1])
-        assert bound_of._cache_size() == before + 1
+            calls.clear()
+
+            def two_calls(steps):
+                return takewhile(lambda _: len(calls) < 2, steps)
+
+            with suppress(CutShort):
+                importance_weighted_bound(model, x, samples=samples, progress=two_calls)
+            args, kwargs = calls[-1]
+            compiled.append(add_samples.lower(*args, **kwargs).compile())
+        assert add_samples._cache_size() == before + 1
         few, many = (c.memory_analysis().temp_size_in_bytes for c in compiled)
         assert few == many < 30 * 2**16  # nothing is fused in these tests
+
+    def test_how_steps_are_split_over_calls_changes_no_bit(self, monkeypatch):
+        x, model = LINEAR.data(23), LINEAR.model(**WRONG)
+        monkeypatch.setattr(weighing, "BUDGETS", {"cpu": 2**12})
+        found = []
+        for most in (1, 7, 1000):
+            monkeypatch.setattr(pace, "next_count", lambda *_, most=most, **__: most)
+            found.append(
+                (
+                    importance_weighted_bound(model, x, samples=150, seed=5),
+                    likelihood.elbo(model, x, samples=20),
+                    likelihood.annealed_importance_sampling(model, x, chains=4, steps=6),
+                )
+            )
+        for other in found[1:]:
+            for a, b in zip(found[0], other, strict=True):
+                np.testing.assert_array_equal(a, b)
 
     @given(st.integers(1, 10**6), st.integers(1, 10**5), st.integers(1, 10**5))
     def test_a_step_has_as_many_rows_as_there_may_be(self, rows, examples, samples):
@@ -289,7 +318,9 @@ class TestInput:
         monkeypatch.setattr(weighing, "BUDGETS", {})
         monkeypatch.setattr(weighing, "BUDGET", 2**14)
         x, model = LINEAR.data(250), LINEAR.model(**WRONG)
-        cut = estimate(model, x, samples=20, progress=lambda starts: list(starts)[:2])
+        cut = estimate(
+            model, x, samples=20, progress=lambda steps: list(steps)[: len(steps) * 2 // 3]
+        )
         assert 2 <= len(cut) < 250
         np.testing.assert_array_equal(cut, estimate(model, x, samples=20)[: len(cut)])
 

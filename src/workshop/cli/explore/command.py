@@ -22,7 +22,7 @@ def explore(run: Path, data: str | None, host: str, port: int, *, show: bool) ->
         raise ImportError(
             "workshop explore needs NiceGUI: pip install 'workshop-vae[explore]'"
         ) from None
-    content, options = read_options(run)
+    content, options = read_options(run, data)
     port = free_port(host, port)
 
     def open_session() -> Session | None:

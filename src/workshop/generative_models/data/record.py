@@ -88,7 +88,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != 1:
             raise ValueError(f"format {content['format']}; expected 1")
         for part in SPLITS:

@@ -21,7 +21,7 @@ from workshop.generative_models.evaluation.weighing import (
     refuse_moving_scale,
     restored,
     rows_of,
-    run_passes,
+    run_steps,
     sample_keys,
     standard_normal,
 )
@@ -139,11 +139,19 @@ def annealed_log_weights(
     split = examples_of(where, model, x, y)
     betas = jnp.asarray(temperatures(steps), jnp.float32)
 
-    def one_pass(graphdef: nnx.GraphDef, state: Any, batch: Batch) -> jax.Array:
-        return weights_of(graphdef, state, batch, betas, **static)
+    def begin(graphdef: nnx.GraphDef, state: Any, batch: Batch) -> Walk:
+        return begun(graphdef, state, batch, betas, **static)
+
+    def advance(
+        graphdef: nnx.GraphDef, state: Any, batch: Batch, walk: Walk, first: Any, last: Any
+    ) -> Walk:
+        return walked(graphdef, state, batch, walk, first, last, betas, **static)
 
     size = max(1, rows_of(model, split) // chains)
-    return run_passes(one_pass, model, split, size=size, seed=seed, progress=progress)
+    return run_steps(
+        begin, advance, lambda walk: (walk.before + walk.added).T,
+        model, split, max(1, 2 * (steps - 1)), size=size, seed=seed, progress=progress,
+    )  # fmt: skip
 
 
 def temperatures(steps: int) -> Float[np.ndarray, " times"]:
@@ -152,72 +160,122 @@ def temperatures(steps: int) -> Float[np.ndarray, " times"]:
     return (sigmoid - sigmoid[0]) / (sigmoid[-1] - sigmoid[0])
 
 
-@functools.partial(jax.jit, static_argnames=("graphdef", "chains", "leapfrog", "initial"))
-def weights_of(
+class Walk(NamedTuple):
+    """What is carried through the transitions of a batch: first those of the pilot chains."""
+
+    chain: Chain
+    """The chains that count."""
+    before: Float[Array, "chains batch"]
+    """log w at the first temperature."""
+    added: Float[Array, "chains batch"]
+    """What the transitions added to it."""
+    pilot: Chain
+    """The chains that step sizes are tuned on."""
+    log_size: Float[Array, " batch"]
+    """Logarithm of the step size that the pilot chains have come to."""
+    sizes: Float[Array, "times batch"]
+    """The step size of each temperature."""
+
+
+def _weigher(graphdef: nnx.GraphDef, state: Any, batch: Batch, initial: str) -> tuple[Weigh, int]:
+    """Return the function from u to log w of a batch, and the number of latents."""
+    model = restored(graphdef, state)
+    base = posterior(model, batch)
+    if initial == "prior":
+        base = (jnp.zeros_like(base[0]), jnp.zeros_like(base[1]))
+    return lambda u: log_weights(model, batch, base, u), base[0].shape[-1]
+
+
+def _keys_of(batch: Batch, chains: int) -> tuple[jax.Array, jax.Array]:
+    """Return the keys of the chains that count, and of the pilot chains, a quarter as many."""
+    pilot = chains + jnp.arange(max(1, chains // 4))
+    return sample_keys(batch.keys, jnp.arange(chains)), sample_keys(batch.keys, pilot)
+
+
+_STATIC = ("graphdef", "chains", "leapfrog", "initial")
+
+
+@functools.partial(jax.jit, static_argnames=_STATIC)
+def begun(
     graphdef: nnx.GraphDef,
     state: Any,
     batch: Batch,
     betas: Float[Array, " times"],
     *,
     chains: int,
+    leapfrog: int,  # noqa: ARG001
+    initial: str,
+) -> Walk:
+    """Return the chains of a batch before their first transition."""
+    weigh, latents = _weigher(graphdef, state, batch, initial)
+    chain, pilot = (
+        Chain(*_weighed(weigh, standard_normal(keys, latents))) for keys in _keys_of(batch, chains)
+    )
+    return Walk(
+        chain=chain,
+        before=betas[1] * chain.weight,
+        added=jnp.zeros_like(chain.weight),
+        pilot=pilot,
+        log_size=jnp.full(len(batch.x), jnp.log(FIRST_STEP)),
+        sizes=jnp.zeros((len(betas) - 2, len(batch.x))),
+    )
+
+
+@functools.partial(jax.jit, static_argnames=_STATIC)
+def walked(
+    graphdef: nnx.GraphDef,
+    state: Any,
+    batch: Batch,
+    walk: Walk,
+    first: Int[Array, ""],
+    last: Int[Array, ""],
+    betas: Float[Array, " times"],
+    *,
+    chains: int,
     leapfrog: int,
     initial: str,
-) -> Float[Array, "batch chains"]:
-    """Return log w of each chain of a batch."""
-    model = restored(graphdef, state)
-    base = posterior(model, batch)
-    if initial == "prior":
-        base = (jnp.zeros_like(base[0]), jnp.zeros_like(base[1]))
+) -> Walk:
+    """Return the chains after the steps from `first` to before `last`.
 
-    def weigh(u: Float[Array, "chains batch latents"]) -> Float[Array, "chains batch"]:
-        return log_weights(model, batch, base, u)
+    A step is a transition at one temperature: first of the pilot chains at all of them, and then of
+    the chains that count.
+    """
+    times = len(betas) - 2
+    if times == 0:
+        return walk
+    weigh, _ = _weigher(graphdef, state, batch, initial)
+    keys, pilot_keys = _keys_of(batch, chains)
 
-    def begin(numbers: Int[Array, " chains"]) -> tuple[Key[Array, "chains batch"], Chain]:
-        keys = sample_keys(batch.keys, numbers)
-        return keys, Chain(*_weighed(weigh, standard_normal(keys, base[0].shape[-1])))
+    def tune(t: jax.Array, walk: Walk) -> Walk:
+        return _tune(weigh, pilot_keys, walk, t, betas[t + 1], leapfrog)
 
-    keys, chain = begin(jnp.arange(chains))
-    log_w = betas[1] * chain.weight
-    if len(betas) > 2:
-        times = (jnp.arange(1, len(betas) - 1), betas[1:-1], jnp.diff(betas[1:]))
-        pilot = begin(chains + jnp.arange(max(1, chains // 4)))
-        log_w += _anneal(weigh, keys, chain, times, _tune(weigh, *pilot, times, leapfrog), leapfrog)
-    return log_w.T
+    def anneal(t: jax.Array, walk: Walk) -> Walk:
+        chain, _ = _transition(
+            weigh, keys, walk.chain, t + 1, betas[t + 1], walk.sizes[t], leapfrog
+        )
+        rise = betas[t + 2] - betas[t + 1]
+        return walk._replace(chain=chain, added=walk.added + rise * chain.weight)
+
+    def clipped(step: jax.Array) -> jax.Array:
+        return jnp.clip(step, 0, times)
+
+    walk = jax.lax.fori_loop(clipped(first), clipped(last), tune, walk)
+    return jax.lax.fori_loop(clipped(first - times), clipped(last - times), anneal, walk)
 
 
 def _tune(
-    weigh: Weigh, keys: jax.Array, chain: Chain, times: tuple[jax.Array, ...], leapfrog: int
-) -> Float[Array, "times batch"]:
-    """Return a step size for each temperature and example, from chains of their own."""
-
-    def step(carry: tuple[Chain, jax.Array], time: tuple[jax.Array, ...]) -> Any:
-        chain, log_size = carry
-        number, beta, _ = time
-        chain, accepted = _transition(weigh, keys, chain, number, beta, jnp.exp(log_size), leapfrog)
-        return (chain, log_size + GAIN * (accepted.mean(0) - ACCEPTANCE)), jnp.exp(log_size)
-
-    start = jnp.full(chain.u.shape[1], jnp.log(FIRST_STEP))
-    return jax.lax.scan(step, (chain, start), times)[1]
-
-
-def _anneal(
     weigh: Weigh,
     keys: jax.Array,
-    chain: Chain,
-    times: tuple[jax.Array, ...],
-    sizes: Float[Array, "times batch"],
+    walk: Walk,
+    t: Int[Array, ""],
+    beta: Float[Array, ""],
     leapfrog: int,
-) -> Float[Array, "chains batch"]:
-    """Return what is added to log w on the way, a transition at each temperature."""
-
-    def step(carry: tuple[Chain, jax.Array], time: Any) -> Any:
-        chain, log_w = carry
-        number, beta, rise, size = time
-        chain, _ = _transition(weigh, keys, chain, number, beta, size, leapfrog)
-        return (chain, log_w + rise * chain.weight), None
-
-    start = (chain, jnp.zeros_like(chain.weight))
-    return jax.lax.scan(step, start, (*times, sizes))[0][1]
+) -> Walk:
+    """Move the pilot chains at the temperature of number `t`, and tune the step size by them."""
+    size = jnp.exp(walk.log_size)
+    pilot, accepted = _transition(weigh, keys, walk.pilot, t + 1, beta, size, leapfrog)
+    log_size = walk.log_size + GAIN * (accepted.mean(0) - ACCEPTANCE)
+    return walk._replace(pilot=pilot, log_size=log_size, sizes=walk.sizes.at[t].set(size))
 
 
 def _transition(

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from workshop.generative_models.core.checks import one_of, positive_int
 from workshop.generative_models.core.gaussian import log_density, reparameterize
+from workshop.generative_models.core.pace import Pace
 
 from .estimates import Estimate, mean_of
 from .latents import example_kl, posteriors
@@ -205,34 +206,60 @@ def log_ratios(
     Returns:
         two arrays (batches, size) and one (batches, size, latents).
     """
-    size, latents = order.shape[1], mean.shape[1]
+    batches, size = order.shape
+    latents = mean.shape[1]
     rows = min(size, max(1, BLOCK // (size * latents)))
-    key, whole = jax.random.key(seed), float(dataset_size)
-    ratios = _log_ratios(mean, log_var, order, key, whole, method=method, rows=rows)
-    information, correlation, marginal = (np.asarray(r, np.float64) for r in ratios)
+    blocks = -(-size // rows)
+    draws = _draws(mean, log_var, jax.random.key(seed))
+    found = tuple(jnp.zeros((batches, blocks * rows, *end)) for end in ((), (), (latents,)))
+    for first, last in Pace().calls(batches * blocks):
+        found = jax.block_until_ready(
+            _add_ratios(
+                found, draws, mean, log_var, order, float(dataset_size),
+                jnp.asarray(first), jnp.asarray(last), method=method, rows=rows,
+            )
+        )  # fmt: skip
+    information, correlation, marginal = (np.asarray(f[:, :size], np.float64) for f in found)
     return information, correlation, marginal
 
 
-@partial(jax.jit, static_argnames=("method", "rows"))
-def _log_ratios(mean, log_var, order, key, dataset_size, *, method, rows):
+@jax.jit
+def _draws(mean, log_var, key):
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(len(mean)))
-    draws = jax.vmap(reparameterize)(mean, log_var, keys)
-    size = order.shape[1]
+    return jax.vmap(reparameterize)(mean, log_var, keys)
 
-    def of_batch(index):
+
+@partial(jax.jit, static_argnames=("method", "rows"))
+def _add_ratios(
+    found, draws, mean, log_var, order, dataset_size, first, last, *, method, rows
+):  # fmt: skip
+    """Fill in the blocks of rows from `first` to before `last`, numbered through all batches."""
+    size = order.shape[1]
+    blocks = found[0].shape[1] // rows
+
+    def add(number, found):
+        batch, block = number // blocks, number % blocks
+        index = order[batch]
         z, means, log_vars = draws[index], mean[index], log_var[index]
-        priors = log_density(z, jnp.zeros_like(z), jnp.zeros_like(z))
 
         def of_row(row):
             each = log_density(jnp.broadcast_to(z[row], means.shape), means, log_vars)
             weight = log_weights(row, size, dataset_size, method)
             joint = logsumexp(each.sum(axis=1) + weight)
             marginal = logsumexp(each + weight[:, None], axis=0)
-            return each[row].sum() - joint, joint - marginal.sum(), marginal - priors[row]
+            prior = log_density(z[row], jnp.zeros_like(z[row]), jnp.zeros_like(z[row]))
+            return each[row].sum() - joint, joint - marginal.sum(), marginal - prior
 
-        return jax.lax.map(of_row, jnp.arange(size), batch_size=rows)
+        # The last block of a batch is filled up with its last row.
+        made = jax.vmap(of_row)(jnp.minimum(block * rows + jnp.arange(rows), size - 1))
+        return tuple(
+            jax.lax.dynamic_update_slice(
+                whole, part[None], (batch, block * rows, *(0,) * (whole.ndim - 2))
+            )
+            for whole, part in zip(found, made, strict=True)
+        )
 
-    return jax.lax.map(of_batch, order)
+    return jax.lax.fori_loop(first, last, add, found)
 
 
 def log_weights(

@@ -20,7 +20,7 @@ from workshop.generative_models.evaluation.weighing import (
     refuse_moving_scale,
     restored,
     rows_of,
-    run_passes,
+    run_steps,
     sample_keys,
     standard_normal,
 )
@@ -50,6 +50,14 @@ class Sums(NamedTuple):
             self.total * before + w.sum(0),
             self.squares * before**2 + jnp.square(w).sum(0),
         )
+
+    @jax.jit
+    def estimates(self, samples: Int[Array, ""]) -> dict[str, Float[Array, " batch"]]:
+        """Return what `importance_sampling` does, for a number of samples."""
+        return {
+            "bound": self.largest + jnp.log(self.total) - jnp.log(samples),
+            "effective_samples": jnp.square(self.total) / jnp.maximum(self.squares, 1e-30),
+        }
 
 
 def importance_weighted_bound(
@@ -127,10 +135,19 @@ def importance_sampling(
     split = examples_of("importance_weighted_bound", model, x, y)
     size, step = layout(rows_of(model, split), len(split), samples)
 
-    def one_pass(graphdef: nnx.GraphDef, state: Any, batch: Batch) -> dict[str, jax.Array]:
-        return bound_of(graphdef, state, batch, jnp.asarray(samples), step=step)
+    def advance(
+        graphdef: nnx.GraphDef, state: Any, batch: Batch, sums: Sums, first: Any, last: Any
+    ) -> Sums:
+        return add_samples(
+            graphdef, state, batch, sums, first, last, jnp.asarray(samples), step=step
+        )
 
-    return run_passes(one_pass, model, split, size=size, seed=seed, progress=progress)
+    return run_steps(
+        lambda _graphdef, _state, batch: no_samples(batch),
+        advance,
+        lambda sums: sums.estimates(jnp.asarray(samples)),
+        model, split, -(-samples // step), size=size, seed=seed, progress=progress,
+    )  # fmt: skip
 
 
 def layout(rows: int, examples: int, samples: int) -> tuple[int, int]:
@@ -139,11 +156,36 @@ def layout(rows: int, examples: int, samples: int) -> tuple[int, int]:
     return size, min(samples, max(1, rows // size))
 
 
-@functools.partial(jax.jit, static_argnames=("graphdef", "step"))
 def bound_of(
     graphdef: nnx.GraphDef, state: Any, batch: Batch, samples: Int[Array, ""], *, step: int
 ) -> dict[str, jax.Array]:
-    """Return the bound of a batch, from `step` samples of each example at a time.
+    """Return the bound of a batch in one call, from `step` samples of each example at a time."""
+    last = -(-samples // step)
+    sums = add_samples(
+        graphdef, state, batch, no_samples(batch), jnp.zeros_like(last), last, samples, step=step
+    )
+    return sums.estimates(samples)
+
+
+def no_samples(batch: Batch) -> Sums:
+    """Return the sums of a batch before its first sample."""
+    zeros = jnp.zeros(len(batch.x))
+    return Sums(zeros - jnp.inf, zeros, zeros)
+
+
+@functools.partial(jax.jit, static_argnames=("graphdef", "step"))
+def add_samples(
+    graphdef: nnx.GraphDef,
+    state: Any,
+    batch: Batch,
+    sums: Sums,
+    first: Int[Array, ""],
+    last: Int[Array, ""],
+    samples: Int[Array, ""],
+    *,
+    step: int,
+) -> Sums:
+    """Return the sums with the weights of the steps from `first` to before `last` in them.
 
     How many samples there are is no static size: one program serves every number.
     """
@@ -157,9 +199,4 @@ def bound_of(
         # The last step may have more than are wanted.
         return sums.add(jnp.where((number < samples)[:, None], log_w, -jnp.inf))
 
-    zeros = jnp.zeros(len(batch.x))
-    sums = jax.lax.fori_loop(0, -(-samples // step), add, Sums(zeros - jnp.inf, zeros, zeros))
-    return {
-        "bound": sums.largest + jnp.log(sums.total) - jnp.log(samples),
-        "effective_samples": jnp.square(sums.total) / jnp.maximum(sums.squares, 1e-30),
-    }
+    return jax.lax.fori_loop(first, last, add, sums)

@@ -36,6 +36,7 @@ from workshop.generative_models.evaluation.weighing import (
     refuse_moving_scale,
     restored,
     run_passes,
+    run_steps,
     sample_keys,
 )
 
@@ -118,17 +119,38 @@ def rate_and_distortion(
     refuse_moving_scale("elbo", model)
     split = examples_of("elbo", model, x, y)
 
-    def one_pass(graphdef: nnx.GraphDef, state: Any, batch: Batch) -> dict[str, jax.Array]:
-        return terms_of(graphdef, state, batch, jnp.asarray(samples))
+    return run_steps(
+        lambda _graphdef, _state, batch: no_terms(batch),
+        add_terms,
+        lambda means: means,
+        model, split, samples, seed=seed, progress=progress,
+    )  # fmt: skip
 
-    return run_passes(one_pass, model, split, seed=seed, progress=progress)
 
-
-@functools.partial(jax.jit, static_argnames=("graphdef",))
 def terms_of(
     graphdef: nnx.GraphDef, state: Any, batch: Batch, samples: Int[Array, ""]
 ) -> dict[str, jax.Array]:
-    """Return rate and distortion of a batch: means over samples."""
+    """Return rate and distortion of a batch in one call: means over samples."""
+    first = jnp.zeros_like(samples)
+    return add_terms(graphdef, state, batch, no_terms(batch), first, samples)
+
+
+def no_terms(batch: Batch) -> dict[str, jax.Array]:
+    """Return the means before the first sample."""
+    zeros = jnp.zeros(len(batch.x))
+    return {"rate": zeros, "distortion": zeros}
+
+
+@functools.partial(jax.jit, static_argnames=("graphdef",))
+def add_terms(
+    graphdef: nnx.GraphDef,
+    state: Any,
+    batch: Batch,
+    means: dict[str, jax.Array],
+    first: Int[Array, ""],
+    last: Int[Array, ""],
+) -> dict[str, jax.Array]:
+    """Return rate and distortion of a batch with the samples from `first` to before `last`."""
     model = restored(graphdef, state)
     q = posterior(model, batch)
 
@@ -138,8 +160,7 @@ def terms_of(
         terms = {"rate": model.kl_per_example(outputs).sum(-1), "distortion": -log_p}
         return jax.tree.map(functools.partial(moved_mean, count=number), means, terms)
 
-    zeros = jnp.zeros(len(batch.x))
-    return jax.lax.fori_loop(0, samples, add, {"rate": zeros, "distortion": zeros})
+    return jax.lax.fori_loop(first, last, add, means)
 
 
 def moved_mean(

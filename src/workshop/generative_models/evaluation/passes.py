@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from workshop.generative_models.core.pace import Pace
 from workshop.generative_models.data import Split
 
 PASS = 100
@@ -16,6 +18,10 @@ PASS = 100
 Progress = Callable[[Sequence[int]], Iterable[int]]
 """What shows the way through a sequence, such as `rich.progress.track`. One that ends early cuts
 the work short, and what was done until then is kept."""
+
+
+class CutShort(ValueError):
+    """Raised by an estimate that was cut short before anything of it was done."""
 
 
 def condition_of(model: Any, split: Split) -> dict[str, Any]:
@@ -106,14 +112,61 @@ def in_passes(
         progress: see `Progress`.
 
     Raises:
-        ValueError: if not even the first pass was made.
+        CutShort: if not even the first pass was made.
     """
-    size = min(size, count)
-    parts, done = [], 0
-    for start in progress(range(0, count, size)):
-        index = np.minimum(np.arange(start, start + size), count - 1)
-        parts.append(jax.tree.map(np.asarray, one_pass(index)))
-        done = min(start + size, count)
+    return in_steps(
+        lambda index: index,
+        lambda index, _first, _last: one_pass(index),
+        lambda made: made,
+        count,
+        1,
+        size=size,
+        progress=progress,
+    )
+
+
+def in_steps(
+    begin: Callable[[np.ndarray], Any],
+    advance: Callable[[Any, int, int], Any],
+    finish: Callable[[Any], Any],
+    count: int,
+    steps: int,
+    *,
+    size: int = PASS,
+    progress: Progress = iter,
+) -> Any:
+    """Return what passes of many steps give for `count` things, on the host, joined.
+
+    A call of `advance` takes as many steps as fit into a moment (`core.pace`), so that a signal is
+    obeyed soon. What it returns must not depend on how steps are split over calls.
+
+    Args:
+        begin: indices to the state before the first step, a tree of arrays.
+        advance: state, first step and the one after the last, to the state after them.
+        finish: state after the last step to a tree of arrays with a row for each thing.
+        count: how many things there are.
+        steps: in each pass.
+        size: how many things are in a pass.
+        progress: see `Progress`; it is shown the steps of all passes.
+
+    Raises:
+        CutShort: if not even the first pass was made.
+    """
+    size, pace = min(size, count), Pace()
+    starts, parts, done = range(0, count, size), [], 0
+    ticks = iter(progress(range(len(starts) * steps)))
+    for start in starts:
+        state = begin(np.minimum(np.arange(start, start + size), count - 1))
+        for first, last in pace.calls(steps):
+            if sum(1 for _ in islice(ticks, last - first)) < last - first:
+                break
+            state = jax.block_until_ready(advance(state, first, last))
+        else:
+            parts.append(jax.tree.map(np.asarray, finish(state)))
+            done = min(start + size, count)
+            continue
+        break
+    next(ticks, None)  # the last step is done: what shows the progress ends
     if not parts:
-        raise ValueError("cut short before the first examples were done")
+        raise CutShort("cut short before the first examples were done")
     return jax.tree.map(lambda *a: np.concatenate(a)[:done], *parts)

@@ -63,6 +63,9 @@ class Study:
         held_out: False says that the test examples were trained on after all: samples are then not
             compared with them as with examples not seen.
         progress: from what is done to what shows its progress.
+        cuttable: the same for estimates of which a part is worth keeping; None is `progress`.
+        run: the run folder, as suggested commands name it.
+        more: the total number of steps that they suggest.
     """
 
     def __init__(
@@ -73,8 +76,11 @@ class Study:
         settings: Settings | None = None,
         sampler: Sampler | None = None,
         progress: Callable[[str], Progress] = lambda _: iter,
+        cuttable: Callable[[str], Progress] | None = None,
         *,
         held_out: bool = True,
+        run: str = "RUN",
+        more: str = "STEPS",
     ):
         settings = Settings() if settings is None else settings
         model.check_data(test.x[:1], None if test.y is None else test.y[:1])
@@ -82,6 +88,8 @@ class Study:
         order = np.random.default_rng(settings.seed).permutation(len(test))
         self.train, self.test, self.settings = train, test.take(order[: settings.tested]), settings
         self.progress, self.held_out = progress, held_out
+        self.cuttable = progress if cuttable is None else cuttable
+        self.run, self.more = run, more
         self.conditional = reads_labels(model)
         self.sampler = None if self.conditional else sampler
         self.codes_exist = has_codes(model)
@@ -105,7 +113,7 @@ class Study:
     def _terms(self, split: Split, what: str) -> dict[str, np.ndarray]:
         return likelihood.rate_and_distortion(
             self.fixed_scale, split, samples=self.draws, seed=self.settings.seed,
-            progress=self.progress(what),
+            progress=self.cuttable(what),
         )  # fmt: skip
 
     @functools.cached_property

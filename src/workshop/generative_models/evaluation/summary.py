@@ -109,7 +109,7 @@ def read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path} is missing: run workshop evaluate {path.parent} first")
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] > FORMAT:
             raise ValueError(f"its format {content['format']} is newer than {FORMAT}")
         content["titles"] = {name: s["title"] for name, s in content["sections"].items()}

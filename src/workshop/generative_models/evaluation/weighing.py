@@ -24,7 +24,7 @@ from workshop.generative_models.evaluation.passes import (
     Progress,
     condition_of,
     finite_posterior,
-    in_passes,
+    in_steps,
     reads_labels,
     restored,
 )
@@ -112,17 +112,57 @@ def run_passes(
     progress: Progress,
 ) -> Any:
     """Return `one_pass(graphdef, state, batch)` over all examples, joined; see `in_passes`."""
+    return run_steps(
+        lambda *_: None,
+        lambda *passed: one_pass(*passed[:3]),
+        lambda made: made,
+        model, split, 1, size=size, seed=seed, progress=progress,
+    )  # fmt: skip
+
+
+def run_steps(
+    begin: Callable[..., Any],
+    advance: Callable[..., Any],
+    finish: Callable[[Any], Any],
+    model: Any,
+    split: Split,
+    steps: int,
+    *,
+    size: int = PASS,
+    seed: int,
+    progress: Progress,
+) -> Any:
+    """Return an estimate of many steps over all examples, joined; see `in_steps`.
+
+    Args:
+        begin: (graphdef, state, batch) to what is carried from step to step.
+        advance: (graphdef, state, batch, carry, first, last) to what is carried on.
+        finish: what is carried after the last step to rows.
+        model: the model.
+        split: the examples.
+        steps: in each pass.
+        size: examples in a pass.
+        seed: of the examples' keys.
+        progress: see `Progress`.
+    """
     graphdef, state = nnx.split(model)
     key = jax.random.key(seed)
 
-    def numbered(index: np.ndarray) -> Any:
+    def start(index: np.ndarray) -> tuple[Batch, Any]:
         part = split.take(index)
         model.check_data(part.x, part.y)
-        return one_pass(
-            graphdef, state, batch_of(model, part, example_keys(key, jnp.asarray(index)))
-        )
+        batch = batch_of(model, part, example_keys(key, jnp.asarray(index)))
+        return batch, begin(graphdef, state, batch)
 
-    return in_passes(numbered, len(split), size=size, progress=progress)
+    def go_on(carried: tuple[Batch, Any], first: int, last: int) -> tuple[Batch, Any]:
+        batch, carry = carried
+        bounds = jnp.asarray(first), jnp.asarray(last)
+        return batch, advance(graphdef, state, batch, carry, *bounds)
+
+    return in_steps(
+        start, go_on, lambda carried: finish(carried[1]),
+        len(split), steps, size=size, progress=progress,
+    )  # fmt: skip
 
 
 def batch_of(model: Any, part: Split, keys: Key[Array, " batch"]) -> Batch:

@@ -21,14 +21,19 @@ from safetensors.numpy import load_file, save
 
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.configuration import MODEL_CONFIGS, PriorConfig
-from workshop.generative_models.core.files import replacing, write_json
+from workshop.generative_models.core.files import (
+    CONFIG_FILE,
+    read_config,
+    replacing,
+    write_json,
+)
 from workshop.generative_models.core.likelihood_base import identity
 from workshop.generative_models.core.likelihoods import create_likelihood
 from workshop.generative_models.models.vae import MODELS, VAE, VQVAE
 from workshop.generative_models.models.vae.prior import CodePrior
 from workshop.generative_models.models.vae.vq_vae import prior_for
 
-CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+WEIGHTS_FILE = "model.safetensors"
 PRIOR_FILE = "prior.safetensors"
 PRIOR_FORMAT = 2
 """What a prior's weights mean: since 2 its class stands at every place. Another is not read."""
@@ -159,25 +164,6 @@ def _write(found: dict[str, Any], path: Path, metadata: dict[str, str] | None = 
     arrays = {name: np.asarray(variable[...]) for name, variable in found.items()}
     with replacing(path) as temporary:
         temporary.write_bytes(save(arrays, metadata))  # `save_file` makes it the owner's alone
-
-
-def read_config(folder: str | Path) -> dict[str, Any]:
-    """Return what `config.json` holds.
-
-    Raises:
-        ValueError: if the folder holds none, or it is damaged.
-    """
-    path = Path(folder) / CONFIG_FILE
-    if not path.is_file():
-        why = f"it holds no {CONFIG_FILE}" if path.parent.is_dir() else "there is no such folder"
-        raise ValueError(f"{folder} is no run: {why}")
-    try:
-        content = json.loads(path.read_text())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
-    if not (isinstance(content, dict) and {"model", "config"} <= content.keys()):
-        raise ValueError(f"{path} describes no model: expected the keys 'model' and 'config'")
-    return content
 
 
 def build_model(name: str, config: Any, *, rngs: nnx.Rngs) -> VAE:

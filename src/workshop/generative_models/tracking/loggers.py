@@ -97,7 +97,7 @@ class MetricsFile:
         """Append a row."""
         if not self._writes:
             return
-        with self.path.open("a") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(_line(row))
             file.flush()
             os.fsync(file.fileno())
@@ -143,7 +143,7 @@ def read_rows(path: Path) -> list[Row]:
     """
     if not path.exists():
         return []
-    lines = path.read_text().splitlines(keepends=True)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     whole = enumerate((line for line in lines if line.endswith("\n")), start=1)
     rows = [_row(line, f"{path}, line {number}") for number, line in whole]
     return [{k: math.nan if v is None else v for k, v in row.items()} for row in rows]

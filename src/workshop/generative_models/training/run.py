@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 from jax.experimental import multihost_utils
 
+from workshop.generative_models.core.pace import next_count
 from workshop.generative_models.data.reading import Arrays, gather
 from workshop.generative_models.devices.signals import Stopped, StopSignals
 from workshop.generative_models.tracking.callbacks import Callbacks, Row
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from workshop.generative_models.training.trainer import Trainer
 
 _log = logging.getLogger("workshop")
-SECONDS_A_CALL, STEPS_A_CALL, MOST_SECONDS_A_CALL = 0.25, 16, 5.0
-"""How long a call should take, and how many slow steps: to each call all its memory is new, which
-on the CPU costs a third of a step."""
+STEPS_A_CALL, MOST_SECONDS_A_CALL = 16, 5.0
+"""How many slow steps a call takes: to each call all its memory is new, which on the CPU costs a
+third of a step."""
 SECONDS_A_CHECKPOINT = 20.0
 """How much work may be lost, where no interval in steps is given."""
 
@@ -213,7 +214,10 @@ class Run:
         if scale is not None:
             self.means["learning_rate_scale"] = float(scale)
         bar.update(self.done, self.means)
-        self.per_call = _next_count(self.per_call, count, time.perf_counter() - started)
+        self.per_call = next_count(
+            self.per_call, count, time.perf_counter() - started,
+            few=STEPS_A_CALL, longest=MOST_SECONDS_A_CALL,
+        )  # fmt: skip
 
     def _log(self) -> None:
         self._refuse_a_run_of_skipped_updates()
@@ -323,13 +327,3 @@ class _FailedElsewhereError(RuntimeError):
 
 LARGER_IS_BETTER = frozenset({"elbo", "perplexity", "codes_used"})
 """Metrics of which a validation wants the largest; of all others, the smallest."""
-
-
-def _next_count(per_call: int, count: int, seconds: float) -> int:
-    """Return how many steps the next call should take, growing at most tenfold at a time.
-
-    A first call is mostly compilation, so it says little about speed.
-    """
-    speed = count / max(seconds, 1e-6)
-    wanted = max(SECONDS_A_CALL * speed, min(STEPS_A_CALL, MOST_SECONDS_A_CALL * speed))
-    return max(1, min(int(wanted), 10 * per_call))

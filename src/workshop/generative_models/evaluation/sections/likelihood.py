@@ -5,8 +5,10 @@ from math import log, prod
 import numpy as np
 
 from workshop.generative_models.core.likelihoods import Bernoulli, SquaredError
+from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation import likelihood
 from workshop.generative_models.evaluation.estimates import mean_of, mean_with_part
+from workshop.generative_models.evaluation.passes import CutShort
 from workshop.generative_models.evaluation.sections.section import Section
 from workshop.generative_models.evaluation.study import Study
 
@@ -26,24 +28,36 @@ def likelihood_section(study: Study, *, elbo_only: bool = False) -> Section:
     """
     rate, distortion = study.terms["rate"], study.terms["distortion"]
     elbo = -(rate + distortion)
-    seen = -(study.training_terms["rate"] + study.training_terms["distortion"])
     draws = study.draws
     text = "mean over examples" if study.codes_exist else f"mean over examples, {draws} z each"
     figures = {
         "elbo": mean_of(elbo, text, "nats"),
         "distortion": mean_of(distortion, f"-E log p(x|z), {text}", "nats"),
         "rate": mean_of(rate, "KL(q(z|x) ‖ p(z)), mean over examples", "nats"),
-        "elbo_train": mean_of(seen, text, "nats"),
     }
     section = Section("Likelihood", figures)
+    seen = _of_training(study, section, text)
     every, best, how = elbo, np.zeros(len(elbo)), "ELBO"
     if not (study.codes_exist or elbo_only):
         every, best, how = _stricter(study, elbo, section)
     add_bits(study, section, every, best, f"at most; by the {how}")
     if study.rescaled:
         section.notes.append("the likelihood's scale is the best one for the training examples")
-    _compare_with_training(section, elbo, seen, float(distortion.mean()))
+    if seen is not None:
+        _compare_with_training(section, elbo, seen, float(distortion.mean()))
     return section
+
+
+def _of_training(study: Study, section: Section, text: str) -> np.ndarray | None:
+    """Add the ELBO of training examples and return it, unless that was cut short at once."""
+    try:
+        terms = study.training_terms
+    except CutShort:
+        section.notes.append("the ELBO of training examples was cut short")
+        return None
+    seen = -(terms["rate"] + terms["distortion"])
+    section.figures["elbo_train"] = mean_of(seen, text, "nats")
+    return seen
 
 
 def add_bits(
@@ -69,24 +83,37 @@ def add_bits(
     section.figures["bits_per_dim"] = mean_with_part(bound, extra, how + kind, "bits", scale=scale)
 
 
-def _stricter(
-    study: Study, elbo: np.ndarray, section: Section
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """Add the bounds that cost more; return what `beyond` does of the strictest, and its name."""
-    settings, model, figures = study.settings, study.fixed_scale, section.figures
+Bound = tuple[np.ndarray, np.ndarray, str]
+"""What `beyond` does of a bound, and its name."""
 
-    def first(count: int):  # the ELBO may have been cut short
-        return study.test.take(slice(min(count, len(elbo))))
 
+def _stricter(study: Study, elbo: np.ndarray, section: Section) -> Bound:
+    """Add the bounds that cost more; return the strictest."""
+    best: Bound = elbo, np.zeros(len(elbo)), "ELBO"
+    for name, add in (("importance-weighted bound", _weighted), ("annealing", _annealed)):
+        try:
+            best = add(study, elbo, section) or best
+        except CutShort:
+            section.notes.append(f"{name}: cut short before its first examples were done")
+    return best
+
+
+def _first(study: Study, count: int, elbo: np.ndarray) -> Split:
+    """Return the first test examples, of those that have an ELBO: that may have been cut short."""
+    return study.test.take(slice(min(count, len(elbo))))
+
+
+def _weighted(study: Study, elbo: np.ndarray, section: Section) -> Bound:
+    """Add the importance-weighted bound."""
+    settings = study.settings
     found = likelihood.importance_sampling(
-        model, first(settings.examples), samples=settings.samples, seed=settings.seed,
-        progress=study.progress("importance-weighted bound"),
+        study.fixed_scale, _first(study, settings.examples, elbo), samples=settings.samples,
+        seed=settings.seed, progress=study.cuttable("importance-weighted bound"),
     )  # fmt: skip
     every, extra = beyond(elbo, found["bound"])
-    how = "importance-weighted bound"
     text, effective = f"{settings.samples:,} z each", found["effective_samples"]
-    figures["importance_weighted_bound"] = mean_with_part(every, extra, text, "nats")
-    figures["effective_samples"] = mean_of(
+    section.figures["importance_weighted_bound"] = mean_with_part(every, extra, text, "nats")
+    section.figures["effective_samples"] = mean_of(
         effective, f"of {settings.samples:,}, mean over examples"
     )
     if np.median(effective) < FEW <= settings.samples / 100:
@@ -95,16 +122,22 @@ def _stricter(
             f"of {settings.samples:,}): the bound is loose: annealed importance sampling "
             "(annealed, such as 20) is stricter"
         )
-    if settings.annealed:
-        annealed = likelihood.annealed_importance_sampling(
-            model, first(settings.annealed), chains=CHAINS, steps=TEMPERATURES,
-            seed=settings.seed, progress=study.progress("annealing"),
-        )  # fmt: skip
-        every, extra = beyond(elbo, annealed)
-        how = "annealed importance sampling"
-        text = f"{CHAINS} chains of {TEMPERATURES:,} temperatures each, HMC"
-        figures["annealed_importance_sampling"] = mean_with_part(every, extra, text, "nats")
-    return every, extra, how
+    return every, extra, "importance-weighted bound"
+
+
+def _annealed(study: Study, elbo: np.ndarray, section: Section) -> Bound | None:
+    """Add the estimate by annealing, if it is asked for."""
+    settings = study.settings
+    if not settings.annealed:
+        return None
+    annealed = likelihood.annealed_importance_sampling(
+        study.fixed_scale, _first(study, settings.annealed, elbo), chains=CHAINS,
+        steps=TEMPERATURES, seed=settings.seed, progress=study.cuttable("annealing"),
+    )  # fmt: skip
+    every, extra = beyond(elbo, annealed)
+    text = f"{CHAINS} chains of {TEMPERATURES:,} temperatures each, HMC"
+    section.figures["annealed_importance_sampling"] = mean_with_part(every, extra, text, "nats")
+    return every, extra, "annealed importance sampling"
 
 
 def beyond(elbo: np.ndarray, bound: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -67,12 +67,14 @@ def samples_sections(study: Study) -> dict[str, Section]:
     coverage = found["samples_pca"].figures["coverage"]
     if study.codes_exist and study.model.prior is None:
         found["samples_pca"].notes.append(
-            "no prior is fitted (workshop prior RUN): codes are drawn one by one, by their usage"
+            f"no prior is fitted (workshop prior {study.run}): codes are drawn one by one, by "
+            "their usage"
         )
     elif coverage.value + 2 * (coverage.standard_error or 0.0) < BARELY:
         found["samples_pca"].verdicts.append(
             f"samples come near {coverage.value:.0%} of the test examples only (coverage): train "
-            "for longer, or bring the latents nearer to the prior by a higher beta"
+            f"for longer (workshop train --resume {study.run} --steps {study.more}), or bring the "
+            "latents nearer to the prior by a higher beta"
         )
     return found
 

@@ -1,0 +1,147 @@
+"""The command line, read by tyro; what a configuration refuses becomes a sentence on its option."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import wraps
+from typing import Any
+
+import tyro
+from pydantic import BaseModel, ValidationError
+from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructTypeInfo
+
+
+class _Refused(Exception):
+    """A configuration that cannot be; no ValueError, which tyro would print in its own words."""
+
+    def __init__(self, kind: type[BaseModel], error: ValidationError):
+        super().__init__(str(error))
+        self.kind, self.error = kind, error
+
+
+def parse(
+    commands: Mapping[str, Callable[..., Any]],
+    arguments: Sequence[str],
+    config: BaseModel | None,
+    about: str,
+) -> Callable[[], Any]:
+    """Return the command that is asked for, with its options, to be run.
+
+    Args:
+        commands: by name.
+        arguments: the command line.
+        config: the configuration whose fields are options, with its defaults, or None.
+        about: the description in the help.
+
+    Raises:
+        ValueError: if a configuration refuses its options; it names them.
+        SystemExit: after the help, or for options that do not exist or have the wrong type.
+    """
+    registry = ConstructorRegistry()
+    registry.struct_rule(_rule())
+    try:
+        with registry:
+            return tyro.extras.subcommand_cli_from_dict(
+                {name: _deferred(command) for name, command in commands.items()},
+                args=arguments, prog="workshop", description=about,
+            )  # fmt: skip
+    except _Refused as refused:
+        prefix = (None if config is None else _prefix_of(refused.kind, config)) or ""
+        raise ValueError(sentences(refused.error, prefix, refused.kind)) from None
+
+
+def sentences(error: ValidationError, prefix: str = "", kind: type[BaseModel] | None = None) -> str:
+    """Return what pydantic refuses, with the names of options.
+
+    Args:
+        error: of a configuration.
+        prefix: of its options, such as "encoder.".
+        kind: its class, or None.
+    """
+    whole, by_option = [], {}
+    for detail in error.errors():
+        message = detail["msg"].removeprefix("Value error, ")
+        # Beside the names of fields there are places in tuples, and the types of a union.
+        names = [part for part in detail["loc"] if isinstance(part, str) and part.isidentifier()]
+        if not names:
+            whole.append(_with_options(message, prefix, kind))
+        elif "after validation" not in message:  # a consequence of what was said before
+            said = by_option.setdefault(_option(prefix + ".".join(names)), (detail["input"], []))
+            said[1].append(message)
+    told = [f"{name}={value!r}: {' or '.join(m)}" for name, (value, m) in by_option.items()]
+    return "; ".join(told + whole)
+
+
+def joined(error: ValidationError) -> str:
+    """Return the messages of an error as one."""
+    return " or ".join(dict.fromkeys(detail["msg"] for detail in error.errors()))
+
+
+def _with_options(message: str, prefix: str, kind: type[BaseModel] | None) -> str:
+    """Return a message with the names of options for those of fields in Python."""
+    for name in () if kind is None else kind.model_fields:
+        # With its value or a field of its own, or if the name is no plain word.
+        end = r"\b" if "_" in name else "(?==)"
+        message = re.sub(
+            rf"(?<![\w.-]){name}(?:\.[a-z_]+|{end})",
+            lambda found: _option(prefix + found.group()),
+            message,
+        )
+    return message
+
+
+def _option(path: str) -> str:
+    return f"--{path.replace('_', '-')}"
+
+
+def _deferred(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function with the options of a command that returns the command, to be run later.
+
+    Errors of options and errors of the command are then told apart.
+    """
+
+    @wraps(command)
+    def with_options(*args: Any, **options: Any) -> Callable[[], Any]:
+        return lambda: command(*args, **options)
+
+    return with_options
+
+
+def _rule() -> Callable[[StructTypeInfo], StructConstructorSpec | None]:
+    """Return the rule that builds configurations: tyro's own, with our exception."""
+    asked = False
+
+    def rule(info: StructTypeInfo) -> StructConstructorSpec | None:
+        nonlocal asked
+        kind: Any = info.type
+        if asked or not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return None
+        asked = True
+        try:
+            spec = ConstructorRegistry.get_struct_spec(info)
+        finally:
+            asked = False
+        if not isinstance(spec, StructConstructorSpec):
+            return spec  # type: ignore[return-value]
+
+        def instantiate(**fields: Any) -> Any:
+            try:
+                return spec.instantiate(**fields)
+            except ValidationError as error:
+                raise _Refused(kind, error) from None
+
+        return replace(spec, instantiate=instantiate)
+
+    return rule
+
+
+def _prefix_of(kind: type[BaseModel], config: BaseModel, at: str = "") -> str | None:
+    """Return the prefix of the options of a class of configuration within another one."""
+    if type(config) is kind:
+        return at
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        found = _prefix_of(kind, value, f"{at}{name}.") if isinstance(value, BaseModel) else None
+        if found is not None:
+            return found
+    return None

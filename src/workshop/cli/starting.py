@@ -1,0 +1,138 @@
+"""The starting values of `workshop train`: of a saved configuration, where one is given.
+
+Nothing here imports JAX: the help of a command shows them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from workshop.cli.options import Common, Start, TrainOptions, classes_of, quantizer_of
+from workshop.cli.parsing import joined
+from workshop.generative_models.core.configuration import MODEL_CONFIGS, AutoencoderConfig
+from workshop.generative_models.core.files import CONFIG_FILE, parse_config
+from workshop.generative_models.data import data_shape
+
+NOT_KEPT = ("model", "config", "config_file", "latent_dim", "hidden_dims", "out", "resume",
+            "progress", "join", "coordinator", "processes", "process")  # fmt: skip
+"""Options that a run's config holds already, or that only say where and how to start."""
+
+
+def checked_training(found: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """Return the options of training that a file holds, checked, and defaults for those it lacks.
+
+    A run may lack options, because it was started before there were any.
+
+    Raises:
+        ValueError: that names the file and the option.
+    """
+    known = {f.name: f for f in (*fields(Common), *fields(TrainOptions)) if f.name not in NOT_KEPT}
+    options = {name: f.default for name, f in known.items()} | dict(found)
+    for name, field in known.items():
+        kind: Any = field.type
+        try:
+            TypeAdapter(kind).validate_python(options[name])
+        except ValidationError as error:
+            raise ValueError(
+                f"{file} is damaged: {name}={options[name]!r}: {joined(error)}"
+            ) from None
+    return options
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a file like a run's `config.json` holds, checked."""
+
+    file: Path
+    model: str
+    config: AutoencoderConfig
+    training: dict[str, Any]
+    """The options of the training, if it names any."""
+
+
+def read_saved(path: Path) -> Saved:
+    """Return the configuration in a file, or in the `config.json` of a run folder.
+
+    Raises:
+        ValueError: that names the file, and the field which is wrong.
+    """
+    file = path / CONFIG_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise ValueError(f"--config {path}: there is no file {file}")
+    content = parse_config(file)
+    if content["model"] not in MODEL_CONFIGS:
+        known = ", ".join(MODEL_CONFIGS)
+        raise ValueError(f"{file}: model={content['model']!r}: expected one of {known}")
+    kind: Any = MODEL_CONFIGS[content["model"]]
+    try:
+        config = kind.model_validate(content["config"])
+    except ValidationError as error:
+        raise ValueError(f"{file}: {_first(error)}") from None
+    training = content.get("training", {})
+    if not isinstance(training, dict):
+        raise ValueError(f"{file}: training={training!r}: expected options by name")
+    known = {f.name for f in (*fields(Common), *fields(TrainOptions))} - set(NOT_KEPT)
+    unknown = sorted(training.keys() - known)
+    if unknown:
+        raise ValueError(f"{file}: training.{unknown[0]} is no option of workshop train")
+    whole = checked_training(training, file)
+    return Saved(file, content["model"], config, {name: whole[name] for name in training})
+
+
+def starting_options(saved: Saved) -> Start:
+    """Return the options that decide the defaults of others, as a saved configuration has them."""
+    quantizer: Any = getattr(saved.config, "quantizer", None)
+    decisive = {f.name for f in fields(Common)}
+    chosen = {name: value for name, value in saved.training.items() if name in decisive}
+    if chosen.get("image_size") is not None:
+        chosen["image_size"] = tuple(chosen["image_size"])
+    if quantizer is not None:
+        chosen["quantizer"] = quantizer.kind
+        chosen["stage"] = getattr(getattr(quantizer, "stage", None), "kind", "vq")
+    return Start(model=saved.model, config_file=saved.file, **chosen)  # type: ignore[arg-type]
+
+
+def saved_config(start: Start, saved: Saved) -> AutoencoderConfig:
+    """Return a saved configuration with what the options change in it.
+
+    The shapes of examples are those of the data, which may be other data than the file's.
+
+    Raises:
+        ValueError: if the options ask for another model.
+    """
+    if start.model != saved.model:
+        raise ValueError(
+            f"--model {start.model}: {saved.file} describes a {saved.model}; leave out --model or "
+            "--config"
+        )
+    before = starting_options(saved)
+    shape = data_shape(start.data, image_size=start.image_size, skip_unusable=start.skip_unusable)
+    encoder: dict[str, Any] = {"input_shape": shape}
+    decoder: dict[str, Any] = {"output_shape": shape}
+    if start.latent_dim is not None:
+        encoder["latent_dim"] = decoder["latent_dim"] = start.latent_dim
+    if start.hidden_dims is not None:
+        encoder["hidden_dims"] = start.hidden_dims
+        decoder["hidden_dims"] = start.hidden_dims[::-1]
+    config = saved.config
+    changed: dict[str, Any] = {
+        "encoder": config.encoder.model_dump() | encoder,
+        "decoder": config.decoder.model_dump() | decoder,
+    }
+    if start.latent_dim is not None and hasattr(config, "embedding_dim"):
+        changed["embedding_dim"] = start.latent_dim
+    if (start.quantizer, start.stage) != (before.quantizer, before.stage):
+        changed["quantizer"] = quantizer_of(start).model_dump()
+    if hasattr(config, "condition_dim") and start.data != before.data:
+        changed["condition_dim"] = classes_of(start)
+    return type(config).model_validate(config.model_dump() | changed)
+
+
+def _first(error: ValidationError) -> str:
+    """Return the first thing that a configuration refuses, with the path of its field."""
+    wrong = error.errors()[0]
+    where = ".".join(["config", *map(str, wrong["loc"])])
+    return f"{where}={wrong['input']!r}: {wrong['msg'].removeprefix('Value error, ')}"
