@@ -161,7 +161,7 @@ def test_a_row_is_told_by_what_it_holds():
 def test_a_grid_search_in_a_pipeline_finds_the_rank(X):
     pipeline = make_pipeline(
         StandardScaler(),
-        VAEEstimator(hidden_dims=(8,), activation="identity", max_iter=1000, learning_rate=5e-3,
+        VAEEstimator(hidden_dims=(8,), activation="identity", max_iter=1000, learning_rate=1e-2,
                      random_state=0),
     )  # fmt: skip
     search = GridSearchCV(pipeline, {"vaeestimator__latent_dim": np.arange(1, 3)}, cv=2).fit(X)
