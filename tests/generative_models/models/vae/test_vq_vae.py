@@ -235,3 +235,5 @@ def test_a_prior_over_other_codes_is_refused(shape, size, codes):
     for sample in (lambda m: m.sample(2), nnx.jit(lambda m: m.sample(2))):
         with pytest.raises(ValueError, match=rf"prior has .*'codebook_size': {size}.*fit one"):
             sample(model)
+    with pytest.raises(ValueError, match="prior has"):
+        model.complete(np.zeros(shape, int), np.ones(shape, bool))

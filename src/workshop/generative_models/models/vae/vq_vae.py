@@ -480,6 +480,7 @@ class VQVAE(VAE):
                 "complete draws codes from a prior, and this model has none: fit one "
                 "(workshop prior RUN)"
             )
+        self._check_prior(self.prior)
         rngs = self.rngs if rngs is None else rngs
         found = self.prior.complete(
             codes, known, temperature=temperature, y=y, guidance=guidance, top_k=top_k,
