@@ -115,9 +115,9 @@ def row(name: str, zero_seeds: int, seeds: int, steps: int) -> str:
 HEAD = """# Models that stick at one image
 
 A run of `python benchmarks/vq_initialisation.py`: squared error with a sigmoid output on `mnist5k`,
-digits of 14 × 14 pixels where nothing else is said, {codes} codes of {dim} numbers, Adam with learning
-rate 1e-3, batches of 32. How many runs are stuck after {steps} steps, and the median squared error per
-pixel of test digits, of which the mean of the digits has {mean:.4f} (14 × 14).
+digits of 14 × 14 pixels where nothing else is said, {codes} codes of {dim} numbers, Adam with
+learning rate 1e-3, batches of 32. How many runs are stuck after {steps} steps, and the median
+squared error per pixel of test digits, of which the mean of the digits has {mean:.4f} (14 × 14).
 
 Left: the biases of the decoder's last layer begin at zero. Right: at the logit of the mean of the
 training data, as `Trainer.fit` begins by default.
