@@ -41,7 +41,6 @@ KINDS: dict[str, dict[str, Any]] = {
         "kind": "vq", "learning": "ema", "gradient": "rotation"},
     "averaged codebook, k-means, revival": {
         "kind": "vq", "learning": "ema", "kmeans": True, "revive_below": 0.1},
-    "codebook by gradient, k-means": {"kind": "vq", "kmeans": True},
     "residual, 2 stages": {"kind": "residual", "stages": 2},
     "FSQ": {"kind": "fsq"},
     "LFQ": {"kind": "lfq"},
@@ -49,8 +48,6 @@ KINDS: dict[str, dict[str, Any]] = {
     "SimVQ, rotation trick": {"kind": "simvq"},
     "SimVQ": {"kind": "simvq", "gradient": "straight_through"},
     "codebook by gradient, dense networks": {"kind": "vq", "encoder_type": "dense"},
-    "codebook by gradient, ResNet": {"kind": "vq", "encoder_type": "resnet"},
-    "codebook by gradient, gaussian": {"kind": "vq", "likelihood": "gaussian"},
     "no codes: a VAE": {"kind": None},
 }  # fmt: skip
 AT_FULL_SIZE = ("codebook by gradient", "averaged codebook")

@@ -133,6 +133,7 @@ def codes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     np.savez(folder / "far.npz", x=np.full((2, 2, 2, 2), 99))
     np.savez(folder / "flat.npz", x=np.zeros((2, 4), int))
+    np.savez(folder / "wide.npz", x=np.zeros((2, 2, 3, 2), int))
     np.savez(folder / "real.npz", x=np.zeros((2, 2, 2, 2)))
     np.savez(folder / "other.npz", z=np.zeros(3))
     np.savez(
@@ -150,6 +151,7 @@ def codes(tmp_path_factory):
     [
         ("far.npz", "o.npy", "lies in [99, 99]: expected 0 <= code < 16"),
         ("flat.npz", "o.npy", "has shape (2, 4): expected (n, 2, 2, 2)"),
+        ("wide.npz", "o.npy", "has shape (2, 2, 3, 2): expected (n, 2, 2, 2)"),
         ("real.npz", "o.npy", "is float64: expected integers"),
         ("other.npz", "o.npy", "holds ['z']: expected x, or x_train"),
         ("several.npz", "o.npy", "holds x_train, x_test; choose a .npz file"),
@@ -165,6 +167,31 @@ def test_wrong_codes_are_sentences(run, codes, capsys, tmp_path, file, out, mess
     assert stop.value.code == 2
     assert message in " ".join(capsys.readouterr().err.split())
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["encode", "decode", "reconstruct", "score"])
+def test_the_file_that_is_read_is_not_overwritten(run, tmp_path, capsys, name):
+    """Whatever path names it."""
+    kind = {"score": "csv", "reconstruct": "npy"}.get(name, "npz")
+    file = tmp_path / f"data.{kind}"
+    if kind == "npz":
+        np.savez(
+            file, x=np.zeros((2, 2, 2, 2), int) if name == "decode" else np.zeros((2, 8, 8, 1))
+        )
+    elif kind == "npy":
+        np.save(file, np.zeros((20, 8, 8, 1), np.float32))
+    else:
+        file.write_text("a,b\n1,2\n")
+    before = file.read_bytes()
+    (tmp_path / "link").symlink_to(tmp_path)
+    source = ("--data", file) if name == "reconstruct" else (file,)
+    with pytest.raises(SystemExit) as stop:
+        command(name, run, *source, "--out", tmp_path / "link" / file.name)
+    assert stop.value.code == 2
+    assert "is the file that is read: choose another name" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert file.read_bytes() == before
 
 
 def test_a_run_without_codes_is_a_sentence(tmp_path, capsys):

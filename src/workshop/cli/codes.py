@@ -20,6 +20,7 @@ from workshop.cli.runs import (
     load_run_data,
     open_run,
     read_options,
+    refuse_overwriting,
 )
 from workshop.cli.tables import console, say, say_section, suggested
 from workshop.generative_models.core import checks
@@ -50,6 +51,7 @@ def encode(run: Path, data: str | None, out: Path) -> None:
     _check_suffix(out, (".npz",))
     compile_once()
     options = read_options(run, data)[1]
+    refuse_overwriting(out, data or options["data"])
     model = _discrete(workshop.load(run), run)
     splits = load_run_data(run, options).splits if data is None else every_example(data, options)[0]
     check_shape(data or options["data"], next(iter(splits.values())).shape, model)
@@ -73,6 +75,7 @@ def decode(run: Path, codes: Path, count: int, out: Path) -> None:
     """Write what codes stand for."""
     _check_suffix(out, (".npz", ".npy", ".png"))
     checks.positive_int("--count", count)
+    refuse_overwriting(out, codes)
     compile_once()
     model = _discrete(workshop.load(run), run)
     arrays = _read_codes(codes)
@@ -209,7 +212,9 @@ def _decode(model: VQVAE, indices: ArrayLike) -> jax.Array:
 
 def _images(model: VQVAE, codes: np.ndarray, where: str) -> np.ndarray:
     """Return the images of codes, a batch at a time."""
-    if codes.ndim != 1 + len(model.code_shape) or not len(codes):
+    shape = model.code_shape
+    stages = model.quantizer.codes > 1 and codes.shape[1:-1] == shape[:-1]  # the first ones decode
+    if codes.ndim != 1 + len(shape) or not len(codes) or (codes.shape[1:] != shape and not stages):
         raise ValueError(
             f"{where} has shape {codes.shape}: expected (n, "
             f"{', '.join(map(str, model.code_shape))})"

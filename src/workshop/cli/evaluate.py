@@ -26,6 +26,7 @@ from workshop.cli.runs import (
     load_run_data,
     open_run,
     read_options,
+    refuse_overwriting,
 )
 from workshop.cli.tables import console, folding_table, say, say_section, say_verdicts
 from workshop.generative_models.core import checks
@@ -211,9 +212,11 @@ def score(
         raise ValueError(f"--out {out}: expected a name that ends in .csv")
     if data is None:
         model, dataset, options = open_run(run)
+        refuse_overwriting(out, options["data"])
         splits, classes = {"test": dataset.test}, dataset.class_names
     else:
         compile_once()
+        refuse_overwriting(out, data)
         content, options = read_options(run, data)
         model = load_run(run)
         splits, classes = every_example(data, options, on_disk=True)

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 import workshop
-from workshop.cli.runs import compile_once, open_run
+from workshop.cli.runs import compile_once, open_run, read_options, refuse_overwriting
 from workshop.cli.train import say
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.files import replacing
@@ -73,6 +73,7 @@ def reconstruct(
     run: Path, data: str | None, count: int, out: Path | None, *, observation_noise: bool
 ) -> None:
     """Draw reconstructions."""
+    refuse_overwriting(out, data or read_options(run)[1]["data"])
     model, dataset, _ = open_run(run, data)
     split = dataset.test.take(slice(checks.positive_int("--count", count)))
     drawn = report.drawn_reconstructions(model, split) if observation_noise else None

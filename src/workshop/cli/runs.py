@@ -228,6 +228,12 @@ def as_trained(
     return {k: replace(s, y=places[s.y]) for k, s in splits.items()}
 
 
+def refuse_overwriting(out: Path | None, source: str | Path) -> None:
+    """Refuse an output that is the file which a command reads."""
+    if out is not None and out.is_file() and Path(source).is_file() and out.samefile(source):
+        raise ValueError(f"--out {out} is the file that is read: choose another name")
+
+
 def check_shape(data: str, shape: tuple[int, ...], model: VAE) -> None:
     """Refuse data whose examples are not of the model's shape."""
     if shape != model.event_shape:
