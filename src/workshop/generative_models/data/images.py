@@ -212,7 +212,7 @@ def _unusable(broken: dict[Path, str], count: int, where: str) -> ValueError:
     said = "\n  ".join(reasons[:NAMED])
     return ValueError(
         f"{where}: {len(reasons):,} of {count:,} files cannot be used\n  {said}{more}\n"
-        "Mend or remove them, or leave them out with skip_unusable=True (--skip-unusable)"
+        "Mend or remove them, or leave them out with skip_unusable=True (train --skip-unusable)"
     )
 
 

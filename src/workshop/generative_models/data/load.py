@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
-import operator
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from workshop.generative_models.data import (
     builtin,
     files,
-    folders,
     hugging_face,
     images,
     pixels,
+    requests,
 )
 from workshop.generative_models.data.arrays import (
     Source,
@@ -100,9 +97,12 @@ def load_dataset(
         >>> load_dataset("digits")
         Dataset(digits (8 × 8 × 1, float32; train 1,437, validation 180, test 180; 10 classes))
     """
-    name, where = _named(name, "load_dataset")
-    seed, image_size = _whole(where, "seed", seed, 0), _checked_size(where, image_size)
-    limit = None if limit is None else _whole(where, "limit", limit, 1)
+    name, where = requests.named(name, "load_dataset")
+    seed, image_size = (
+        requests.whole(where, "seed", seed, 0),
+        requests.checked_size(where, image_size),
+    )
+    limit = None if limit is None else requests.whole(where, "limit", limit, 1)
     source = _read(name, seed, image_size, where, skip_unusable=skip_unusable)
     dataset = build(name, source, seed=seed, where=where)
     if limit is not None:
@@ -139,8 +139,11 @@ def load_in_order(
         >>> load_in_order("digits")[0]["train"]
         Split(1797 × (8, 8, 1) float32, y)
     """
-    name, where = _named(name, "load_in_order")
-    seed, image_size = _whole(where, "seed", seed, 0), _checked_size(where, image_size)
+    name, where = requests.named(name, "load_in_order")
+    seed, image_size = (
+        requests.whole(where, "seed", seed, 0),
+        requests.checked_size(where, image_size),
+    )
     source = _read(name, seed, image_size, where, on_disk=on_disk, skip_unusable=skip_unusable)
     for note in source.notes:
         logging.getLogger("workshop").warning("%s: %s", name, note)
@@ -165,8 +168,8 @@ def data_shape(
         >>> data_shape("sprites")
         (64, 64, 1)
     """
-    name, where = _named(name, "data_shape")
-    path, image_size = Path(os.path.expanduser(name)), _checked_size(where, image_size)
+    name, where = requests.named(name, "data_shape")
+    path, image_size = Path(os.path.expanduser(name)), requests.checked_size(where, image_size)
     if name in builtin.DATASETS:
         shape = builtin.DATASETS[name].shape
     elif name.startswith("hf:"):
@@ -178,7 +181,7 @@ def data_shape(
     elif _is_file(path, ".npz"):
         shape = _example_shape(*files.npz_header(path, where), where)
     else:
-        raise _unknown(name, where)
+        raise requests.unknown(name, where)
     shape = (*shape, 1) if len(shape) == 2 else shape
     return shape if image_size is None else (*image_size, shape[-1])
 
@@ -219,45 +222,6 @@ def class_count(
     return data.num_classes
 
 
-def _named(name: str | os.PathLike[str], function: str) -> tuple[str, str]:
-    """The name as a string, and the call that begins errors about it."""
-    try:
-        text = os.fspath(name)
-    except TypeError:
-        text = b""
-    if not isinstance(text, str):
-        kind = type(name).__name__
-        way_out = "; from_arrays(x, y) takes arrays" if hasattr(name, "shape") else ""
-        raise TypeError(f"{function}(name) got {kind}; expected a name, a path or hf:...{way_out}")
-    return text, f"{function}({text!r})"
-
-
-def _whole(where: str, argument: str, value: object, least: int) -> int:
-    """An argument as an integer that is not too small."""
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = least - 1
-    if number < least or isinstance(value, bool):
-        raise ValueError(f"{where}: {argument}={value!r}; expected {argument} >= {least}, whole")
-    return number
-
-
-def _checked_size(where: str, image_size: Any) -> tuple[int, int] | None:
-    if image_size is None:
-        return None
-    try:
-        height, width = (operator.index(side) for side in image_size)
-    except (TypeError, ValueError):
-        height = width = 0
-    if min(height, width) < 1:
-        raise ValueError(
-            f"{where}: image_size={image_size!r}; expected a height and width >= 1: "
-            "image_size=(64, 64)"
-        )
-    return height, width
-
-
 def _is_file(path: Path, suffix: str) -> bool:
     return path.suffix.lower() == suffix and os.path.isfile(path)
 
@@ -286,26 +250,7 @@ def _read(
         return files.read_npy(path, where, on_disk=on_disk)
     if _is_file(path, ".npz"):
         return files.read_npz(path, where)
-    raise _unknown(name, where)
-
-
-def _unknown(name: str, where: str) -> ValueError:
-    close = difflib.get_close_matches(name.lower(), builtin.DATASETS, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    found = "no data set or file of that name"
-    path = Path(os.path.expanduser(name))
-    if os.path.isfile(path) and path.suffix.lower() in folders.SUFFIXES:
-        found = f"{path.name} is a single image; give the folder that holds it and others"
-    elif os.path.isfile(path):
-        found = f"a {path.suffix or 'nameless'} file is no data set"
-    known = "\n".join(f"  {key:<13}{info.description}" for key, info in builtin.DATASETS.items())
-    return ValueError(
-        f"{where}: {found}.{hint} Expected one of\n{known}\n"
-        "  FILE.npy     one array, (n, d), (n, h, w) or (n, h, w, c)\n"
-        "  FILE.npz     x and perhaps y, or x_train, x_validation, x_test and y_...\n"
-        "  FOLDER       of images, class folders or train/, validation/, test/\n"
-        "  hf:NAME      a Hugging Face data set, on the hub or in a local folder"
-    )
+    raise requests.unknown(name, where)
 
 
 def _prepared(
