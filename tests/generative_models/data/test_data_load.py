@@ -269,7 +269,7 @@ def test_split_takes_rows_of_every_field():
         ({"x": X.astype(np.float64)}, r"x=float64 \(4, 2, 2, 1\)\): expected uint8 or float32"),
         ({"x": X[:, 0, 0, 0]}, r"x=float32 \(4,\)\)"),
         ({"x": X, "y": Y.astype(np.int64)}, "y=int64"),
-        ({"x": X, "y": Y[:, None]}, "expected int32 with 1"),
+        ({"x": X, "y": np.array(3, np.int32)}, "expected class labels, int32"),
         ({"x": X, "y": Y[:3]}, "x has 4 examples but y has 3"),
         ({"x": X, "factors": Y}, "expected int32 with 2"),
         ({"x": X, "names": ("a",)}, "x has 4 examples but names has 1"),
