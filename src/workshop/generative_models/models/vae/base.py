@@ -10,7 +10,7 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.arrays import read_latents
+from workshop.generative_models.core.arrays import check_finite, read_latents
 from workshop.generative_models.core.base import (
     accepts_config,
     call,
@@ -469,6 +469,7 @@ class VAE(LatentSpaceModel, Pretrained):
         checks.refuse_keywords(self.loss_fn, kwargs, LOSS_OPTIONS)
         x, condition = self.read_batch(batch, x, kwargs)
         x, single = self.as_batch(x)
+        check_finite("x", x)  # before anything that is computed from it is
         if outputs is None:
             rngs = kwargs.get("rngs") if rng is None else nnx.Rngs(rng)
             outputs = self(x, rngs=rngs, **condition)

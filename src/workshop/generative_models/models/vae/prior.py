@@ -462,9 +462,9 @@ class CodePrior(GenerativeModel):
     def _batch(self, batch: Any) -> tuple[Any, Any]:
         """Return a batch's codes, and those of its labels that this prior reads."""
         batch = batch if isinstance(batch, dict) else {"x": batch}
-        check_keys("batch", batch, self.batch_keys)
         if batch.get("x") is None:
             raise ValueError("loss_fn needs codes: pass batch, an array or a dict with key 'x'")
+        check_keys("batch", batch, self.batch_keys)
         return batch["x"], None if self.num_classes is None else batch.get("y")
 
 
