@@ -89,6 +89,10 @@ def test_a_prior_is_saved_loaded_and_sampled(run, tmp_path, capsys):
     guided = model.sample(6, y=2, guidance=3.0, rngs=nnx.Rngs(0))
     np.testing.assert_allclose(np.load(tmp_path / "g.npy"), guided, rtol=1e-5, atol=1e-6)
     assert (guided != np.load(tmp_path / "s.npy")).any()
+    command("sample", run, "--count", 6, "--label", 2, "--top-k", 1, "--out", tmp_path / "k.npy")
+    np.testing.assert_allclose(  # the most probable code each time: no chance is left
+        np.load(tmp_path / "k.npy"), model.sample(6, y=2, top_k=1), rtol=1e-5, atol=1e-6
+    )
     with pytest.raises(SystemExit):
         command("sample", run, "--label", "three")
     said = " ".join(capsys.readouterr().err.split())

@@ -71,6 +71,27 @@ def test_samples_as_an_array(runs, tmp_path):
     np.testing.assert_allclose(samples, model.sample(3, y=7, rngs=nnx.Rngs(0)), atol=1e-6)
 
 
+def test_observation_noise_draws_black_and_white_under_bce(runs, tmp_path):
+    for name, arguments in (("sample", ["--count", 4]), ("reconstruct", ["--count", 4])):
+        out = tmp_path / f"{name}.npy"
+        command(name, runs / "vae", *arguments, "--observation-noise", "--out", out)
+        assert set(np.unique(np.load(out))) == {0, 1}
+        command(name, runs / "vae", *arguments, "--out", out)
+        assert len(np.unique(np.load(out))) > 2
+
+
+def test_options_that_a_model_has_no_use_for(runs, capsys):
+    for arguments, words in (
+        (["sample", "vae", "--top-k", 3], "--top-k 3 is for a prior over codes"),
+        (["sample", "vq-vae", "--top-p", 0.5], "--top-p 0.5 is for a prior over codes"),
+        (["interpolate", "vae", "--labels", 1, 2], "--labels 1 2: a vae decodes without a class"),
+        (["interpolate", "conditional-vae", "--labels", 1, "x"], "--labels='x': expected one of"),
+    ):
+        with pytest.raises(SystemExit):
+            command(arguments[0], runs / arguments[1], *arguments[2:])
+        assert words in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -80,6 +101,7 @@ def test_samples_as_an_array(runs, tmp_path):
         ["traverse", "vae", "--example", "2", "--dims", "0", "3", "--steps", "3"],
         ["traverse", "vq-vae"],
         ["interpolate", "conditional-vae"],
+        ["interpolate", "conditional-vae", "--labels", "3", "8"],
     ],
 )
 def test_commands_that_draw(runs, tmp_path, arguments):

@@ -99,7 +99,8 @@ class DiscretizedLogistic(LocationScale):
         drawn = super().sample(parameter, key)
         return _level_values(_nearest_level(drawn, self.levels), self.levels)
 
-    def _standard_noise(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
+    def standard_noise(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
+        """Return standard noise of the family."""
         return jax.random.logistic(key, shape)
 
 

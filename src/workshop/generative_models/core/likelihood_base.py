@@ -107,8 +107,7 @@ class Likelihood(Picklable, nnx.Module):
             NotImplementedError: unless a family defines it.
         """
         raise NotImplementedError(
-            f"{type(self).__name__} defines no sample(parameter, key), which draws x ~ p(x|z): "
-            "define it, or leave observation_noise=False to get means"
+            f"{type(self).__name__} defines no sample(parameter, key), which draws x ~ p(x|z)"
         )
 
 
@@ -302,11 +301,33 @@ class LocationScale(SquaredError):
                 "use fix_scale(model, training_data) of evaluation.likelihood in place of the "
                 "model, or train with scale='learned'"
             )
-        noise = self._standard_noise(key, parameter.shape).astype(parameter.dtype)
+        noise = self.standard_noise(key, parameter.shape).astype(parameter.dtype)
         return parameter + self.scale_of(parameter, parameter) * noise
 
-    def _standard_noise(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
-        raise NotImplementedError
+    def standard_noise(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
+        """Return noise of the family around a mean of 0, at a scale of 1."""
+        raise NotImplementedError(
+            f"{type(self).__name__} defines no standard_noise(key, shape), which sample draws from"
+        )
+
+
+def check_draws(likelihood: Likelihood) -> None:
+    """Refuse to draw from a family with a `log_prob` of its own and the draws of its base class.
+
+    Raises:
+        ValueError: if `log_prob` is defined below `sample` and `standard_noise`.
+    """
+    classes = type(likelihood).__mro__
+
+    def defined_by(*names: str) -> int:
+        return next(i for i, c in enumerate(classes) if any(name in vars(c) for name in names))
+
+    if defined_by("sample", "standard_noise") > defined_by("log_prob"):
+        raise ValueError(
+            f"observation_noise=True: {type(likelihood).__name__} defines log_prob and no "
+            "sample(parameter, key), which draws x ~ p(x|z): define it (of a LocationScale, "
+            "standard_noise(key, shape) is enough), or leave observation_noise=False to get means"
+        )
 
 
 def sum_features(values: Float[Array, "batch *event"]) -> Float[Array, " batch"]:

@@ -121,7 +121,8 @@ class Gaussian(LocationScale):
         density = sum_features(-0.5 * square - jnp.log(scale) - 0.5 * jnp.log(2 * jnp.pi))
         return density - self.log_units()
 
-    def _standard_noise(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
+    def standard_noise(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
+        """Return standard noise of the family."""
         return jax.random.normal(key, shape)
 
 
@@ -141,7 +142,8 @@ class Laplace(LocationScale):
         error = jnp.abs(self.relative(x - parameter))
         return sum_features(-error / scale - jnp.log(2 * scale)) - self.log_units()
 
-    def _standard_noise(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
+    def standard_noise(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
+        """Return standard noise of the family."""
         return jax.random.laplace(key, shape)
 
 

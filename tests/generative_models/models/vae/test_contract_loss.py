@@ -54,6 +54,29 @@ def test_losses(model, name, images):
     assert losses["kl_loss"] > 0
 
 
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("network", ["dense"])
+def test_data_and_outputs_may_come_first(model, images):
+    """As VQVAE has it in the reference: the same bits as by name, NumPy or JAX, one or many."""
+    outputs = model(images, rngs=nnx.Rngs(0))
+    expected = model.loss_fn(x=images, outputs=outputs, step=STEP)
+    for losses in (
+        model.loss_fn(images, outputs, step=STEP),
+        model.loss_fn(np.asarray(images), outputs, step=STEP),
+        model.loss_fn(images, outputs=outputs, step=STEP),
+    ):
+        jax.tree.map(np.testing.assert_array_equal, losses, expected)
+    ran = model.loss_fn(images, rng=jax.random.key(0), step=STEP)
+    again = model.loss_fn(batch=images, rng=jax.random.key(0), step=STEP)
+    jax.tree.map(np.testing.assert_array_equal, ran, again)
+    with pytest.raises(ValueError, match=r"loss_fn\(x, outputs\): outputs is of type"):
+        model.loss_fn(images, images)
+    with pytest.raises(ValueError, match="x is given twice"):
+        model.loss_fn(images, outputs, x=images)
+    with pytest.raises(ValueError, match="x is given twice"):
+        model.loss_fn(images, outputs, outputs=outputs)
+
+
 @every_model
 def test_kl_per_dimension_on_request(model, images):
     outputs = model(images)

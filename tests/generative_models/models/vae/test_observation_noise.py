@@ -7,7 +7,8 @@ import pytest
 from flax import nnx
 
 from workshop.generative_models.core.configuration import PriorConfig
-from workshop.generative_models.core.likelihoods import Likelihood
+from workshop.generative_models.core.likelihood_base import LocationScale
+from workshop.generative_models.core.likelihoods import Gaussian, Likelihood
 from workshop.generative_models.models.vae import VAE, VQVAE, ConditionalVAE
 from workshop.generative_models.models.vae.vq_vae import prior_for
 
@@ -132,10 +133,38 @@ class Own(Likelihood):
         return -jnp.abs(x - parameter).sum(-1)
 
 
+class Clipped(Gaussian):
+    """Its draws would be those of a plain Gaussian."""
+
+    def log_prob(self, parameter, x):
+        return super().log_prob(parameter, x.clip(0, 1))
+
+
+class Bare(LocationScale):
+    def log_prob(self, parameter, x):
+        return -jnp.abs(x - parameter).sum(-1)
+
+
+class Shifted(Clipped):
+    def sample(self, parameter, key):
+        return parameter + 5
+
+
+def test_a_density_of_ones_own_is_not_drawn_from_by_its_base_class():
+    for likelihood in (Clipped(0.1), Bare(0.1), Own()):
+        model = VAE(Encoder(), Decoder(), 2, likelihood=likelihood, rngs=nnx.Rngs(0))
+        name = type(likelihood).__name__
+        with pytest.raises(ValueError, match=rf"{name} defines log_prob and no sample"):
+            model.sample(2, observation_noise=True)
+    model = VAE(Encoder(), Decoder(), 2, likelihood=Shifted(0.1), rngs=nnx.Rngs(0))
+    means, drawn = (model.sample(2, rngs=nnx.Rngs(0), observation_noise=o) for o in (False, True))
+    np.testing.assert_allclose(drawn, means + 5, atol=1e-6)
+
+
 def test_what_cannot_be_drawn_is_refused():
     own = VAE(Encoder(), Decoder(), 2, likelihood=Own(), rngs=nnx.Rngs(0))
     moving = VAE(Encoder(), Decoder(), 2, likelihood="gaussian", scale="optimal", rngs=nnx.Rngs(0))
-    for model, message in ((own, "Own defines no sample"), (moving, "fix_scale")):
+    for model, message in ((own, "Own defines log_prob and no sample"), (moving, "fix_scale")):
         assert model.sample(2).shape == (2, FEATURES)
         with pytest.raises(ValueError, match=message):
             model.sample(2, observation_noise=True)

@@ -23,7 +23,7 @@ from workshop.generative_models.core.gaussian import (
     log_density,
     reparameterize,
 )
-from workshop.generative_models.core.likelihood_base import identity
+from workshop.generative_models.core.likelihood_base import check_draws, identity
 from workshop.generative_models.core.likelihoods import Likelihood, create_likelihood
 from workshop.generative_models.core.moments import Moments
 from workshop.generative_models.core.schedules import ScheduleName, annealed
@@ -367,15 +367,13 @@ class VAE(LatentSpaceModel, Pretrained):
     def _drawn(self, output: jax.Array, keys: jax.Array) -> jax.Array:
         """Draw x ~ p(x|z) of each row of the decoder's output, with a key of its own."""
         likelihood = self.likelihood
+        check_draws(likelihood)
         parameter = output if likelihood.parameter == "logits" else likelihood.mean(output)
 
         def one(parameter: jax.Array, key: jax.Array) -> jax.Array:
             return likelihood.sample(parameter[None], key)[0]
 
-        try:
-            return jax.vmap(one)(parameter, keys)
-        except NotImplementedError as error:
-            raise ValueError(f"observation_noise=True: {error}") from None
+        return jax.vmap(one)(parameter, keys)
 
     def __call__(
         self,

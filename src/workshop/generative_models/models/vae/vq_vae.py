@@ -263,10 +263,10 @@ class VQVAE(VAE):
         images = self._from_indices(indices)
         return images[0] if single else images
 
-    def _from_indices(self, indices: jax.Array, keys: jax.Array | None = None) -> jax.Array:
+    def _from_indices(self, indices: Any, keys: jax.Array | None = None) -> jax.Array:
         """Return the means of x given checked codes, or draws with the key of each row."""
 
-        def rows(indices: jax.Array, keys: jax.Array | None, _: None) -> jax.Array:
+        def rows(indices: Any, keys: jax.Array | None, _: None) -> jax.Array:
             codes = self.quantizer.lookup(indices)
             z = codes.reshape(len(indices), *self.latent_shape)
             return self.decode(z) if keys is None else self._observed(z, None, {}, keys)
