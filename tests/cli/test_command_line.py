@@ -5,6 +5,7 @@ import io
 import json
 import os
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -19,6 +20,11 @@ from workshop.generative_models.models.vae import VAE
 
 def command(*arguments):
     main([str(a) for a in arguments])
+
+
+def show_warning(message, category, filename, lineno, file=None, line=None):
+    """Print a warning as Python does where no test records it."""
+    sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
 
 
 def refused(capsys, *arguments):
@@ -57,6 +63,39 @@ def test_what_a_configuration_refuses_is_a_sentence_on_its_option(capsys, option
     assert message in said
     for foreign in ("tyro", "pydantic", "validation error", "input_type", "For further"):
         assert foreign not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("train", "--image-size", 6), "--image-size: expected {None}|{INT INT}, got 6"),
+        (("train", "--image-size", "six", 6), "expected {None}|{INT INT}, got six 6"),
+        (("train", "--steps", 3.5), "--steps: expected INT, got 3.5"),
+        (("train", "--clip-norm", "x"), "--clip-norm: expected {None}|FLOAT, got x"),
+        (("train", "--scale", "big"), "expected FLOAT|{learned,per_feature,optimal}, got big"),
+        (("train", "--encoder.hidden-dims", 8, "b"), "expected [INT [INT ...]], got 8 b"),
+        (("traverse", "RUN", "--dims", "x"), "--dims: expected {None}|{[INT [INT ...]]}, got x"),
+    ],
+)
+def test_values_of_the_wrong_type_are_told_what_the_help_expects(capsys, words, message):
+    said = refused(capsys, *words).replace("│ ", "")
+    assert message in said
+    for foreign in ("<class", "[bold]", "instantiated", "invalid literal"):
+        assert foreign not in said
+
+
+def test_a_warning_is_a_sentence(tmp_path, monkeypatch, capsys):
+    """Without the file and the line of code that it comes from."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((40, 3, 8, 8)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        monkeypatch.setattr(warnings, "showwarning", show_warning)
+        command("train", "--data", tmp_path / "x.npy", "--steps", 1, "--hidden-dims", 4,
+                "--no-progress", "--out", tmp_path / "run")  # fmt: skip
+    said = capsys.readouterr().err
+    assert f"warning: data '{tmp_path / 'x.npy'}': x has shape (40, 3, 8, 8)" in said
+    assert "UserWarning" not in said
+    assert "arrays.py" not in said
 
 
 def test_output_goes_on_in_an_encoding_without_our_letters(monkeypatch):

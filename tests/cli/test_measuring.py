@@ -259,6 +259,33 @@ class TestCutShort:
         command("compare", run, tmp_path)
         assert "cut short" in capsys.readouterr().out
 
+    def test_ctrl_c_from_outside_ends_the_estimate(self, run, tmp_path):
+        """A bound that would take days, interrupted once its progress is shown."""
+        words = ["evaluate", str(run), "--samples", str(10**9), "--out", str(tmp_path)]
+        script = "import sys; from workshop.cli import main; main(sys.argv[1:])"
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, *words],
+            env=os.environ | {"TTY_COMPATIBLE": "1"},  # shows progress in a pipe too
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        shown = b""
+        try:
+            assert process.stdout is not None
+            while b"importance-weighted bound" not in shown:
+                more = os.read(process.stdout.fileno(), 2**16)
+                assert more, shown.decode(errors="replace")
+                shown += more
+            process.send_signal(signal.SIGINT)
+            rest, _ = process.communicate(timeout=300)
+        finally:
+            process.kill()
+        assert process.returncode == 128 + signal.SIGINT
+        assert b"Traceback" not in rest
+        content = json.loads((tmp_path / "evaluation.json").read_text())
+        assert "importance-weighted bound: cut short after" in content["cut_short"]
+        assert list(content["sections"]) == ["likelihood"]
+        assert "cut short" in (tmp_path / "report.html").read_text()
+
     def test_a_second_ctrl_c_ends_the_command(self, run, tmp_path, monkeypatch):
         """One that comes while the figures are drawn."""
 

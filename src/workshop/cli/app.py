@@ -1,10 +1,12 @@
 """The entry point: find the command, read its options, run it, and turn errors into sentences."""
 
+import contextlib
 import logging
 import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any
 
 import tyro
@@ -24,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logger = logging.getLogger("workshop")
     logger.propagate = False
     logger.handlers = [logging.StreamHandler()]
-    with robust_output():
+    with robust_output(), _plain_warnings():
         try:
             _run(argv)
         except ValidationError as error:
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except (ValueError, FloatingPointError, ImportError, OSError) as error:
             # Our notes are sentences, such as at which step a run ended; Grain's are paragraphs.
             notes = [note for note in getattr(error, "__notes__", []) if "\n" not in note]
-            _fail("\n".join([_CALL.sub(r"data \1: ", str(error)), *notes]))
+            _fail("\n".join([_as_typed(str(error)), *notes]))
         except KeyboardInterrupt:
             _fail("stopped", code=128 + signal.SIGINT)
 
@@ -46,6 +48,29 @@ def _run(argv: list[str]) -> None:
 
 # Who reads data says so by the name of a function, which nobody typed here.
 _CALL = re.compile(r"^(?:data_shape|load_dataset|load_in_order)\((['\"].*?['\"])\): ")
+
+
+def _as_typed(message: str) -> str:
+    return _CALL.sub(r"data \1: ", message)
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Print warnings for users as sentences, without the line of code that they come from."""
+    usual: Any = warnings.formatwarning
+
+    def plain(message: Any, category: type[Warning], *where: Any, **options: Any) -> str:
+        if category is not UserWarning:
+            return usual(message, category, *where, **options)
+        return f"warning: {_as_typed(str(message))}\n"
+
+    warnings.formatwarning = plain
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
+
+
 WITH_RESUME = frozenset(
     ("--resume", "--steps", "--data", "--progress", "--no-progress", "--join", "--coordinator",
      "--processes", "--process")

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from workshop.cli.parsing import reading
 from workshop.generative_models.core.configuration import (
     LOGITS,
     MODEL_CONFIGS,
@@ -141,6 +142,15 @@ class TrainOptions(Common):
     """Show a progress bar."""
 
 
+def _start(arguments: list[str], default: Start) -> Start:
+    """Return the options that decide the defaults of others; the others are not looked at."""
+    with reading():
+        start, _ = tyro.cli(
+            Start, args=arguments, default=default, return_unknown_args=True, prog="workshop train"
+        )
+    return start
+
+
 def train_options(arguments: list[str]) -> type:
     """Return the options of `workshop train`, with defaults for the model and data asked for.
 
@@ -150,7 +160,7 @@ def train_options(arguments: list[str]) -> type:
     plain = [a for a in arguments if a not in ("-h", "--help")]
     if any(a.split("=")[0] == "--resume" for a in plain):
         plain = []
-    start, _ = tyro.cli(Start, args=plain, return_unknown_args=True, prog="workshop train")
+    start = _start(plain, Start())
     defaults: dict[str, Any] = {}
     if start.config_file is None:
         config = default_config(start)
@@ -158,10 +168,7 @@ def train_options(arguments: list[str]) -> type:
         from workshop.cli.starting import read_saved, saved_config, starting_options
 
         saved = read_saved(start.config_file)
-        start, _ = tyro.cli(
-            Start, args=plain, default=starting_options(saved), return_unknown_args=True,
-            prog="workshop train",
-        )  # fmt: skip
+        start = _start(plain, starting_options(saved))
         config, defaults = saved_config(start, saved), dict(saved.training)
     fields: list[Any] = [
         (

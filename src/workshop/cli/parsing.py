@@ -1,6 +1,7 @@
 """The command line, read by tyro; what a configuration refuses becomes a sentence on its option."""
 
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import wraps
@@ -8,7 +9,13 @@ from typing import Any
 
 import tyro
 from pydantic import BaseModel, ValidationError
-from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructTypeInfo
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+    StructConstructorSpec,
+    StructTypeInfo,
+)
 
 
 class _Refused(Exception):
@@ -37,10 +44,8 @@ def parse(
         ValueError: if a configuration refuses its options; it names them.
         SystemExit: after the help, or for options that do not exist or have the wrong type.
     """
-    registry = ConstructorRegistry()
-    registry.struct_rule(_rule())
     try:
-        with registry:
+        with reading():
             return tyro.extras.subcommand_cli_from_dict(
                 {name: _deferred(command) for name, command in commands.items()},
                 args=arguments, prog="workshop", description=about,
@@ -48,6 +53,14 @@ def parse(
     except _Refused as refused:
         prefix = (None if config is None else _prefix_of(refused.kind, config)) or ""
         raise ValueError(sentences(refused.error, prefix, refused.kind)) from None
+
+
+def reading() -> ConstructorRegistry:
+    """Return what tyro reads options by, to be entered: its own rules, with errors of our own."""
+    registry = ConstructorRegistry()
+    registry.struct_rule(_rule())
+    registry.primitive_rule(_value_rule())
+    return registry
 
 
 def sentences(error: ValidationError, prefix: str = "", kind: type[BaseModel] | None = None) -> str:
@@ -131,6 +144,34 @@ def _rule() -> Callable[[StructTypeInfo], StructConstructorSpec | None]:
                 raise _Refused(kind, error) from None
 
         return replace(spec, instantiate=instantiate)
+
+    return rule
+
+
+def _value_rule() -> Callable[[PrimitiveTypeInfo], PrimitiveConstructorSpec[Any] | None]:
+    """Return the rule that reads values: tyro's own, with errors in the notation of the help."""
+    asked = False
+
+    def rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+        nonlocal asked
+        if asked:
+            return None
+        asked = True
+        try:
+            spec = ConstructorRegistry.get_primitive_spec(info)
+        finally:
+            asked = False
+        if not isinstance(spec, PrimitiveConstructorSpec):
+            return None
+
+        def read(words: list[str]) -> Any:
+            try:
+                return spec.instance_from_str(words)
+            except (TypeError, ValueError):
+                given = shlex.join(words)
+                raise ValueError(f"expected {spec.metavar}, got {given}") from None
+
+        return replace(spec, instance_from_str=read)
 
     return rule
 

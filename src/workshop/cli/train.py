@@ -114,7 +114,7 @@ def _train(
     if not first:
         return
     save_weights(model, folder, step=max(checkpoint_steps(folder)))
-    _show(folder, model, dataset, rows, metrics, settings["seed"])
+    _show(folder, model, dataset, rows, metrics, settings)
 
 
 def _show(
@@ -123,17 +123,18 @@ def _show(
     dataset: Dataset,
     rows: list[dict[str, Any]],
     metrics: dict[str, float],
-    seed: int,
+    settings: dict[str, Any],
 ) -> None:
     """Draw the figures of a trained model, and print its metrics."""
     # They take seconds to import, which the first step need not wait for, nor all models.
     from workshop.generative_models.visualization.report import run_figures, save_figures
 
     with console.status("drawing figures"):
-        figures = run_figures(model, dataset.test, rows, dataset.class_names, seed)
+        figures = run_figures(model, dataset.test, rows, dataset.class_names, settings["seed"])
         save_figures(figures, folder / "figures")
     console.print(_metrics_table(metrics, f"test, {len(dataset.test):,} examples"))
-    say_verdicts(_independent(model, dataset))
+    longer = suggested("train", "--resume", folder, "--steps", 2 * settings["steps"])
+    say_verdicts(_independent(model, dataset, longer))
     if isinstance(model, VQVAE):
         from workshop.generative_models.evaluation.sections import codes_section
         from workshop.generative_models.evaluation.study import Study
@@ -216,14 +217,21 @@ def _collapsed(model: VAE, dataset: Dataset) -> list[str]:
     return [] if verdict is None else [verdict]
 
 
-def _independent(model: VAE, dataset: Dataset) -> list[str]:
-    """Return a sentence if reconstructions do not depend on the input."""
+def _independent(model: VAE, dataset: Dataset, longer: str) -> list[str]:
+    """Return a sentence if reconstructions do not depend on the input.
+
+    Args:
+        model: after its last step.
+        dataset: that it was trained on.
+        longer: the command that trains it for longer.
+    """
     from workshop.generative_models.evaluation.dependence import dependence_of, dependence_verdict
 
     try:
-        verdict = dependence_verdict(dependence_of(model, _some(dataset.test)), model)
+        figures = dependence_of(model, _some(dataset.test))
     except ValueError:  # too few examples, or all alike
         return []
+    verdict = dependence_verdict(figures, model, longer)
     return [] if verdict is None else [verdict]
 
 

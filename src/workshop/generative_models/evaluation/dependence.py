@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
@@ -93,31 +95,47 @@ def dependence_of(model: Any, split: Split, *, progress: Progress = iter) -> dic
     return input_dependence(outputs.pixels(np.asarray(seen.x)), made, told)
 
 
-def dependence_verdict(figures: dict[str, Estimate], model: Any) -> str | None:
-    """Say that reconstructions do not depend on the input, with what helps; None if they do."""
+def dependence_verdict(
+    figures: dict[str, Estimate], model: Any, command: str | None = None
+) -> str | None:
+    """Say that reconstructions do not depend on the input, with what helps; None if they do.
+
+    Args:
+        figures: of `input_dependence`.
+        model: that made the reconstructions.
+        command: that trains the model for longer, if it is known.
+    """
     share, error = figures["reconstruction_variance"].value, 1 - figures["explained_variance"].value
     if share >= NEGLIGIBLE:
         return None
-    if error > WORSE:
+    longer = "train for longer" if command is None else f"train for longer ({command})"
+    if error > WORSE and _has_flat_output(model):
         remedy = (
             "the decoder is stuck, most likely where its output activation is flat: train anew "
-            "with a lower learning rate or clip_norm, or for data in [0, 1] with likelihood='bce', "
-            "whose gradient does not vanish there"
+            "with a lower learning rate or clip_norm; for data in [0, 1] with likelihood='bce', "
+            "whose gradient does not vanish there; for other data with output_activation='identity'"
         )
+    elif error > WORSE:
+        remedy = f"the decoder has not reached the data's mean yet: {longer}"
     elif has_codes(model):
         remedy = (
-            "the codes say nothing of the examples: train for longer, begin the codes by k-means "
+            f"the codes say nothing of the examples: {longer}, begin the codes by k-means "
             "(kmeans) and revive dead ones (revive_below), or lower the learning rate"
         )
     else:
         remedy = (
-            "the latents say nothing of the examples: train for longer, lower beta, warm it up, or "
+            f"the latents say nothing of the examples: {longer}, lower beta, warm it up, or "
             "set free_bits"
         )
     return (
         f"reconstructions do not depend on the input (their variance over examples is {share:.2g} "
         f"of the data's, their squared error {error:.2f} times that of the data's mean): {remedy}"
     )
+
+
+def _has_flat_output(model: Any) -> bool:
+    """Say whether the decoder's output passes through a sigmoid or tanh before it is compared."""
+    return getattr(model.likelihood, "link", None) in (jax.nn.sigmoid, jnp.tanh)
 
 
 def _numbers(rows: np.ndarray) -> np.ndarray:

@@ -96,6 +96,11 @@ class Study:
         self.rescaled = has_moving_scale(model)
 
     @property
+    def longer(self) -> str:
+        """The command that trains the model for longer."""
+        return f"workshop train --resume {self.run} --steps {self.more}"
+
+    @property
     def draws(self) -> int:
         """How many z the ELBO takes of each example; codes are chosen without chance."""
         return 1 if self.codes_exist else self.settings.elbo_samples

@@ -29,7 +29,7 @@ def reconstructions_section(study: Study, *, quick: bool = False) -> Section:
     """
     progress = study.progress("reconstructions")
     figures = dependence_of(study.model, study.test, progress=progress)
-    said = dependence_verdict(figures, study.model)
+    said = dependence_verdict(figures, study.model, study.longer)
     section = Section("Reconstructions", figures, [said] if said else [])
     if quick or not study.shows_images:
         return section
@@ -73,8 +73,8 @@ def samples_sections(study: Study) -> dict[str, Section]:
     elif coverage.value + 2 * (coverage.standard_error or 0.0) < BARELY:
         found["samples_pca"].verdicts.append(
             f"samples come near {coverage.value:.0%} of the test examples only (coverage): train "
-            f"for longer (workshop train --resume {study.run} --steps {study.more}), or bring the "
-            "latents nearer to the prior by a higher beta"
+            f"for longer ({study.longer}), or bring the latents nearer to the prior by a higher "
+            "beta"
         )
     return found
 
