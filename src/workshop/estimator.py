@@ -26,6 +26,7 @@ from workshop.generative_models.core.configuration import (
 from workshop.generative_models.core.containers import to_array
 from workshop.generative_models.core.numbers import as_float32, kind_of, not_numbers, refuse_inexact
 from workshop.generative_models.core.optimizers import create_optimizer
+from workshop.generative_models.core.parameters import refuse_not_finite
 from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation.importance import bound_of, layout
 from workshop.generative_models.evaluation.likelihood import terms_of
@@ -176,6 +177,7 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         rows = self._read(X)
         x = _filled_up(as_float32("X", rows))
         self.model_.check_data(x)
+        refuse_not_finite(self.model_)
         split = Split(x)
         graphdef, state = nnx.split(self.model_)
         keys = example_keys(jax.random.key(self.seed_), jnp.asarray(numbers_of(x)))
@@ -258,6 +260,7 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"X: {error}") from error
         given = to_array("X", X)
+        given = np.asarray(given.tolist()) if given.dtype.kind == "O" else given
         if kind_of(given.dtype) not in "bifO":  # scikit-learn makes numbers of text and durations
             raise ValueError(not_numbers("X", given.dtype))
         if given.dtype == np.uint8:

@@ -173,6 +173,14 @@ REFUSED = {
         lambda: np.ma.masked_array([[1, 2], [3, 4]], [[0, 1], [0, 0]]),
         r"masked array with 1 masked values: fill them, x.filled\(value\)",
     ),
+    "masked rows in a list": (
+        lambda: list(np.ma.masked_array([[1, 2], [3, 4]], [[0, 0], [0, 1]])),
+        r"x\[1\] is a masked array with 1 masked values",
+    ),
+    "lazy and masked": (
+        lambda: RowsOnly(np.ma.masked_array([[1.0, 2.0]], [[0, 1]])),
+        r"x is a masked array with 1 masked values",
+    ),
     "csr": (lambda: scipy.sparse.csr_matrix(np.eye(3)), r"x is a sparse csr_matrix.*toarray\(\)"),
     "coo": (lambda: scipy.sparse.coo_array(np.eye(3)), r"sparse coo_array.*x.toarray\(\)"),
     "frame with text": (

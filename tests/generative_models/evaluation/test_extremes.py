@@ -126,6 +126,40 @@ def test_nan_in_data_is_no_overflow(model):
         likelihood.elbo(model, np.full((2, FEATURES), np.nan))
 
 
+@pytest.mark.parametrize("network", ["encoder", "decoder"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_model_that_is_not_finite_is_refused_and_not_measured(network, value):
+    """NaN of the model's own must not pass for data that is far away, or for N(0, I)."""
+    encoder, decoder, latents, rngs = networks()
+    model = VAE(encoder, decoder, latents, likelihood="gaussian", rngs=rngs)
+    bias = {"encoder": model.encoder.mean_proj, "decoder": model.decoder.output_layer}[network].bias
+    bias[...] = bias[...].at[0].set(value)
+    measures = (
+        lambda: likelihood.elbo(model, USUAL),
+        lambda: likelihood.importance_weighted_bound(model, USUAL, samples=2),
+        lambda: posteriors(model, Split(USUAL)),
+        lambda: reconstructions(model, Split(USUAL)),
+        lambda: Trainer(model, progress=False).evaluate(USUAL),
+    )
+    for measure in measures:
+        with pytest.raises(ValueError, match=f"model: {network}.*bias holds NaN or infinity"):
+            measure()
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_an_infinite_divergence_of_weight_zero_adds_nothing(weight):
+    encoder, decoder, latents, rngs = networks()
+    model = VAE(encoder, decoder, latents, likelihood="gaussian", kl_weight=weight, rngs=rngs)
+    usual = jax.numpy.asarray(USUAL[:1])
+    outputs = {"mean": jax.numpy.full((1, 2), 1e30), "log_var": jax.numpy.zeros((1, 2))}
+    outputs |= {"reconstructed": usual, "logits": usual}
+    losses = model.loss_fn(x=USUAL[:1], outputs=outputs)
+    assert losses["kl_loss"] == np.inf
+    expected = losses["reconstruction_loss"] if weight == 0 else np.inf
+    assert losses["total_loss"] == expected
+    assert model.loss_fn(x=USUAL[:1], outputs=outputs, beta=0.0)["total_loss"] < np.inf
+
+
 def test_means_with_infinite_values():
     with np.errstate(all="raise"):
         figure = mean_of([-1.0, -np.inf], "two rows", "nats")

@@ -192,6 +192,9 @@ REFUSED = {
     "items of several shapes": (lambda: Items([X[0], X[0, :2]]), "train has items of different"),
     "items that fail": (lambda: Items(X, Y[:5]), r"train\[5\] cannot be read \(IndexError"),
     "no items": (lambda: Items([]), "train holds no examples"),
+    "masked rows of a file": (
+        lambda: RowsOnly(np.ma.masked_array(X, X > 4)), "train is a masked array with .* masked"
+    ),
     "text in a lazy array": (lambda: RowsOnly(X.astype(str)), "train is of type <U"),
 }  # fmt: skip
 

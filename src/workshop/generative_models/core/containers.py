@@ -48,12 +48,11 @@ def to_array(name: str, x: Any) -> np.ndarray:
         (2, 2)
     """
     if isinstance(x, np.ma.MaskedArray):
-        if x.dtype.names is None and np.ma.is_masked(x):
-            raise ValueError(
-                f"{name} is a masked array with {int(np.ma.count_masked(x)):,} masked values: fill "
-                f"them, {variable(name)}.filled(value), or drop their rows"
-            )
-        return np.asarray(x.data)
+        return unmasked(name, x)
+    if isinstance(x, list | tuple):
+        for i, part in enumerate(x):
+            if isinstance(part, np.ma.MaskedArray):
+                unmasked(f"{name}[{i}]", part)
     if isinstance(x, np.ndarray | np.generic):
         return np.asarray(x)
     _refuse_other_objects(name, x)
@@ -70,6 +69,21 @@ def to_array(name: str, x: Any) -> np.ndarray:
     if array.dtype.kind == "O" and array.ndim == 0:
         raise ValueError(f"{name} is of type {type(x).__name__}: expected an array")
     return _settled(name, array, x)
+
+
+def unmasked(name: str, x: Any) -> np.ndarray:
+    """Return what was read as a NumPy array, or refuse it if some of its values are masked.
+
+    Args:
+        name: the argument, for errors.
+        x: an array, or what NumPy can read.
+    """
+    if isinstance(x, np.ma.MaskedArray) and x.dtype.names is None and np.ma.is_masked(x):
+        raise ValueError(
+            f"{name} is a masked array with {int(np.ma.count_masked(x)):,} masked values: fill "
+            f"them, {variable(name)}.filled(value), or drop their rows"
+        )
+    return np.asarray(x)
 
 
 def to_label_array(name: str, y: Any) -> np.ndarray:
@@ -200,7 +214,8 @@ def _elements(array: np.ndarray) -> Iterator[Any]:
 def _read(name: str, read: Any) -> np.ndarray:
     """Return what a foreign object gives for an array, or name the argument in its error."""
     try:
-        return np.asarray(read())
+        found = read()
+        array = np.asarray(found)
     except Exception as error:  # each library raises its own
         ragged = "inhomogeneous" in str(error)
         hint = "its rows differ in length" if ragged else f"{type(error).__name__}: {error}"
@@ -208,3 +223,4 @@ def _read(name: str, read: Any) -> np.ndarray:
             f"{name} cannot be read as one array of numbers ({hint}): expected rows of one shape, "
             "numpy.stack([numpy.asarray(row, 'float32') for row in rows])"
         ) from error
+    return unmasked(name, found) if isinstance(found, np.ma.MaskedArray) else array

@@ -11,7 +11,7 @@ import numpy as np
 
 from workshop.generative_models.core.arrays import read_data, read_labels
 from workshop.generative_models.core.base import check_finite, check_keys
-from workshop.generative_models.core.containers import is_lazy, to_array
+from workshop.generative_models.core.containers import is_lazy, to_array, unmasked
 from workshop.generative_models.data.dataset import Dataset, Split
 from workshop.generative_models.data.order import EpochOrder
 from workshop.generative_models.data.rows import Rows, too_large
@@ -173,7 +173,7 @@ def examples(name: str, x: Any, read: Callable[[str, Any], Any] = read_data) -> 
         return x
     rows = x
     if not isinstance(x, Rows):
-        rows = Rows(lambda i: np.asarray(x[i]), np.arange(x.shape[0]), x.shape[1:], x.dtype)
+        rows = Rows(lambda i: unmasked(name, x[i]), np.arange(x.shape[0]), x.shape[1:], x.dtype)
     return rows if unchanged else rows.map(convert)
 
 

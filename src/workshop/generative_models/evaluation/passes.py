@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 
 from workshop.generative_models.core.pace import Pace
+from workshop.generative_models.core.parameters import refuse_not_finite
 from workshop.generative_models.data import Split
 
 PASS = 100
@@ -66,7 +67,11 @@ def run_over(
         method: a function of a module's own, not a closure: it is compiled once for each.
         split: the examples.
         progress: see `Progress`.
+
+    Raises:
+        ValueError: if a parameter of the model is not finite.
     """
+    refuse_not_finite(model)
     graphdef, state = nnx.split(model)
 
     def one_pass(index: np.ndarray) -> Any:

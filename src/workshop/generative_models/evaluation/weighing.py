@@ -15,6 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from workshop.generative_models.core.gaussian import clip_log_var, log_density
+from workshop.generative_models.core.parameters import refuse_not_finite
 from workshop.generative_models.data import Dataset, Split
 from workshop.generative_models.data.reading import as_arrays, examples, is_map_style
 from workshop.generative_models.data.rows import Rows
@@ -144,7 +145,11 @@ def run_steps(
         size: examples in a pass.
         seed: of the examples' keys.
         progress: see `Progress`.
+
+    Raises:
+        ValueError: if a parameter of the model is not finite.
     """
+    refuse_not_finite(model)
     graphdef, state = nnx.split(model)
     key = jax.random.key(seed)
 

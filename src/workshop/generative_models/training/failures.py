@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from workshop.generative_models.core.parameters import named
 from workshop.generative_models.training.step import (
     TRAIN,
     Data,
@@ -33,18 +34,6 @@ def first_not_finite(
     return None
 
 
-def not_finite_parameter(params: nnx.State) -> str | None:
-    """Return the name of the first parameter with NaN or infinity: an update may be too large."""
-    named = _named(params)
-    flags = jax.device_get(_all_finite(named))
-    return next((name for name in named if not flags[name]), None)
-
-
-@jax.jit
-def _all_finite(named: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    return {name: jnp.all(jnp.isfinite(array)) for name, array in named.items()}
-
-
 def _finite(
     graphdef: nnx.GraphDef, state: TrainState, batch: Data, seed: jax.Array
 ) -> list[tuple[str, bool]]:
@@ -60,17 +49,13 @@ def _finite(
         gradient, (losses, _) = gradients(graphdef, state, batch, seed)
         tensors = {
             **{f"the data {k!r}": v for k, v in batch.items()},
-            **{f"the parameter {k}": v for k, v in _named(state.params).items()},
+            **{f"the parameter {k}": v for k, v in named(state.params).items()},
             **{f"the output {k!r}": v for k, v in outputs.items() if k != "statistics"},
             **{f"the loss {k!r}": v for k, v in losses.items() if k != "statistics"},
-            **{f"the gradient of {k}": v for k, v in _named(gradient).items()},
+            **{f"the gradient of {k}": v for k, v in named(gradient).items()},
         }
         names[:] = tensors
         return [jnp.all(jnp.isfinite(jnp.asarray(v))) for v in tensors.values()]
 
     flags = jax.device_get(check(graphdef, state, batch, seed))
     return list(zip(names, map(bool, flags), strict=True))
-
-
-def _named(state: nnx.State) -> dict[str, jax.Array]:
-    return {".".join(map(str, path)): leaf[...] for path, leaf in nnx.to_flat_state(state)}

@@ -12,6 +12,7 @@ from flax import nnx
 from jax.experimental import multihost_utils
 
 from workshop.generative_models.core.pace import next_count
+from workshop.generative_models.core.parameters import not_finite_parameter
 from workshop.generative_models.data.reading import Arrays, gather
 from workshop.generative_models.devices.signals import Stopped, StopSignals
 from workshop.generative_models.tracking.callbacks import Callbacks, Row
@@ -20,7 +21,6 @@ from workshop.generative_models.training.checkpoint import Checkpoints, NotWritt
 from workshop.generative_models.training.failures import (
     NotFiniteError,
     first_not_finite,
-    not_finite_parameter,
 )
 from workshop.generative_models.training.feeds import Resident, Streamed, to_device
 from workshop.generative_models.training.kept import Begin

@@ -19,6 +19,7 @@ from workshop.generative_models.core.containers import is_lazy
 from workshop.generative_models.core.locks import locked
 from workshop.generative_models.core.moments import moments_of
 from workshop.generative_models.core.optimizers import create_optimizer, plateau
+from workshop.generative_models.core.parameters import refuse_not_finite
 from workshop.generative_models.data import Dataset
 from workshop.generative_models.data.order import EpochOrder
 from workshop.generative_models.data.reading import (
@@ -281,10 +282,14 @@ class Trainer:
 
         Args:
             data: examples, as `fit` takes them.
+
+        Raises:
+            ValueError: for data as in `fit`, or if a parameter of the model is not finite.
         """
         if self._run is not None:
             graphdef, state = self._run.graphdef, self._run.state
             return self.metrics(graphdef, state.weights, state.rest, self._arrays("data", data))
+        refuse_not_finite(self.model)
         graphdef, params, rest = nnx.split(self.model, nnx.Param, ...)
         if self.layout is not None:
             params, rest = self.layout.place((params, rest))

@@ -500,7 +500,7 @@ class VAE(LatentSpaceModel, Pretrained):
         penalised = jnp.maximum(kl_dims, self.free_bits).sum() if self.free_bits else kl
         weight = jnp.asarray(self.kl_coefficient(step) if beta is None else beta, jnp.float32)
         return self.losses(
-            reconstruction_loss, kl, reconstruction_loss + weight * penalised, beta=weight
+            reconstruction_loss, kl, reconstruction_loss + weighted(weight, penalised), beta=weight
         )
 
     @staticmethod
@@ -567,6 +567,11 @@ class VAE(LatentSpaceModel, Pretrained):
             )
         self.check_data(x)
         return self.likelihood.log_prob(parameter, x)
+
+
+def weighted(weight: ArrayLike, term: jax.Array) -> jax.Array:
+    """Return a term of the loss times its weight; 0 at a weight of 0, even if it is infinite."""
+    return jnp.where(jnp.equal(weight, 0), 0.0, weight * term)
 
 
 def _x_and_outputs(first: Any, second: Any, x: Any, outputs: Any) -> tuple[None, None, Any, Any]:

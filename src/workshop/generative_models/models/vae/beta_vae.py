@@ -13,7 +13,7 @@ from workshop.generative_models.core.configuration import BetaVAEConfig, BetaVAE
 from workshop.generative_models.core.likelihoods import Likelihood
 from workshop.generative_models.core.schedules import linear_ramp
 from workshop.generative_models.core.typing import Losses
-from workshop.generative_models.models.vae.base import VAE, Options
+from workshop.generative_models.models.vae.base import VAE, Options, weighted
 
 
 class BetaVAE(VAE):
@@ -198,7 +198,7 @@ class BetaVAEWithCapacity(BetaVAE):
             return losses
         capacity = linear_ramp(self.capacity_max, self.capacity_num_iter, step)
         difference = losses["kl_loss"] - capacity
-        capacity_loss = self.gamma * jnp.abs(difference)
+        capacity_loss = weighted(self.gamma, jnp.abs(difference))
         return self.losses(
             reconstruction_loss,
             losses["kl_loss"],

@@ -11,6 +11,7 @@ from flax import nnx
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.arrays import read_labels
 from workshop.generative_models.core.base import is_concrete, set_numerics
+from workshop.generative_models.core.numbers import variable
 
 CONDITION_TYPES = ("concat", "add")
 
@@ -58,8 +59,8 @@ def one_hot(condition: Any, num_classes: int, batch: int, name: str = "condition
 
 def _way_out(name: str, labels: jax.Array) -> str:
     if labels.ndim == 1 and jnp.issubdtype(labels.dtype, jnp.floating):
-        return f"; if they are whole numbers, {name}.astype(int)"
-    return f"; of a column, {name}[:, 0]" if labels.shape[1:] == (1,) else ""
+        return f"; if they are whole numbers, {variable(name)}.astype(int)"
+    return f"; of a column, {variable(name)}[:, 0]" if labels.shape[1:] == (1,) else ""
 
 
 class Condition(nnx.Module):
