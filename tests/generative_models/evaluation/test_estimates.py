@@ -92,7 +92,7 @@ def test_a_figure_shows_as_many_digits_as_it_has(figure, text):
     assert str(figure) == text
 
 
-def test_what_is_not_finite_is_none_in_json():
+def test_nan_is_none_in_json():
     assert Estimate(float("nan"), 1.0, 2, "how").as_json() == {
         "value": None, "standard_error": 1.0, "n": 2, "estimator": "how", "unit": "",
     }  # fmt: skip

@@ -1,5 +1,7 @@
 """No estimate is NaN for finite data: -inf, or the exact value where float32 can hold it."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation import likelihood
 from workshop.generative_models.evaluation.decomposition import kl_decomposition
 from workshop.generative_models.evaluation.detection import detection
-from workshop.generative_models.evaluation.estimates import mean_of, mean_with_part
+from workshop.generative_models.evaluation.estimates import Estimate, mean_of, mean_with_part
 from workshop.generative_models.evaluation.outputs import posteriors, reconstructions
 from workshop.generative_models.evaluation.sections.likelihood import beyond
 from workshop.generative_models.models.vae import VAE, VQVAE, MLPDecoder, MLPEncoder
@@ -165,6 +167,8 @@ def test_means_with_infinite_values():
         figure = mean_of([-1.0, -np.inf], "two rows", "nats")
         assert (figure.value, figure.standard_error) == (-np.inf, None)
         assert str(figure) == "-inf nats"
+        written = json.dumps(figure.as_json(), allow_nan=False)
+        assert Estimate.from_json(json.loads(written)) == figure
         elbo, bound = np.array([-5.0, -np.inf, -np.inf, -4.0]), np.array([-3.0, -9.0, -np.inf])
         every, extra = beyond(elbo, bound)
         assert every.tolist() == [-5, -9, -np.inf, -4]

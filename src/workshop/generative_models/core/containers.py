@@ -49,13 +49,10 @@ def to_array(name: str, x: Any) -> np.ndarray:
     """
     if isinstance(x, np.ma.MaskedArray):
         return unmasked(name, x)
-    if isinstance(x, list | tuple):
-        for i, part in enumerate(x):
-            if isinstance(part, np.ma.MaskedArray):
-                unmasked(f"{name}[{i}]", part)
     if isinstance(x, np.ndarray | np.generic):
         return np.asarray(x)
     _refuse_other_objects(name, x)
+    _refuse_masked_items(name, x)
     if hasattr(x, "detach"):
         return _tensor(name, x)
     if is_lazy(x):
@@ -94,6 +91,13 @@ def to_label_array(name: str, y: Any) -> np.ndarray:
     """
     array = to_array(name, y)
     return _settled(name, array.astype(object) if array.dtype.kind == "T" else array)
+
+
+def _refuse_masked_items(name: str, x: Any) -> None:
+    if isinstance(x, list | tuple):
+        for i, item in enumerate(x):
+            if isinstance(item, np.ma.MaskedArray):
+                unmasked(f"{name}[{i}]", item)
 
 
 def _refuse_other_objects(name: str, x: Any) -> None:

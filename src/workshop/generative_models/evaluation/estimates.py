@@ -1,7 +1,7 @@
 """A figure with what a reviewer asks of it: estimator, sample size, standard error."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -37,11 +37,24 @@ class Estimate:
         return f"{self.value:,.{digits}f} ± {error:,.{digits}f}{unit}"
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fields, for `evaluation.json`; a figure that is not finite is None there."""
-        return {
-            name: None if isinstance(value, float) and not np.isfinite(value) else value
-            for name, value in asdict(self).items()
-        }
+        """Return the fields for `evaluation.json`, which knows no NaN and no infinity.
+
+        NaN is None there, and infinity the string "inf" or "-inf".
+        """
+        return {name: _in_json(value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Estimate":
+        """Return the estimate that `as_json` gave the fields of."""
+        value = content["value"]
+        known = {field.name: content[field.name] for field in fields(cls)}
+        return cls(**known | {"value": float("nan" if value is None else value)})
+
+
+def _in_json(value: Any) -> Any:
+    if not isinstance(value, float) or np.isfinite(value):
+        return value
+    return None if np.isnan(value) else str(float(value))
 
 
 def mean_of(values: ArrayLike, estimator: str, unit: str = "", *, scale: float = 1.0) -> Estimate:

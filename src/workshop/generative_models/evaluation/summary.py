@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -115,17 +115,10 @@ def read(path: Path) -> dict[str, Any]:
         content["titles"] = {name: s["title"] for name, s in content["sections"].items()}
         content["sections"] = {
             name: {
-                key: _figure(figure) for key, figure in section["figures"].items()
+                key: Estimate.from_json(figure) for key, figure in section["figures"].items()
             }
             for name, section in content["sections"].items()
         }  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
     return content
-
-
-def _figure(content: dict[str, Any]) -> Estimate:
-    """Return a figure as JSON holds it; a value that was not finite is None there."""
-    value = content["value"]
-    return Estimate(**{f.name: content[f.name] for f in fields(Estimate) if f.name != "value"},
-                    value=float("nan") if value is None else value)  # fmt: skip

@@ -166,7 +166,7 @@ class Run:
         if culprit is not None:
             raise NotFiniteError(
                 f"step {self.done}: the update made the parameter {culprit} not finite"
-                f"{self._advice()}"
+                f"{self._advice(self.done)}"
             )
         if self.checkpoints is not None:
             self.checkpoints.save(self.state, self.since)
@@ -203,8 +203,8 @@ class Run:
         )
         if skipped > self.skipped and not self.trainer.plan.skip:
             raise NotFiniteError(
-                f"{self._culprit(int(failed))}{self._advice()}, or leave such updates out "
-                "(nonfinite='skip')"
+                f"{self._culprit(int(failed))}{self._advice(int(failed))}, or leave such updates "
+                "out (nonfinite='skip')"
             )
         self.done, self.skipped = int(step), int(skipped)
         taken = float(sums.pop("count")) or math.nan  # of steps that were all left out, no mean
@@ -314,7 +314,10 @@ class Run:
             f"examples {' '.join(map(str, indices))}"
         )
 
-    def _advice(self) -> str:
+    def _advice(self, step: int) -> str:
+        if step == 0:  # no learning rate has had an effect yet
+            way_out = "scale the data, such as to mean 0 and standard deviation 1"
+            return f"{self._last_good()}. No update was made before: {way_out} (standardize=True)"
         return f"{self._last_good()}. Lower the learning rate, clip gradients (clip_norm)"
 
     def _last_good(self) -> str:
