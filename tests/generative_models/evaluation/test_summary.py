@@ -1,5 +1,6 @@
 """A whole evaluation, on a model whose figures are known."""
 
+from dataclasses import replace
 from math import log
 
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from workshop.generative_models.core.configuration import (
 from workshop.generative_models.core.files import write_json
 from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation import summary
+from workshop.generative_models.evaluation.estimates import Estimate
 from workshop.generative_models.evaluation.study import Settings, Study
 from workshop.generative_models.models.vae import VQVAE
 from workshop.generative_models.models.vae.vq_vae import prior_for
@@ -71,6 +73,18 @@ def test_it_is_the_same_from_disk(found, tmp_path):
     assert back["titles"]["likelihood"] == "Likelihood"
     assert back["settings"]["samples"] == LITTLE.samples
     assert back["run"] == "here"
+
+
+def test_infinite_figures_and_series_are_written_too(found, tmp_path):
+    study, sections = found
+    odd = replace(
+        sections["latents"],
+        figures={"rate": Estimate(np.inf, None, 3, "mean")},
+        series={"kl_per_dimension": [np.inf, np.nan, 1.0]},
+    )
+    write_json(summary.as_json({"latents": odd}, study), tmp_path / "e.json", allow_nan=False)
+    back = summary.read(tmp_path / "e.json")
+    assert back["sections"]["latents"] == odd.figures
 
 
 @pytest.mark.parametrize(

@@ -41,17 +41,28 @@ class Estimate:
 
         NaN is None there, and infinity the string "inf" or "-inf".
         """
-        return {name: _in_json(value) for name, value in asdict(self).items()}
+        return in_json(asdict(self))
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Estimate":
         """Return the estimate that `as_json` gave the fields of."""
         value = content["value"]
-        known = {field.name: content[field.name] for field in fields(cls)}
-        return cls(**known | {"value": float("nan" if value is None else value)})
+        known: dict[str, Any] = {field.name: content[field.name] for field in fields(cls)}
+        known["value"] = float("nan" if value is None else value)
+        return cls(**known)
 
 
-def _in_json(value: Any) -> Any:
+def in_json(value: Any) -> Any:
+    """Return numbers, or lists or dicts of them, as strict JSON can hold them: NaN as None.
+
+    Examples:
+        >>> in_json([1.0, float("nan"), float("-inf")])
+        [1.0, None, '-inf']
+    """
+    if isinstance(value, dict):
+        return {name: in_json(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [in_json(part) for part in value]
     if not isinstance(value, float) or np.isfinite(value):
         return value
     return None if np.isnan(value) else str(float(value))

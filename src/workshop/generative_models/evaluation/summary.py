@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workshop.generative_models.evaluation import sections
-from workshop.generative_models.evaluation.estimates import Estimate
+from workshop.generative_models.evaluation.estimates import Estimate, in_json
 from workshop.generative_models.evaluation.sections import Section
 from workshop.generative_models.evaluation.study import Study
 
@@ -93,7 +93,7 @@ def as_json(found: Mapping[str, Section], study: Study, **about: Any) -> dict[st
                 "figures": {key: figure.as_json() for key, figure in section.figures.items()},
                 "verdicts": section.verdicts,
                 "notes": section.notes,
-                "series": section.series,
+                "series": in_json(section.series),
             }
             for name, section in found.items()
         },
