@@ -91,3 +91,14 @@ def test_conditioning_arguments_need_something_to_condition():
 def test_a_shape_may_be_an_array_of_numpy():
     assert checks.shape("hidden_dims", np.array([4, 5])) == (4, 5)
     assert checks.shape("hidden_dims", np.int64(4)) == (4,)
+
+
+@pytest.mark.parametrize("value", [True, False, np.True_])
+def test_flags_come_back_as_python_bools(value):
+    assert checks.flag("keep_best", value) is bool(value)
+
+
+@pytest.mark.parametrize("value", ["no", "", 0, 1, None, [False]])
+def test_what_only_counts_as_true_or_false_is_no_flag(value):
+    with pytest.raises(ValueError, match="keep_best=.*: expected True or False"):
+        checks.flag("keep_best", value)

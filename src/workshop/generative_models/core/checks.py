@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from operator import index
 from typing import Any
 
+import numpy as np
+
 
 def positive_int(name: str, value: Any) -> int:
     """Return `value` as an int, or say that `name` must be a positive integer."""
@@ -87,6 +89,13 @@ def warn_keywords(method: Callable[..., Any], given: Collection[str]) -> None:
 def _keywords(method: Callable[..., Any]) -> set[str]:
     parameters = inspect.signature(method).parameters.values()
     return {p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return `value` as a bool, or say that `name` must be one: any string would count as True."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name}={value!r}: expected True or False")
+    return bool(value)
 
 
 def at_least(name: str, value: Any, lowest: float) -> Any:

@@ -242,9 +242,7 @@ def check_likelihood(name: str, scale: Scale, levels: int, *, standardize: bool 
         levels: anything but 256 is taken to be meant.
         standardize: likewise, if True.
     """
-    if not isinstance(standardize, bool):
-        raise ValueError(f"standardize={standardize!r}: expected True or False")
-    if standardize and name not in STANDARDIZED:
+    if checks.flag("standardize", standardize) and name not in STANDARDIZED:
         raise ValueError(
             f"standardize=True has no meaning for the likelihood {name!r}: use 'gaussian' or "
             "'laplace', whose density is known in any units"

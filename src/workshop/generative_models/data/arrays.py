@@ -259,7 +259,8 @@ def check_labels(
             raise ValueError(f"{what} has {len(y)} labels for {len(xs[key])} examples")
         if y.dtype.kind not in "biuUS":
             raise ValueError(
-                f"{what} has dtype {y.dtype}; expected integers or strings: y.astype(int)"
+                f"{what} has dtype {y.dtype}; expected integers or strings: "
+                "numpy.unique(y, return_inverse=True)[1] numbers the values"
             )
     if len({y.dtype.kind in "US" for y in arrays.values()}) > 1:
         types = {key: str(y.dtype) for key, y in arrays.items()}

@@ -145,8 +145,8 @@ class Trainer:
         self.monitor = monitor
         self.patience = _positive_or_none("patience", patience)
         for name, flag in (("keep_best", keep_best), ("stream", stream)):
-            if flag is not None and not isinstance(flag, (bool, np.bool_)):
-                raise ValueError(f"{name}={flag!r}: expected True or False")
+            if flag is not None:
+                checks.flag(name, flag)
         self.keep_best, self.stream = keep_best, stream
         self.plateau_patience, self.plateau_factor = plateau_patience, plateau_factor
         checks.one_of("devices", devices, ("one", "data", "full"))

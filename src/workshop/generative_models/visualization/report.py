@@ -1,5 +1,6 @@
-"""The figures of a trained model: what a person wants to see at the end of a run."""
+"""The figures of a trained model: those that a run ends with."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from .files import save
 from .grids import reconstructions, samples
 from .latents import latent_map
 from .paths import interpolations, traversals
+
+FAR = 1e9
+"""Examples with larger values are looked at before they are drawn."""
 
 
 def number_of_classes(model: VAE) -> int | None:
@@ -189,29 +193,50 @@ def run_figures(
         seed: of the samples.
     """
     yield "training_curves", training_curves(rows, metrics=_varying(rows))
-    yield "reconstructions", draw_reconstructions(model, split, class_names=class_names)
     conditions = _own_conditions(model, split, 100)
     yield (
         "samples",
         draw_samples(model, 100, labels=conditions, class_names=class_names, seed=seed)[0],
     )
+    split = _drawable(model, split.take(slice(2000)))
+    if not len(split):
+        return
+    yield "reconstructions", draw_reconstructions(model, split, class_names=class_names)
     yield "traversals", draw_traversals(model, split)
     pairs = _pairs(split, of_one_class=isinstance(model, ConditionalVAE))  # which is told it
     yield "interpolations", draw_interpolations(model, split, pairs)
-    some = split.take(slice(2000))
-    latents = outputs.representations(model, some)
+    latents = outputs.representations(model, split)
     what = ", by the vectors of their codes" if isinstance(model, VQVAE) else ""
     title = f"Where the encoder puts the examples{what}"
-    yield "latent_map", latent_map(latents, some.labels, class_names, title=title)
+    yield "latent_map", latent_map(latents, split.labels, class_names, title=title)
     if isinstance(model, VQVAE):
-        indices = outputs.code_indices(model, some)
+        indices = outputs.code_indices(model, split)
         for name, health in codebook_healths(model.quantizer, indices).items():
             yield f"{name}_usage", codebook_panels(health)
         if indices.ndim > 2:
             # Of several codes at a place the first ones.
             yield "code_maps", code_maps(indices[:24].reshape(*indices[:24].shape[:3], -1)[..., 0])
     else:
-        yield "kl_per_latent", kl_bars(_activity(model, some)[0])
+        yield "kl_per_latent", kl_bars(_activity(model, split)[0])
+
+
+def _drawable(model: VAE, split: Split) -> Split:
+    """Return the examples whose losses are finite: a figure cannot show the others."""
+    x = np.asarray(split.x)
+    if x.dtype == np.uint8 or np.abs(x).max() < FAR:
+        return split
+    losses = outputs.reconstructions(model, split)["loss"]
+    if not isinstance(model, VQVAE):
+        q = {k: jnp.asarray(v) for k, v in outputs.posteriors(model, split).items()}
+        losses = losses + np.asarray(model.kl_per_example(q)).sum(-1)
+    finite = np.isfinite(losses)
+    if not finite.all():
+        logging.getLogger("workshop").warning(
+            "figures leave out %s of %s examples, whose loss is beyond float32",
+            np.count_nonzero(~finite),
+            len(split),
+        )
+    return split.take(finite)
 
 
 def save_figures(figures: Iterable[tuple[str, Figure]], folder: Path) -> list[Path]:

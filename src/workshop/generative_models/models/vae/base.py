@@ -300,7 +300,11 @@ class VAE(LatentSpaceModel, Pretrained):
 
         The latent rule, an override point: here a Gaussian sample, or its mean when deterministic.
         """
-        z = mean if deterministic else self.reparameterize(mean, log_var, rngs=rngs)
+        z = (
+            mean
+            if checks.flag("deterministic", deterministic)
+            else self.reparameterize(mean, log_var, rngs=rngs)
+        )
         return {"z": z}
 
     def _decoder_output(

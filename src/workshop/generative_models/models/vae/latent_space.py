@@ -63,7 +63,7 @@ class LatentSpaceModel(ExampleModel):
         observation_noise: bool,
     ) -> jax.Array:
         """Return E[x|z], or with observation noise a draw from p(x|z)."""
-        if not observation_noise:
+        if not checks.flag("observation_noise", observation_noise):
             return self.decode(z, rngs=rngs, **condition)
         return self._observed(z, rngs, condition, self._row_keys(rngs, len(z)))
 

@@ -209,7 +209,7 @@ class VQVAE(VAE):
                 f"embedding_dim={self.embedding_dim}"
             )
         each = features // self.embedding_dim
-        training = not (deterministic or self.deterministic)
+        training = not (checks.flag("deterministic", deterministic) or self.deterministic)
         key = sample_key(rngs, self.rngs) if training and self.quantizer.random else None
         # One example has a batch axis of its own here: its places are no batch.
         vectors = encoding.reshape(*(places or [1]), each, self.embedding_dim)
@@ -425,7 +425,11 @@ class VQVAE(VAE):
             _refuse_prior_options(y=y, **options)
             warn_once(self, NO_PRIOR)
             indices = self._by_usage(self._row_keys(rngs, n_samples), temperature)
-        keys = self._row_keys(rngs, n_samples) if observation_noise else None
+        keys = (
+            self._row_keys(rngs, n_samples)
+            if checks.flag("observation_noise", observation_noise)
+            else None
+        )
         return self._from_indices(indices, keys)
 
     def _by_usage(self, keys: jax.Array, temperature: ArrayLike) -> jax.Array:
@@ -488,7 +492,11 @@ class VQVAE(VAE):
         )  # fmt: skip
         single = found.ndim == len(self.code_shape)
         found = found[None] if single else found
-        keys = self._row_keys(rngs, len(found)) if observation_noise else None
+        keys = (
+            self._row_keys(rngs, len(found))
+            if checks.flag("observation_noise", observation_noise)
+            else None
+        )
         images = self._from_indices(found, keys)
         return images[0] if single else images
 
