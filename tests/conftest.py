@@ -1,6 +1,7 @@
 """Settings that every test shares."""
 
 import gc
+import logging
 import os
 import shutil
 import tempfile
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import jax
 import matplotlib
+import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -28,6 +30,12 @@ install_import_hook("workshop", "typechecking.checker")
 
 # They hold no examples to run, and two modules of one name cannot both be looked through.
 collect_ignore_glob = ["conftest.py", "**/conftest.py"]
+
+
+@pytest.fixture(autouse=True)
+def _log_reaches_caplog():
+    """Commands that ran earlier in this process have switched propagation off."""
+    logging.getLogger("workshop").propagate = True
 
 
 class RoomForPrograms:

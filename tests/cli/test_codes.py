@@ -237,13 +237,13 @@ def test_a_prior_of_other_weights_is_left_out(run, tmp_path, caplog):
 
 
 def test_a_prior_of_another_version_is_left_out(run, tmp_path, caplog):
-    """Before format 2 a prior read its class elsewhere, from weights of the same names."""
+    """Priors of format 1 read their class elsewhere, from weights of the same names."""
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     with safe_open(copy / "prior.safetensors", "numpy") as file:
         about = json.loads(file.metadata()["prior"])
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    assert about.pop("format") == 2
+    assert about.pop("format") == 3
     save_file(arrays, copy / "prior.safetensors", {"prior": json.dumps(about)})
     logging.getLogger("workshop").propagate = True
     with caplog.at_level("WARNING", "workshop"):

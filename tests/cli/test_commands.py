@@ -207,7 +207,7 @@ def test_resume_ends_where_the_whole_run_ends(tmp_path):
         (["train", "--average", "2"], "average=2.0"),
         (["evaluate", "[/x]"], "[/x] is no run"),
         (["train", "--resume", "nowhere"], "nowhere is no run: there is no such folder"),
-        (["train", "--resume", "nowhere", "--steps", "5"], "drop --steps"),
+        (["train", "--resume", "nowhere", "--batch-size", "5"], "drop --batch-size"),
         (["sample", "nowhere"], "there is no such folder"),
         (["explore", "nowhere"], "there is no such folder"),
         (["evaluate", "."], ". is no run: it holds no config.json"),
@@ -235,6 +235,9 @@ def test_damaged_weights_are_named(runs, tmp_path, damage):
 
     run = tmp_path / "run"
     shutil.copytree(runs / "vae", run)
+    if damage == "missing":  # the checkpoints too, which would be read in its place
+        for state in run.glob("checkpoints/*/state"):
+            shutil.rmtree(state)
     weights = run / "model.safetensors"
     if damage == "truncated":
         weights.write_bytes(weights.read_bytes()[:-10])

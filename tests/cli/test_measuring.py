@@ -187,6 +187,13 @@ def test_score_fixes_a_scale_that_batches_choose(tmp_path, capsys):
 
 
 class TestCutShort:
+    @pytest.fixture(autouse=True)
+    def _python_handles_interrupts(self):
+        """As at a terminal: jobs in the background inherit that SIGINT is ignored."""
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+        signal.signal(signal.SIGINT, before)
+
     def test_what_was_done_is_kept_and_what_follows_is_not_begun(self, capsys):
         interrupts, done = Interrupts(console), []
         for item in interrupts.cuttable("counting")(range(10)):

@@ -81,7 +81,9 @@ def models(draw, name):
     squashed = likelihood in ("bce", "bernoulli", "continuous_bernoulli", "categorical")
     discrete = likelihood in ("discretized_logistic", "categorical")
     logistic = likelihood == "discretized_logistic"
+    standardize = likelihood in configuration.STANDARDIZED and draw(st.booleans())
     ends = ("sigmoid",) if squashed else get_args(configuration.OutputActivation)
+    ends = ("identity",) if standardize else ends
     shape = draw(st.sampled_from([None, event]))
     constant_kl = name in ("vq-vae", "beta-vae-capacity")
     schedule = draw(st.just("constant") if constant_kl else names(configuration.KLScheduleName))
@@ -104,6 +106,7 @@ def models(draw, name):
             if logistic
             else st.just(1.0)
         ),
+        "standardize": st.just(standardize),
         "levels": st.integers(2, 65536) if discrete else st.just(256),
         "free_bits": st.just(0.0) if constant_kl else weights,
         "kl_schedule": st.just(schedule),

@@ -16,6 +16,7 @@ from scipy.special import logsumexp
 
 from workshop.generative_models.core import pace
 from workshop.generative_models.core.configuration import (
+    ConditionalVAEConfig,
     DecoderConfig,
     EncoderConfig,
     VAEConfig,
@@ -32,7 +33,7 @@ from workshop.generative_models.evaluation.likelihood import (
     rate_and_distortion,
 )
 from workshop.generative_models.evaluation.passes import CutShort
-from workshop.generative_models.models.vae import VAE, VQVAE
+from workshop.generative_models.models.vae import VAE, VQVAE, ConditionalVAE
 from workshop.generative_models.training import Trainer
 
 
@@ -329,7 +330,7 @@ class TestInput:
         model, x = LINEAR.model(), LINEAR.data(4)
         for bad, y, samples, words in (
             (np.where(np.eye(4, 5) > 0, np.nan, x), None, 1, "NaN or infinite"),
-            (x[:, :3], None, 1, r"shape \(4, 3\): expected \(batch, 5\)"),
+            (x[:, :3], None, 1, r"shape \([14], 3\): expected \(batch, 5\)"),
             (x[0], None, 1, r"shape \(5,\): expected \(n, \*event\)"),
             (x[:0], None, 1, "n at least 1"),
             (x, np.zeros(4, int), 1, "VAE reads no labels"),
@@ -338,11 +339,20 @@ class TestInput:
         ):
             with pytest.raises(ValueError, match=words):
                 estimate(model, bad, y, samples=samples)
-        conditional = LINEAR.model(conditional=True)
+        own = LINEAR.model(conditional=True)
+        with pytest.raises(ValueError, match=r"y has shape \(3,\): expected a row for each of 4"):
+            estimate(own, x, [0, 1, 2])
+        sizes = {"hidden_dims": (4,), "latent_dim": 2}
+        config = ConditionalVAEConfig(
+            encoder=EncoderConfig(**sizes, input_shape=(5,)),
+            decoder=DecoderConfig(**sizes, output_shape=(5,)),
+            condition_dim=3,
+        )
+        classes = ConditionalVAE(config, rngs=nnx.Rngs(0))
         with pytest.raises(ValueError, match=r"y has shape \(3,\).*expected integer labels \(4,\)"):
-            estimate(conditional, x, [0, 1, 2])
+            estimate(classes, x, [0, 1, 2])
         with pytest.raises(ValueError, match="expected 0 <= label < 3"):
-            estimate(conditional, x, [0, 1, 2, 3])
+            estimate(classes, x, [0, 1, 2, 3])
 
     def test_codes_have_no_density(self):
         sizes = {"hidden_dims": (4,), "latent_dim": 2}

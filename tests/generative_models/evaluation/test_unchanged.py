@@ -141,7 +141,7 @@ PARTS = {
     "batch_of", "condition_of", "dependence_verdict", "drawn", "event_of", "examples_of",
     "has_codes", "has_moving_scale", "informative", "log_given", "log_weights", "number_of_classes",
     "posterior", "reads_labels", "refuse_codes", "refuse_moving_scale", "representation_of",
-    "run_passes", "settled_examples", "settled_noise",
+    "run_passes", "run_steps", "settled_examples", "settled_noise",
 }  # fmt: skip
 """Functions that take no more than a look at the model, or a copy made by those above."""
 

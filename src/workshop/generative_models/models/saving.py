@@ -35,7 +35,7 @@ from workshop.generative_models.models.vae.vq_vae import prior_for
 
 WEIGHTS_FILE = "model.safetensors"
 PRIOR_FILE = "prior.safetensors"
-PRIOR_FORMAT = 2
+PRIOR_FORMAT = 3
 """What a prior's weights mean: since 2 its class stands at every place. Another is not read."""
 Model = TypeVar("Model", bound=VAE)
 Built = TypeVar("Built", bound=nnx.Module)
@@ -156,8 +156,14 @@ def save_prior(model: VQVAE, folder: str | Path) -> None:
 
 
 def _digest(weights: Path) -> str:
-    """Return a hash of a file of weights."""
-    return hashlib.sha256(weights.read_bytes()).hexdigest()
+    """Return a hash of the arrays in a file of weights, whatever else its header says."""
+    content = weights.read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header.pop("__metadata__", None)
+    found = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    found.update(content[start:])
+    return found.hexdigest()
 
 
 def _write(found: dict[str, Any], path: Path, metadata: dict[str, str] | None = None) -> None:

@@ -87,8 +87,9 @@ def optimizer_settings(optimizer: optax.GradientTransformation) -> Settings:
     Names inside of optax are those of one version, which is a part of their names here, so that
     another version is not compared.
     """
-    # A run may be trained for longer than was planned: the steps that a schedule spans may change.
-    arguments = {k: v for k, v in arguments_of(optimizer).items() if k != "steps"}
+    arguments = dict(arguments_of(optimizer))
+    if arguments.get("schedule") == "constant":
+        arguments.pop("steps", None)  # which only a schedule reads
     if arguments:
         return {"optimizer": "create_optimizer", **flat("optimizer", described(arguments))}
     inside = f"optimizer (optax {optax.__version__})"

@@ -87,7 +87,7 @@ class TestOutputs:
 
 
 def test_unknown_arguments_of_the_loss_are_named(make_model, images):
-    with pytest.raises(ValueError, match="did you mean 'kl_per_dimension'"):
+    with pytest.raises(TypeError, match="did you mean 'kl_per_dimension'"):
         make_model("vae").loss_fn(batch=images, kl_per_dimensions=True)
 
 

@@ -309,5 +309,7 @@ class ConditionalVAE(VAE):
 
 
 def _read(y: Any) -> Any:
-    """Return labels as arrays, whatever holds them: networks of one's own index with them."""
+    """Return labels as arrays, whatever holds them; your own networks may read a dict of them."""
+    if isinstance(y, dict):
+        return {name: _read(part) for name, part in y.items()}
     return y if y is None else jnp.asarray(read_labels("y", y))
