@@ -100,5 +100,5 @@ def test_flags_come_back_as_python_bools(value):
 
 @pytest.mark.parametrize("value", ["no", "", 0, 1, None, [False]])
 def test_what_only_counts_as_true_or_false_is_no_flag(value):
-    with pytest.raises(ValueError, match="keep_best=.*: expected True or False"):
+    with pytest.raises(ValueError, match=r"keep_best=.*: expected True or False"):
         checks.flag("keep_best", value)
