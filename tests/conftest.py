@@ -19,9 +19,6 @@ _MADE = "JAX_COMPILATION_CACHE_DIR" not in os.environ  # or else it is somebody'
 if _MADE:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="workshop-tests-")
 _CACHE = os.environ["JAX_COMPILATION_CACHE_DIR"]
-# Most of the suite's time is compilation, and half of that is LLVM's optimisation. Numbers are
-# tested, not speed. `XLA_FLAGS= make test` compiles as outside of the tests.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 jax.config.update("jax_compilation_cache_dir", _CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
