@@ -34,6 +34,18 @@ def _clip_backward(side: jax.Array, gradient: jax.Array) -> tuple[jax.Array]:
 clip_log_var.defvjp(_clip_forward, _clip_backward)
 
 
+def standard_deviation(log_var: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Return σ = exp(½ log σ²), with log σ² clipped to [-20, 20]."""
+    return jnp.exp(0.5 * clip_log_var(log_var))
+
+
+def from_noise(
+    mean: Float[Array, "..."], log_var: Float[Array, "..."], noise: Float[Array, "..."]
+) -> Float[Array, "..."]:
+    """Return z = μ + σ ⊙ ε; noise may have extra axes on the left."""
+    return mean + standard_deviation(log_var) * noise
+
+
 def reparameterize(
     mean: Float[Array, "*shape"], log_var: Float[Array, "*shape"], key: PRNGKey
 ) -> Float[Array, "*shape"]:
@@ -47,17 +59,29 @@ def reparameterize(
     References:
         Kingma & Welling, Auto-Encoding Variational Bayes, ICLR 2014.
     """
-    noise = jax.random.normal(key, mean.shape, mean.dtype)
-    return mean + jnp.exp(0.5 * clip_log_var(log_var)) * noise
+    return from_noise(mean, log_var, jax.random.normal(key, mean.shape, mean.dtype))
 
 
 def kl_to_standard_normal(
     mean: Float[Array, "*shape"], log_var: Float[Array, "*shape"]
 ) -> Float[Array, "*shape"]:
     """Return KL(N(μ, σ²) ‖ N(0, 1)) = ½ (σ² + μ² - 1 - log σ²) of each latent, in nats."""
-    log_var = clip_log_var(log_var)
-    # expm1(v) - v keeps its digits near v = 0, where exp(v) - 1 - v would cancel.
-    return 0.5 * (jnp.square(mean) + (jnp.expm1(log_var) - log_var))
+    return _kl_to_standard_normal(mean, clip_log_var(log_var))
+
+
+def kl_between(
+    mean: Float[Array, "*shape"],
+    log_var: Float[Array, "*shape"],
+    other_mean: Float[Array, "*shape"],
+    other_log_var: Float[Array, "*shape"],
+) -> Float[Array, "*shape"]:
+    """Return KL(N(μ, σ²) ‖ N(μ₂, σ₂²)) of each latent, in nats.
+
+    The divergence does not change under z -> (z - μ₂) / σ₂, which turns the second into N(0, 1).
+    """
+    other_log_var = clip_log_var(other_log_var)
+    standardized = _standardize(mean, other_mean, other_log_var)
+    return _kl_to_standard_normal(standardized, clip_log_var(log_var) - other_log_var)
 
 
 def log_density(
@@ -65,5 +89,17 @@ def log_density(
 ) -> Float[Array, "*shape"]:
     """Return log N(value; μ, σ²) = -½ (log 2π + log σ² + (value - μ)² / σ²) in nats."""
     log_var = clip_log_var(log_var)
-    square = jnp.square(value - mean) * jnp.exp(-log_var)
+    square = jnp.square(_standardize(value, mean, log_var))
     return -0.5 * (jnp.log(2 * jnp.pi) + log_var + square)
+
+
+def _kl_to_standard_normal(mean: jax.Array, log_var: jax.Array) -> jax.Array:
+    # expm1(v) - v keeps its digits near v = 0, where exp(v) - 1 - v would cancel.
+    return 0.5 * (jnp.square(mean) + (jnp.expm1(log_var) - log_var))
+
+
+def _standardize(value: jax.Array, mean: jax.Array, log_var: jax.Array) -> jax.Array:
+    """Return (value - μ) / σ of a clipped log σ²."""
+    # Beyond 1e33 the square overflows for every σ. The ratio itself stays finite, so that a
+    # gradient of 0, as that of a mixture's far component, is not multiplied by infinity.
+    return jnp.clip(value - mean, -1e33, 1e33) * jnp.exp(-0.5 * log_var)
