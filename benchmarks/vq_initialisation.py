@@ -22,12 +22,12 @@ import numpy as np
 from flax import nnx
 
 from workshop.generative_models.core.configuration import (
+    QUANTIZER_CONFIGS,
     DecoderConfig,
     EncoderConfig,
     VAEConfig,
     VQVAEConfig,
 )
-from workshop.generative_models.core.quantizer_configuration import QUANTIZER_CONFIGS
 from workshop.generative_models.data import Split, load_dataset
 from workshop.generative_models.evaluation.dependence import NEGLIGIBLE, dependence_of
 from workshop.generative_models.models.vae import VAE, VQVAE

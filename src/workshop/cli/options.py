@@ -10,15 +10,13 @@ from workshop.cli.parsing import reading
 from workshop.generative_models.core.configuration import (
     LOGITS,
     MODEL_CONFIGS,
+    QUANTIZER_CONFIGS,
     STANDARDIZED,
     AutoencoderConfig,
     DecoderConfig,
     EncoderConfig,
     LikelihoodName,
     NetworkType,
-)
-from workshop.generative_models.core.quantizer_configuration import (
-    QUANTIZER_CONFIGS,
     ResidualConfig,
     VQConfig,
 )

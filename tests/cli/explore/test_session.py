@@ -12,10 +12,10 @@ from workshop.cli.explore.view import View
 from workshop.generative_models.core.configuration import (
     DecoderConfig,
     EncoderConfig,
+    ResidualConfig,
     VAEConfig,
     VQVAEConfig,
 )
-from workshop.generative_models.core.quantizer_configuration import ResidualConfig
 from workshop.generative_models.data import Dataset, Split
 from workshop.generative_models.evaluation import likelihood
 from workshop.generative_models.models.vae import VAE, VQVAE

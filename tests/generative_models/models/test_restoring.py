@@ -12,10 +12,10 @@ from workshop.generative_models.core.configuration import (
     DecoderConfig,
     EncoderConfig,
     VAEConfig,
+    VQConfig,
     VQVAEConfig,
 )
 from workshop.generative_models.core.locks import locked
-from workshop.generative_models.core.quantizer_configuration import VQConfig
 from workshop.generative_models.models.restoring import load_run, unfinished
 from workshop.generative_models.models.saving import save_config, save_weights, variables
 from workshop.generative_models.models.vae import VAE, VQVAE

@@ -18,8 +18,8 @@ from workshop.generative_models.core.configuration import (
     MODEL_CONFIGS,
     DecoderConfig,
     EncoderConfig,
+    VQConfig,
 )
-from workshop.generative_models.core.quantizer_configuration import VQConfig
 from workshop.generative_models.models.vae import MODELS, VAE, MLPDecoder
 from workshop.generative_models.training import Callback, Trainer, create_optimizer, distributed
 

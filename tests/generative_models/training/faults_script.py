@@ -11,8 +11,12 @@ import jax
 import numpy as np
 from flax import nnx
 
-from workshop.generative_models.core.configuration import DecoderConfig, EncoderConfig, VQVAEConfig
-from workshop.generative_models.core.quantizer_configuration import VQConfig
+from workshop.generative_models.core.configuration import (
+    DecoderConfig,
+    EncoderConfig,
+    VQConfig,
+    VQVAEConfig,
+)
 from workshop.generative_models.models.vae import VQVAE
 from workshop.generative_models.training import Callback, Trainer, create_optimizer
 

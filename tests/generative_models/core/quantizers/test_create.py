@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 
-from workshop.generative_models.core.quantizer_configuration import (
+from workshop.generative_models.core.configuration import (
     QUANTIZER_CONFIGS,
     FSQConfig,
     SimVQConfig,

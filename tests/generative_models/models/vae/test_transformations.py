@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from workshop.generative_models.core.configuration import PriorConfig
-from workshop.generative_models.core.quantizer_configuration import VQConfig
+from workshop.generative_models.core.configuration import PriorConfig, VQConfig
 from workshop.generative_models.models.vae.prior import CodePrior
 
 EVENT = (6,)

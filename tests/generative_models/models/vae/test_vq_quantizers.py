@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from workshop.generative_models.core.quantizer_configuration import (
+from workshop.generative_models.core.configuration import (
     BSQConfig,
     FSQConfig,
     LFQConfig,

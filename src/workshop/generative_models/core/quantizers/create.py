@@ -4,8 +4,7 @@ from typing import Any
 
 from flax import nnx
 
-from workshop.generative_models.core.configuration_base import arguments_of
-from workshop.generative_models.core.quantizer_configuration import (
+from workshop.generative_models.core.configuration import (
     BSQConfig,
     FSQConfig,
     LFQConfig,
@@ -13,6 +12,7 @@ from workshop.generative_models.core.quantizer_configuration import (
     ResidualConfig,
     SimVQConfig,
     VQConfig,
+    arguments_of,
 )
 from workshop.generative_models.core.quantizers.base import Quantizer
 from workshop.generative_models.core.quantizers.binary import BSQ, LFQ

@@ -17,9 +17,8 @@ from workshop.generative_models.core.base import (
     sample_key,
     warn_once,
 )
-from workshop.generative_models.core.configuration import PriorConfig, VQVAEConfig
+from workshop.generative_models.core.configuration import PriorConfig, QuantizerConfig, VQVAEConfig
 from workshop.generative_models.core.likelihoods import Likelihood
-from workshop.generative_models.core.quantizer_configuration import QuantizerConfig
 from workshop.generative_models.core.quantizers import (
     Quantizer,
     VectorQuantizer,

@@ -1,4 +1,4 @@
-"""Configurations of the quantizers; this module imports no JAX.
+"""Configurations of the quantizers.
 
 The number of codes, the size of the vectors and the weight of the commitment loss are the model's:
 its `num_embeddings`, `embedding_dim` and `commitment_cost`.
@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from workshop.generative_models.core.configuration_base import Config
+from workshop.generative_models.core.configuration.base import Config, by_kind
 
 GradientName = Literal["straight_through", "rotation"]
 
@@ -40,7 +40,7 @@ class VQConfig(QuantizerConfig):
     """A codebook: learned, averaged, or frozen."""
 
     kind: Literal["vq"] = "vq"
-    """The family: vq, residual, fsq, lfq, bsq or simvq."""
+    """Kind of quantizer: vq, residual, fsq, lfq, bsq or simvq."""
     learning: Literal["loss", "ema", "frozen"] = "loss"
     """How codes learn: by gradients, as moving averages of what chose them, or not at all."""
     decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
@@ -93,7 +93,7 @@ class SimVQConfig(QuantizerConfig):
     """A frozen codebook seen through a learned linear map."""
 
     kind: Literal["simvq"] = "simvq"
-    """The family: vq, residual, fsq, lfq, bsq or simvq."""
+    """Kind of quantizer: vq, residual, fsq, lfq, bsq or simvq."""
     gradient: GradientName = "rotation"
     """How a gradient passes the choice."""
 
@@ -102,7 +102,7 @@ class FSQConfig(QuantizerConfig):
     """Every number of a vector rounded by itself (Mentzer et al. 2023)."""
 
     kind: Literal["fsq"] = "fsq"
-    """The family: vq, residual, fsq, lfq, bsq or simvq."""
+    """Kind of quantizer: vq, residual, fsq, lfq, bsq or simvq."""
     levels: Annotated[tuple[Annotated[int, Field(ge=3)], ...], Field(min_length=1)] | None = None
     """Levels of each number; None are the paper's for about num_embeddings codes."""
 
@@ -121,7 +121,7 @@ class LFQConfig(QuantizerConfig):
     """The signs of numbers as bits (Yu et al. 2024)."""
 
     kind: Literal["lfq"] = "lfq"
-    """The family: vq, residual, fsq, lfq, bsq or simvq."""
+    """Kind of quantizer: vq, residual, fsq, lfq, bsq or simvq."""
     groups: PositiveInt = 1
     """Codes for one vector, each of log2(num_embeddings) bits."""
     scale: PositiveFloat = 1.0
@@ -147,14 +147,14 @@ class BSQConfig(LFQConfig):
     """Bits of vectors on the unit sphere (Zhao et al. 2025)."""
 
     kind: Literal["bsq"] = "bsq"  # type: ignore[assignment]
-    """The family: vq, residual, fsq, lfq, bsq or simvq."""
+    """Kind of quantizer: vq, residual, fsq, lfq, bsq or simvq."""
 
 
 class ResidualConfig(QuantizerConfig):
     """A stack of quantizers, each of what the ones before it left over."""
 
     kind: Literal["residual"] = "residual"
-    """The family: vq, residual, fsq, lfq, bsq or simvq."""
+    """Kind of quantizer: vq, residual, fsq, lfq, bsq or simvq."""
     stages: PositiveInt = 4
     """How many."""
     stage: VQConfig | SimVQConfig | FSQConfig | LFQConfig | BSQConfig = Field(
@@ -182,12 +182,5 @@ class ResidualConfig(QuantizerConfig):
 
 
 AnyQuantizerConfig = VQConfig | ResidualConfig | FSQConfig | LFQConfig | BSQConfig | SimVQConfig
-QUANTIZER_CONFIGS: dict[str, type[QuantizerConfig]] = {
-    "vq": VQConfig,
-    "residual": ResidualConfig,
-    "fsq": FSQConfig,
-    "lfq": LFQConfig,
-    "bsq": BSQConfig,
-    "simvq": SimVQConfig,
-}
-"""The quantizers by the names that the command line uses."""
+QUANTIZER_CONFIGS: dict[str, type[QuantizerConfig]] = by_kind(AnyQuantizerConfig)
+"""The quantizers by kind."""

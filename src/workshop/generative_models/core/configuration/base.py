@@ -1,13 +1,13 @@
-"""What every configuration shares; this module imports no JAX."""
+"""The base class of all configurations."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class Config(BaseModel):
-    """What every configuration shares: frozen, keyword-only, unknown fields refused."""
+    """Base class of all configurations: frozen, keyword-only, without unknown fields."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
@@ -37,3 +37,12 @@ def arguments_of(config: Config, drop: tuple[str, ...] = ()) -> dict:
     """Return the fields of a configuration by the names of the explicit arguments."""
     fields = [f for f in type(config).model_fields if f not in ("name", "description", *drop)]
     return {config.argument_names.get(field, field): getattr(config, field) for field in fields}
+
+
+def by_kind(union: Any) -> dict[str, Any]:
+    """Return the members of a union of configurations by their `kind`.
+
+    Args:
+        union: configurations whose field `kind` is a `Literal` of one name with that default.
+    """
+    return {member.model_fields["kind"].default: member for member in get_args(union)}

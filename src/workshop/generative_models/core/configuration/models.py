@@ -1,132 +1,28 @@
-"""Frozen, validated descriptions of every component, to and from JSON without loss.
-
-    config = VAEConfig(encoder=EncoderConfig(...), decoder=DecoderConfig(...))
-    VAEConfig.model_validate_json(config.model_dump_json()) == config
-
-A model or component built from its config keeps it, so that it can be saved and rebuilt. This
-module imports no JAX: the command line reads it to print its help.
-"""
+"""Configurations of the models, and the table of all of them."""
 
 from collections.abc import Mapping
 from math import prod
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, Literal
 
-from pydantic import (
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+
+from workshop.generative_models.core.configuration.base import Config, arguments_of
+from workshop.generative_models.core.configuration.likelihoods import (
+    LOGITS,
+    Levels,
+    LikelihoodName,
+    Scale,
+    check_likelihood,
 )
+from workshop.generative_models.core.configuration.networks import (
+    DecoderConfig,
+    EncoderConfig,
+    NetworkType,
+)
+from workshop.generative_models.core.configuration.objectives import KLScheduleName, check_schedule
+from workshop.generative_models.core.configuration.quantizers import AnyQuantizerConfig
 
-from workshop.generative_models.core import checks
-from workshop.generative_models.core.configuration_base import Config, arguments_of
-from workshop.generative_models.core.quantizer_configuration import AnyQuantizerConfig
-
-Activation = Literal[
-    "relu", "gelu", "silu", "swish", "elu", "selu", "leaky_relu", "tanh", "sigmoid", "softplus",
-    "identity",
-]  # fmt: skip
-OutputActivation = Literal["sigmoid", "tanh", "identity"]
-NetworkType = Literal["dense", "cnn", "resnet"]
-LikelihoodName = Literal[
-    "mse", "bce", "bernoulli", "gaussian", "laplace", "continuous_bernoulli",
-    "discretized_logistic", "categorical",
-]  # fmt: skip
-SCALED = ("gaussian", "laplace", "discretized_logistic")
-"""Likelihoods with a scale."""
-LOGITS = ("bce", "bernoulli", "continuous_bernoulli", "categorical")
-"""Likelihoods that read the decoder's output as logits, and not through its activation."""
-DISCRETE = ("discretized_logistic", "categorical")
-"""Likelihoods of data with a few levels."""
-STANDARDIZED = ("gaussian", "laplace")
-"""Likelihoods that can count in standard deviations of the training data."""
-Scale = PositiveFloat | Literal["learned", "per_feature", "optimal"]
-KLScheduleName = Literal["constant", "linear", "sigmoid", "cyclical"]
 ConditionType = Literal["concat", "add"]
-DType = Literal["float32", "bfloat16", "float16"]
-PrecisionName = Literal["default", "high", "highest"]
-Levels = Annotated[int, Field(ge=2, le=65536)]
-Shape = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-
-
-class NetworkConfig(Config):
-    """What encoders and decoders share."""
-
-    hidden_dims: Shape
-    """Widths (dense) or channels (cnn, resnet) of the layers, in the order in which data flows."""
-    latent_dim: PositiveInt
-    """Size of the latent vector."""
-    activation: Activation = "relu"
-    """Activation between layers."""
-    dtype: DType = "float32"
-    """Type to compute in; parameters and losses stay float32."""
-    precision: PrecisionName | None = None
-    """Precision of matrix products; None is the backend's default."""
-
-
-class EncoderConfig(NetworkConfig):
-    """An encoder: `EncoderConfig(hidden_dims=(512, 256), latent_dim=20, input_shape=(784,))`."""
-
-    input_shape: Shape | None = None
-    """Shape of one example, such as 28 28 1; None reads it off the first batch."""
-    pooling: Literal["flatten", "mean"] = "flatten"
-    """What a convolutional encoder does with its last map: keep every pixel, or their mean."""
-
-    argument_names: ClassVar = {"input_shape": "input_dim"}
-
-    def arguments(self) -> dict:
-        """Return the explicit arguments of an encoder that this config stands for."""
-        return arguments_of(self)
-
-
-class DecoderConfig(NetworkConfig):
-    """A decoder: `DecoderConfig(hidden_dims=(256, 512), latent_dim=20, output_shape=(784,))`."""
-
-    output_shape: Shape
-    """Shape of one example, such as 28 28 1."""
-    output_activation: OutputActivation = "sigmoid"
-    """What turns the decoder's output into a mean: identity for data outside [0, 1]."""
-
-    argument_names: ClassVar = {"output_shape": "output_dim"}
-
-    def arguments(self) -> dict:
-        """Return the explicit arguments of a decoder that this config stands for."""
-        return arguments_of(self)
-
-
-class ModelConfiguration(NetworkConfig):
-    """One flat description from which both unified factories build."""
-
-    input_shape: Shape
-    """Shape of one example."""
-    output_shape: Shape | None = None
-    """Shape of one reconstruction; None is the input's."""
-    decoder_hidden_dims: Shape | None = None
-    """Layers of the decoder; None is `hidden_dims` reversed."""
-    pooling: Literal["flatten", "mean"] = "flatten"
-    """What a convolutional encoder does with its last map."""
-    output_activation: OutputActivation = "sigmoid"
-    """What turns the decoder's output into a mean."""
-
-    def encoder(self) -> EncoderConfig:
-        """Return the encoder's part."""
-        return EncoderConfig(
-            input_shape=self.input_shape, pooling=self.pooling, **self._shared(self.hidden_dims)
-        )
-
-    def decoder(self) -> DecoderConfig:
-        """Return the decoder's part."""
-        return DecoderConfig(
-            output_shape=self.output_shape or self.input_shape,
-            output_activation=self.output_activation,
-            **self._shared(self.decoder_hidden_dims or self.hidden_dims[::-1]),
-        )
-
-    def _shared(self, hidden_dims: tuple[int, ...]) -> dict:
-        shared = {field: getattr(self, field) for field in NetworkConfig.model_fields}
-        return shared | {"hidden_dims": hidden_dims}
 
 
 class AutoencoderConfig(Config):
@@ -208,11 +104,7 @@ class AutoencoderConfig(Config):
 
     @model_validator(mode="after")
     def _schedule_is_whole(self) -> "AutoencoderConfig":
-        if (self.kl_schedule != "constant") != (self.kl_schedule_steps > 0):
-            raise ValueError(
-                f"kl_schedule={self.kl_schedule!r} with kl_schedule_steps="
-                f"{self.kl_schedule_steps}: set both, or neither"
-            )
+        check_schedule("kl_schedule", self.kl_schedule, self.kl_schedule_steps)
         return self
 
     @model_validator(mode="after")
@@ -231,38 +123,6 @@ class AutoencoderConfig(Config):
                 f"{name!r} reads logits, so it must stay 'sigmoid'"
             )
         return self
-
-
-def check_likelihood(name: str, scale: Scale, levels: int, *, standardize: bool = False) -> None:
-    """Refuse a scale, levels or standardisation that a likelihood does not have.
-
-    Args:
-        name: of the likelihood.
-        scale: anything but 1 is taken to be meant.
-        levels: anything but 256 is taken to be meant.
-        standardize: likewise, if True.
-    """
-    if checks.flag("standardize", standardize) and name not in STANDARDIZED:
-        raise ValueError(
-            f"standardize=True has no meaning for the likelihood {name!r}: use 'gaussian' or "
-            "'laplace', whose density is known in any units"
-        )
-    if scale != 1.0 and name not in SCALED:
-        raise ValueError(f"scale={scale!r} has no meaning for the likelihood {name!r}")
-    if scale == "optimal" and name == "discretized_logistic":
-        raise ValueError(
-            f"scale='optimal' has no closed form for the likelihood {name!r}: use 'learned', or "
-            "a number"
-        )
-    if scale == "per_feature" and name not in STANDARDIZED:
-        raise ValueError(
-            f"scale='per_feature' has no meaning for the likelihood {name!r}: use 'learned', or a "
-            "number"
-        )
-    if levels != 256 and name not in DISCRETE:
-        raise ValueError(f"levels={levels!r} has no meaning for the likelihood {name!r}")
-    if not 2 <= checks.positive_int("levels", levels) <= 65536:
-        raise ValueError(f"levels={levels}: expected 2 <= levels <= 65536 (16 bits)")
 
 
 class VAEConfig(AutoencoderConfig):
@@ -350,25 +210,6 @@ class VQVAEConfig(AutoencoderConfig):
             )
         if self.quantizer is not None:
             self.quantizer.check(self)
-        return self
-
-
-class PriorConfig(Config):
-    """A prior over codes: a causal transformer (Vaswani et al. 2017)."""
-
-    layers: PositiveInt = 4
-    """Blocks of attention and a layer of four times the width."""
-    width: PositiveInt = 128
-    """Size of the vectors."""
-    heads: PositiveInt = 4
-    """Heads of the attention."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of what is dropped out in training."""
-
-    @model_validator(mode="after")
-    def _heads_fit(self) -> "PriorConfig":
-        if self.width % self.heads:
-            raise ValueError(f"heads={self.heads} must divide width={self.width}")
         return self
 
 

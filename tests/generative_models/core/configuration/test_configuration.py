@@ -16,19 +16,17 @@ from workshop.generative_models.core.configuration import (
     DecoderConfig,
     EncoderConfig,
     ModelConfiguration,
-    VAEConfig,
-    VQVAEConfig,
-)
-from workshop.generative_models.core.quantizer_configuration import (
     ResidualConfig,
     SimVQConfig,
+    VAEConfig,
     VQConfig,
+    VQVAEConfig,
 )
 
 CONFIGS = [
     kind
     for _, kind in inspect.getmembers(configuration, inspect.isclass)
-    if issubclass(kind, Config) and kind.__module__ == configuration.__name__
+    if issubclass(kind, Config)
 ]
 
 ENCODER = EncoderConfig(hidden_dims=(8,), latent_dim=4, input_shape=(4, 6, 1))

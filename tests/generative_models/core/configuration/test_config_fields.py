@@ -14,8 +14,8 @@ from workshop.generative_models.core.configuration import (
     DecoderConfig,
     EncoderConfig,
     ModelConfiguration,
+    VQConfig,
 )
-from workshop.generative_models.core.quantizer_configuration import VQConfig
 from workshop.generative_models.models.vae import (
     MODELS,
     create_decoder,

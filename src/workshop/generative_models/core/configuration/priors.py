@@ -1,0 +1,33 @@
+"""Configurations of the prior p(z)."""
+
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from workshop.generative_models.core.configuration.base import Config, by_kind
+
+
+class LatentPriorConfig(Config):
+    """Base class of the configurations of priors."""
+
+
+class StandardNormalConfig(LatentPriorConfig):
+    """The standard normal distribution N(0, I)."""
+
+    kind: Literal["standard_normal"] = "standard_normal"
+    """Kind of prior."""
+
+
+class MixtureConfig(LatentPriorConfig):
+    """A learned mixture of normal distributions with diagonal covariances."""
+
+    kind: Literal["mixture"] = "mixture"
+    """Kind of prior."""
+    components: PositiveInt = 100
+    """Number of components."""
+
+
+AnyPriorConfig = StandardNormalConfig | MixtureConfig
+"""The priors of this package by `kind`: a new one is added to this union."""
+PRIOR_CONFIGS: dict[str, type[LatentPriorConfig]] = by_kind(AnyPriorConfig)
+"""The priors by kind."""
