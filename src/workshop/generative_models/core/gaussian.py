@@ -1,5 +1,7 @@
 """Diagonal Gaussians: sampling by reparameterisation, divergence and density, in nats."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt32
@@ -100,6 +102,8 @@ def _kl_to_standard_normal(mean: jax.Array, log_var: jax.Array) -> jax.Array:
 
 def _standardize(value: jax.Array, mean: jax.Array, log_var: jax.Array) -> jax.Array:
     """Return (value - μ) / σ of a clipped log σ²."""
-    # Beyond 1e33 the square overflows for every σ. The ratio itself stays finite, so that a
-    # gradient of 0, as that of a mixture's far component, is not multiplied by infinity.
-    return jnp.clip(value - mean, -1e33, 1e33) * jnp.exp(-0.5 * log_var)
+    # Beyond this difference, 8e23 in float32, the square overflows for every σ. With the clip its
+    # gradients do not: infinity times the 0 of an ignored term would be NaN.
+    largest = float(jnp.finfo(log_var.dtype).max)
+    limit = min(2 * math.sqrt(largest) * math.exp(0.5 * LOG_VAR_LIMITS[1]), largest)
+    return jnp.clip(value - mean, -limit, limit) * jnp.exp(-0.5 * log_var)
