@@ -2,13 +2,16 @@
 
 import abc
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
 from workshop.generative_models.core.gaussian import PRNGKey
+
+Leaf = jax.Array | Any
+"""Type of a field that holds an array; JAX also builds pytrees of axes, shapes and sentinels."""
 
 
 class Distribution(abc.ABC):

@@ -7,7 +7,12 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from workshop.generative_models.core.distributions.base import Distribution, normal_noise, widened
+from workshop.generative_models.core.distributions.base import (
+    Distribution,
+    Leaf,
+    normal_noise,
+    widened,
+)
 from workshop.generative_models.core.gaussian import (
     PRNGKey,
     clip_log_var,
@@ -43,8 +48,8 @@ class DiagonalNormal(Distribution):
 
     factorises: ClassVar[bool] = True
 
-    mean: jax.Array
-    log_var: jax.Array
+    mean: Leaf
+    log_var: Leaf
 
     @property
     def batch_shape(self) -> tuple[int, ...]:

@@ -6,7 +6,12 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from workshop.generative_models.core.distributions.base import Distribution, normal_noise, widened
+from workshop.generative_models.core.distributions.base import (
+    Distribution,
+    Leaf,
+    normal_noise,
+    widened,
+)
 from workshop.generative_models.core.distributions.diagonal_normal import DiagonalNormal
 from workshop.generative_models.core.gaussian import PRNGKey, from_noise
 
@@ -36,9 +41,9 @@ class MixtureOfDiagonalNormals(Distribution):
         (8,)
     """
 
-    logits: jax.Array
-    means: jax.Array
-    log_vars: jax.Array
+    logits: Leaf
+    means: Leaf
+    log_vars: Leaf
 
     @property
     def batch_shape(self) -> tuple[int, ...]:

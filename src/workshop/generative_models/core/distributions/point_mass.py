@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from workshop.generative_models.core.distributions.base import Distribution
+from workshop.generative_models.core.distributions.base import Distribution, Leaf
 from workshop.generative_models.core.gaussian import PRNGKey
 
 
@@ -28,7 +28,7 @@ class PointMass(Distribution):
 
     has_density: ClassVar[bool] = False
 
-    value: jax.Array
+    value: Leaf
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
