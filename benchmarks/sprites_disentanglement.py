@@ -20,10 +20,10 @@ import numpy as np
 
 import workshop
 from workshop.cli import main as command
+from workshop.generative_models.core.metrics import metric_of
 from workshop.generative_models.data import load_dataset, sprites
 from workshop.generative_models.evaluation import sections
 from workshop.generative_models.evaluation.disentanglement import udr
-from workshop.generative_models.evaluation.labels import label_of
 from workshop.generative_models.evaluation.study import Settings, Study
 
 MODELS = {
@@ -90,7 +90,7 @@ def main() -> None:
     print(f"\n{options.steps:,} steps, {options.seeds} seeds, mean ± standard deviation:\n")
     print(f"| figure | {' | '.join(MODELS)} |\n|---|{'---:|' * len(MODELS)}")
     for name, cells in rows.items():
-        label = "UDR (lasso)" if name == "udr" else label_of(name).text
+        label = "UDR (lasso)" if name == "udr" else metric_of(name).label
         print(f"| {label} | {' | '.join(cells)} |")
 
 

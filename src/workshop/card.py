@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-from workshop.generative_models.evaluation.labels import label_of
+from workshop.generative_models.core.metrics import metric_of
 from workshop.generative_models.models.saving import variables
 from workshop.generative_models.models.vae import MODELS
 
@@ -46,7 +46,7 @@ def model_card(model: Any, name: str, evaluation: Mapping[str, Any] | None = Non
         facts=_facts(model),
         evaluation=evaluation,
         data=None if evaluation is None else _data(evaluation.get("data")),
-        label_of=label_of,
+        metric_of=metric_of,
     )
 
 

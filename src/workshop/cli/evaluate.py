@@ -32,12 +32,12 @@ from workshop.cli.tables import console, folding_table, say, say_section, say_ve
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.files import replacing, write_json, write_text
 from workshop.generative_models.core.locks import locked
+from workshop.generative_models.core.metrics import metric_of
 from workshop.generative_models.data import Dataset, Split, sprites
 from workshop.generative_models.evaluation import likelihood, summary
 from workshop.generative_models.evaluation.comparison import Compared, compare
 from workshop.generative_models.evaluation.copying import nearest_training_neighbours
 from workshop.generative_models.evaluation.detection import detection
-from workshop.generative_models.evaluation.labels import label_of
 from workshop.generative_models.evaluation.passes import CutShort
 from workshop.generative_models.evaluation.sections import Section
 from workshop.generative_models.evaluation.study import Settings, Study
@@ -198,7 +198,7 @@ def _side_by_side(title: str, rows: Sequence[Compared], names: Sequence[str]) ->
     for row in rows:
         cells = [escape(shown(figure)) for figure in row.figures]
         marked = [f"[bold green]{c}[/]" if i in row.best else c for i, c in enumerate(cells)]
-        table.add_row(escape(label_of(row.name).text) + ("" if row.alike else " †"), *marked)
+        table.add_row(escape(metric_of(row.name).label) + ("" if row.alike else " †"), *marked)
     if not all(row.alike for row in rows):
         table.caption = "† not of the same kind, so not compared"
     return table

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from workshop.generative_models.evaluation.labels import label_of
+from workshop.generative_models.core.metrics import metric_of
 
 if TYPE_CHECKING:  # it brings scikit-learn, which training can do without
     from workshop.generative_models.evaluation.sections import Section
@@ -47,7 +47,7 @@ def say_section(section: "Section") -> None:
     table.columns[1].justify = table.columns[2].justify = "right"
     for key, figure in section.figures.items():
         table.add_row(
-            escape(label_of(key).text), str(figure), f"{figure.n:,}", escape(figure.estimator)
+            escape(metric_of(key).label), str(figure), f"{figure.n:,}", escape(figure.estimator)
         )
     console.print(table)
     for note in section.notes:

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
+from rich.markup import escape
 from rich.table import Table
 
 from workshop.cli.options import TrainOptions
@@ -33,6 +34,7 @@ from workshop.cli.tables import (
 )
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.locks import LOCK_FILE, locked
+from workshop.generative_models.core.metrics import METRICS, metric_of
 from workshop.generative_models.data import Dataset, Split
 from workshop.generative_models.evaluation.outputs import code_indices
 from workshop.generative_models.evaluation.quantized import codebook_healths, collapses
@@ -132,7 +134,7 @@ def _show(
     with console.status("drawing figures"):
         figures = run_figures(model, dataset.test, rows, dataset.class_names, settings["seed"])
         save_figures(figures, folder / "figures")
-    console.print(_metrics_table(metrics, f"test, {len(dataset.test):,} examples"))
+    console.print(_metrics_table(model, metrics, f"test, {len(dataset.test):,} examples"))
     longer = suggested("train", "--resume", folder, "--steps", 2 * settings["steps"])
     say_verdicts(_independent(model, dataset, longer))
     if isinstance(model, VQVAE):
@@ -240,22 +242,14 @@ def _some(split: Split, most: int = 1000) -> Split:
     return split.take(np.sort(np.random.default_rng(0).permutation(len(split))[:most]))
 
 
-def _metrics_table(metrics: dict[str, float], title: str) -> Table:
-    """Return metrics as a table, in nats per example."""
-    names = {
-        "elbo": "ELBO",
-        "reconstruction_loss": "reconstruction, -log p(x|z)",
-        "kl_loss": "KL",
-        "loss": "loss",
-    }
-    plain = ("beta", "perplexity", "codes_used")  # a weight, a number of codes, a share
-    table = folding_table("figure", "nats per example", title=title)
+def _metrics_table(model: VAE, metrics: dict[str, float], title: str) -> Table:
+    """Return metrics as a table: means over examples, those that the package knows first."""
+    table = folding_table("metric", "value", "unit", title=title)
     table.columns[1].justify = "right"
-    for key, label in names.items():
-        table.add_row(label, f"{metrics[key]:.3f}")
-    for key in sorted(metrics.keys() - names.keys()):
-        unit = " (no unit)" if key in plain else ""
-        table.add_row(key.replace("_", " ") + unit, f"{metrics[key]:.3f}")
+    order = [name for name in METRICS if name in metrics]
+    for name in [*order, *sorted(metrics.keys() - set(order))]:
+        metric = metric_of(name, model.metrics)
+        table.add_row(escape(metric.label), f"{metrics[name]:.3f}", escape(metric.unit))
     return table
 
 

@@ -101,4 +101,4 @@ def test_metrics_are_the_single_numbers_under_one_name_each():
         "kl_per_dimension": jnp.ones(3),
         "statistics": jnp.ones((2, 2)),
     }
-    assert list(scalars(losses)) == ["loss"]
+    assert list(scalars(losses)) == ["loss", "reconstruction_loss"]

@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from workshop.generative_models.core.metrics import metric_of
 from workshop.generative_models.tracking.loggers import read_rows
 from workshop.generative_models.visualization.curves import (
-    NATS,
-    TITLES,
     Curve,
     axis_limits,
     choose_metrics,
+    panel_title,
+    varies,
 )
 from workshop.generative_models.visualization.curves import read_rows as curves_of
 from workshop.generative_models.visualization.style import ACCENT, FIRST, PALETTE
@@ -69,23 +70,15 @@ def charts(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         return {}
     curves = curves_of(rows)
     return {
-        key: _chart(key, curves[key])
-        for key in choose_metrics(curves, None)
-        if _varies(curves[key])
+        key: _chart(key, curves[key]) for key in choose_metrics(curves, None) if varies(curves[key])
     }
 
 
-def _varies(curves: dict[str, Curve]) -> bool:
-    """Say whether a metric has a curve worth a look; means in float32 tremble in the 7th digit."""
-    values = np.concatenate([curve.values for curve in curves.values()])
-    values = values[np.isfinite(values)]
-    return not values.size or bool(np.ptp(values) > 1e-5 * np.abs(values).max()) or len(values) < 2
-
-
 def _chart(key: str, curves: dict[str, Curve]) -> dict[str, Any]:
-    title = TITLES.get(key, key.replace("_", " ").capitalize())
-    if key in NATS:
-        title = f"{title[:-1]}, nats)" if title.endswith(")") else f"{title} (nats)"
+    metric = metric_of(key)
+    title, unit = panel_title(metric), metric.unit
+    if unit:
+        title = f"{title[:-1]}, {unit})" if title.endswith(")") else f"{title} ({unit})"
     return {
         "animation": False,
         "title": {

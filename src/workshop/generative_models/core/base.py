@@ -4,7 +4,7 @@ import functools
 import inspect
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -21,6 +21,7 @@ from workshop.generative_models.core.arrays import check_finite as check_finite
 from workshop.generative_models.core.arrays import is_concrete as is_concrete
 from workshop.generative_models.core.arrays import read_data
 from workshop.generative_models.core.configuration import Config
+from workshop.generative_models.core.metrics import NONE, Metric
 from workshop.generative_models.core.moments import Moments
 from workshop.generative_models.core.pickling import Picklable
 
@@ -70,13 +71,15 @@ def _as_json(given: dict[str, Any]) -> dict[str, Any]:
 class GenerativeModel(Picklable, nnx.Module):
     """What every model offers: a forward pass, a loss, and generation.
 
-    The trainer knows a model only through `batch_keys`, `read_examples`, `check_data`, `loss_fn`,
-    `initialize` and `update_statistics`.
+    The trainer knows a model only through `batch_keys`, `metrics`, `read_examples`, `check_data`,
+    `loss_fn`, `initialize` and `update_statistics`.
     """
 
     config: Config | None = None
     batch_keys: tuple[str, ...] = ("x", "y")
     """The keys that a batch may have; any other one is an error."""
+    metrics: Mapping[str, Metric] = NONE
+    """Descriptions of the model's own metrics, which come before those of `core.metrics`."""
 
     def __call__(self, x: jax.Array, *, rngs: nnx.Rngs | None = None) -> dict[str, Any]:
         """Run the model on a batch."""

@@ -49,7 +49,3 @@ class Losses(TypedDict):
     """The KL of each latent, (latent_dim,), where it was asked for."""
     statistics: NotRequired[Any]
     """What `update_statistics` folds into the state that gradients do not train."""
-
-
-LOSS_ALIASES = ("recon_loss", "total_loss")
-"""Keys of `Losses` that repeat another one."""

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from workshop.generative_models.core.metrics import Metric, metric_of
 from workshop.generative_models.evaluation.estimates import Estimate
-from workshop.generative_models.evaluation.labels import Better, label_of
 
 LIKELIHOOD = ("likelihood", "prior")
 """Sections whose figures are of one family of likelihoods."""
@@ -59,20 +59,21 @@ def compare(evaluations: Sequence[Mapping[str, Any]]) -> list[Compared]:
         known = [f for f in found if f is not None]
         alike = len({(f.estimator, f.n) for f in known}) == 1 and same["data"]
         alike = alike and (same["likelihood"] or section not in LIKELIHOOD)
-        best = best_of(found, label_of(name).better) if alike and len(known) > 1 else ()
+        best = best_of(found, metric_of(name)) if alike and len(known) > 1 else ()
         rows.append(Compared(section, name, found, best, alike))
     return rows
 
 
-def best_of(figures: Sequence[Estimate | None], better: Better) -> tuple[int, ...]:
+def best_of(figures: Sequence[Estimate | None], metric: Metric) -> tuple[int, ...]:
     """Return the places of the best figure and of those within two standard errors of it.
 
     None if which way is better is not known, a figure has no error, or all are as good.
     """
     known = {i: f for i, f in enumerate(figures) if f is not None and np.isfinite(f.value)}
-    if not better or not known or any(f.standard_error is None for f in known.values()):
+    larger = metric.larger_is_better
+    if larger is None or not known or any(f.standard_error is None for f in known.values()):
         return ()
-    sign = 1 if better == "higher" else -1
+    sign = 1 if larger else -1
     first = max(known.values(), key=lambda f: sign * f.value)
 
     def near(figure: Estimate) -> bool:

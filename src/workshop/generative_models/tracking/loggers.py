@@ -14,11 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from workshop.generative_models.core.files import write_text
+from workshop.generative_models.core.metrics import METRICS
 from workshop.generative_models.tracking.callbacks import Callbacks, Row
 
 _log = logging.getLogger("workshop")
 SECONDS_A_DRAWING = 0.4
-_SHOWN = {"elbo": "ELBO", "reconstruction_loss": "reconstruction", "kl_loss": "KL"}
+_SHOWN = ("elbo", "reconstruction_loss", "kl_loss")
 
 
 class ProgressBar:
@@ -54,7 +55,7 @@ class ProgressBar:
 
     def update(self, step: int, metrics: dict[str, float]) -> None:
         """Move the bar to `step` and show the metrics."""
-        shown = "  ".join(f"{_SHOWN[k]} {metrics[k]:.2f}" for k in _SHOWN if k in metrics)
+        shown = "  ".join(f"{METRICS[k].label} {metrics[k]:.2f}" for k in _SHOWN if k in metrics)
         self._progress.update(self._task, completed=step, metrics=shown)
         if time.monotonic() - self._drawn > SECONDS_A_DRAWING or self._progress.finished:
             self._draw(self._progress.refresh)

@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 from jax.experimental import multihost_utils
 
+from workshop.generative_models.core.metrics import metric_of
 from workshop.generative_models.core.pace import next_count
 from workshop.generative_models.core.parameters import not_finite_parameter
 from workshop.generative_models.data.reading import Arrays, gather
@@ -286,7 +287,8 @@ class Run:
         return len(scores) - 1 - scores.index(min(scores)) if scores else 0
 
     def _sign(self) -> float:
-        return -1.0 if self.trainer.monitor in LARGER_IS_BETTER else 1.0
+        trainer = self.trainer
+        return -1.0 if metric_of(trainer.monitor, trainer.model.metrics).larger_is_better else 1.0
 
     def _patience_is_over(self) -> bool:
         patience = self.trainer.patience
@@ -326,7 +328,3 @@ class Run:
 
 class _FailedElsewhereError(RuntimeError):
     pass
-
-
-LARGER_IS_BETTER = frozenset({"elbo", "perplexity", "codes_used"})
-"""Metrics of which a validation wants the largest; of all others, the smallest."""

@@ -14,7 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Int
 
 from workshop.generative_models.core.base import GenerativeModel
-from workshop.generative_models.core.typing import LOSS_ALIASES
+from workshop.generative_models.core.metrics import ALIASES, metric_of
 from workshop.generative_models.devices.layout import Layout
 
 TRAIN, EVALUATE = 1, 2
@@ -93,9 +93,12 @@ def purpose_key(seed: jax.Array, purpose: int, step: jax.Array) -> jax.Array:
 
 def scalars(losses: dict[str, Any]) -> dict[str, jax.Array]:
     """Return the losses that are single numbers, each under one name, in float32."""
-    left_out = (*LOSS_ALIASES, "statistics")
-    named = {k: jnp.asarray(v, jnp.float32) for k, v in losses.items() if k not in left_out}
-    return {k: v for k, v in named.items() if v.ndim == 0}
+    named = {
+        ALIASES.get(name, name): jnp.asarray(value, jnp.float32)
+        for name, value in losses.items()
+        if ALIASES.get(name) not in losses and name != "statistics"
+    }
+    return {name: value for name, value in named.items() if value.ndim == 0}
 
 
 def init_state(
@@ -280,11 +283,6 @@ def evaluated(plan: Plan, plateau: Any, value: jax.Array) -> Any:
     return plan.plateau.update({}, plateau, value=value)[1]
 
 
-def _at_worst(name: str, value: jax.Array) -> jax.Array:
-    """Return a metric with infinity for NaN: what overflowed in a network, as far data does."""
-    return jnp.where(jnp.isnan(value), -jnp.inf if name == "elbo" else jnp.inf, value)
-
-
 @functools.partial(jax.jit, static_argnames=("graphdef", "batch_size", "layout"))
 def metric_sums(
     graphdef: nnx.GraphDef,
@@ -300,7 +298,8 @@ def metric_sums(
     """Return the sums over all examples of every metric, after all warm-ups, in one pass.
 
     A last batch that is not full counts by its examples. `first` is the number of the first batch
-    in the whole of the data, of which this may be a part.
+    in the whole of the data, of which this may be a part. NaN, as an overflow in a network gives
+    it, counts as the worst value of its metric, and stays NaN if the metric has no direction.
     """
     full, rest_size = divmod(len(data["x"]), batch_size)
 
@@ -312,7 +311,8 @@ def metric_sums(
         key = purpose_key(seed, EVALUATE, first + index)
         model = model_at(graphdef, params, rest, key, training=False)
         values = scalars(model.loss_fn(batch=batch, rng=key, step=None))
-        return {name: _at_worst(name, value) * size for name, value in values.items()}
+        worst = {name: metric_of(name, model.metrics).worst for name in values}
+        return {n: jnp.where(jnp.isnan(v), worst[n], v) * size for n, v in values.items()}
 
     parts = []
     if full:

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from workshop.generative_models.core import checks
 from workshop.generative_models.core.base import GenerativeModel, check_finite
 from workshop.generative_models.core.containers import is_lazy
 from workshop.generative_models.core.locks import locked
+from workshop.generative_models.core.metrics import Metric, metric_of
 from workshop.generative_models.core.moments import moments_of
 from workshop.generative_models.core.optimizers import create_optimizer, plateau
 from workshop.generative_models.core.parameters import refuse_not_finite
@@ -61,8 +62,8 @@ class Trainer:
             evaluated and left in the model; None keeps none.
         nonfinite: "stop" at a loss or gradient with NaN or infinity, or "skip" that update and
             count it.
-        monitor: the validation metric that patience, keep_best and plateau_patience look at: elbo
-            and perplexity at its largest, any other at its smallest.
+        monitor: the validation metric that patience, keep_best and plateau_patience look at, in the
+            direction that `core.metrics` or the model's `metrics` state.
         patience: evaluations without a better one after which the run ends; None never ends it.
         keep_best: leave the model as it was at its best evaluation, not at the last step.
         plateau_patience: evaluations without a better one after which the learning rate is
@@ -239,7 +240,7 @@ class Trainer:
         model = nnx.clone(self.model) if continues else self._initialized(data, column_names(train))
         model.train()  # so that the program is the same one, whatever mode the model was in
         graphdef, state = init_state(model, self.plan, example, keep_best=self.keep_best)
-        checks.one_of("monitor", self.monitor, state.sums.keys() - {"count"})
+        _check_monitor(self.monitor, state.sums.keys() - {"count"}, self.model.metrics)
         if self.layout is not None:
             state = self.layout.place(state)
         order = EpochOrder(len(data["x"]), self.batch_size, self.seed)
@@ -395,6 +396,23 @@ def _folder(folder: Any) -> Path | None:
     if folder is not None and not isinstance(folder, (str, os.PathLike)):
         raise TypeError(f"folder={folder!r}: expected a path, such as 'runs/mine'")
     return None if folder is None else Path(folder).expanduser()
+
+
+def _check_monitor(name: str, found: Collection[str], own: Mapping[str, Metric]) -> None:
+    """Refuse a metric that the model does not report, or of which no direction is better."""
+    metric = metric_of(checks.one_of("monitor", name, found), own)
+    if metric.larger_is_better is not None:
+        return
+    if metric.constant:
+        known = sorted(n for n in found if metric_of(n, own).larger_is_better is not None)
+        raise ValueError(
+            f"monitor={name!r} is a setting and no measurement: expected one of {', '.join(known)}"
+        )
+    raise ValueError(
+        f"monitor={name!r}: whether a larger value is better is unknown. State it in the model's "
+        f"class: metrics = {{{name!r}: Metric({name.replace('_', ' ')!r}, larger_is_better=False)}}"
+        ", with Metric from workshop.generative_models.core.metrics"
+    )
 
 
 def _positive_or_none(name: str, value: Any) -> int | None:

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from workshop.generative_models.core.metrics import ALIASES, METRICS, NONE, Metric, metric_of
+
 from .style import (
     ACCENT,
     BAD,
@@ -24,20 +26,6 @@ from .style import (
     styled,
 )
 
-TITLES = {
-    "loss": "Loss, what is minimised",
-    "elbo": "ELBO (higher is better)",
-    "reconstruction_loss": "Reconstruction loss",
-    "kl_loss": "KL from the prior",
-    "beta": "β, the weight of the KL",
-    "perplexity": "Perplexity: codes in use",
-    "current_capacity": "Capacity C",
-    "bits_per_dim": "Bits per dimension",
-}
-"""Panels in their order, with what they are called."""
-NATS = {"loss", "elbo", "reconstruction_loss", "kl_loss", "current_capacity", "kl_capacity_diff"}
-ALIASES = {"total_loss": "loss", "recon_loss": "reconstruction_loss"}
-"""Keys that repeat another one and are left out beside it."""
 NOT_METRICS = {"step", "split", "epoch"}
 DOMINATES = 4.0
 """A value farther than this many ranges of the middle 90% from that middle is left out."""
@@ -90,7 +78,7 @@ def read_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Curve]]:
 
 
 def choose_metrics(curves: Mapping[str, object], metrics: Sequence[str] | None) -> list[str]:
-    """Return the panels to draw, those of `TITLES` first."""
+    """Return the panels to draw, those of `METRICS` first."""
     if metrics is not None:
         missing = [key for key in metrics if key not in curves]
         if missing or not len(metrics):
@@ -100,11 +88,26 @@ def choose_metrics(curves: Mapping[str, object], metrics: Sequence[str] | None) 
             )
         return list(metrics)
     keys = [key for key in curves if ALIASES.get(key) not in curves]
-    order = list(TITLES)
-    keys.sort(key=lambda key: order.index(key) if key in TITLES else len(order))
+    order = list(METRICS)
+    keys.sort(key=lambda key: order.index(key) if key in METRICS else len(order))
     if not keys:
         raise ValueError("training_curves(rows): expected at least one number besides the step")
     return keys
+
+
+def varies(curves: Mapping[str, Curve]) -> bool:
+    """Say whether a metric changes by more than the rounding of means in float32."""
+    values = np.concatenate([curve.values for curve in curves.values()])
+    values = values[np.isfinite(values)]
+    return not values.size or bool(np.ptp(values) > 1e-5 * np.abs(values).max()) or len(values) < 2
+
+
+def panel_title(metric: Metric) -> str:
+    """Return the title of a metric's panel."""
+    label = metric.label
+    if label[:1].isascii():
+        label = label[:1].upper() + label[1:]
+    return f"{label} (higher is better)" if metric.larger_is_better else label
 
 
 def axis_limits(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
@@ -132,6 +135,7 @@ def training_curves(
     *,
     metrics: Sequence[str] | None = None,
     title: str = "Training",
+    own: Mapping[str, Metric] = NONE,
 ) -> Figure:
     """Draw every metric against the step, one panel each, the splits as lines.
 
@@ -146,6 +150,7 @@ def training_curves(
         metrics: keys to draw, in this order; by default all numbers except "step", "split" and
             "epoch", and except a repetition such as "total_loss" beside "loss".
         title: the heading of the figure.
+        own: the metrics that the model declares, `model.metrics`.
 
     Raises:
         ValueError: if there are no rows or no numbers, a step is missing, or `metrics` has a key
@@ -170,7 +175,8 @@ def training_curves(
     figure = open_chart(max(330 * columns, 420), 215 * lines, title)
     grid = figure.subplots(lines, columns, squeeze=False)
     for axes, key in zip(grid.flat, keys, strict=False):
-        draw_panel(axes, key, {s: curves[key][s] for s in splits if s in curves[key]}, colours)
+        drawn = {split: curves[key][split] for split in splits if split in curves[key]}
+        draw_panel(axes, metric_of(ALIASES.get(key, key), own), drawn, colours)
     for axes in list(grid.flat)[len(keys) :]:
         axes.remove()
     figure.align_ylabels()
@@ -179,11 +185,11 @@ def training_curves(
 
 
 def draw_panel(
-    axes: Axes, key: str, curves: Mapping[str, Curve], colours: Mapping[str, str]
+    axes: Axes, metric: Metric, curves: Mapping[str, Curve], colours: Mapping[str, str]
 ) -> None:
     """Draw one metric."""
-    axes.set_title(shorten(TITLES.get(key, key.replace("_", " ").capitalize()), 250))
-    axes.set_ylabel("nats" if key in NATS or ALIASES.get(key) in NATS else "")
+    axes.set_title(shorten(panel_title(metric), 250))
+    axes.set_ylabel(metric.unit)
     axes.grid(axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))

@@ -5,8 +5,8 @@ from itertools import groupby
 
 from matplotlib.figure import Figure
 
+from workshop.generative_models.core.metrics import metric_of
 from workshop.generative_models.evaluation.comparison import Compared
-from workshop.generative_models.evaluation.labels import label_of
 from workshop.generative_models.evaluation.sections import Section
 
 from .page import Part, Row, page
@@ -45,7 +45,7 @@ def run_page(
         stems = PLACES.get(name, ())
         mine = [key for stem in stems for key in left if key == stem or _numbered(key, stem)]
         rows = [
-            Row([label_of(key).text, str(figure), f"{figure.n:,}", figure.estimator])
+            Row([metric_of(key).label, str(figure), f"{figure.n:,}", figure.estimator])
             for key, figure in section.figures.items()
         ]
         parts.append(
@@ -84,7 +84,7 @@ def comparison_page(
     for section, group in groupby(rows, key=lambda row: row.section):
         table = [
             Row(
-                [label_of(row.name).text + ("" if row.alike else " †"), *map(shown, row.figures)],
+                [metric_of(row.name).label + ("" if row.alike else " †"), *map(shown, row.figures)],
                 [i + 1 for i in row.best],
             )
             for row in group

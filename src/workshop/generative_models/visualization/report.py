@@ -20,7 +20,7 @@ from workshop.generative_models.models.vae import VAE, VQVAE, ConditionalVAE
 
 from .bars import code_maps, kl_bars
 from .codebooks import codebook_panels
-from .curves import training_curves
+from .curves import read_rows, training_curves, varies
 from .files import save
 from .grids import reconstructions, samples
 from .latents import latent_map
@@ -192,7 +192,9 @@ def run_figures(
         class_names: names of the labels.
         seed: of the samples.
     """
-    yield "training_curves", training_curves(rows, metrics=_varying(rows))
+    found = read_rows(rows)
+    changing = [key for key in found if varies(found[key])] or None
+    yield "training_curves", training_curves(rows, metrics=changing, own=model.metrics)
     conditions = _own_conditions(model, split, 100)
     yield (
         "samples",
@@ -255,17 +257,6 @@ def _activity(model: VAE, split: Split) -> tuple[np.ndarray, np.ndarray | None]:
     q = outputs.posteriors(model, split)
     kl = np.asarray(model.kl_per_dimension({k: jnp.asarray(v) for k, v in q.items()}))
     return kl, kl
-
-
-def _varying(rows: Sequence[Mapping[str, Any]]) -> list[str] | None:
-    """Return the metrics that change in a run: a constant β or KL has no curve worth a look."""
-    values: dict[str, list[float]] = {}
-    for row in rows:
-        for name, value in row.items():
-            if name not in ("step", "split") and value is not None:
-                values.setdefault(name, []).append(value)
-    # Means in float32 tremble in the seventh digit.
-    return [k for k, v in values.items() if max(v) - min(v) > 1e-5 * max(map(abs, v))] or None
 
 
 def _pairs(split: Split, *, of_one_class: bool, count: int = 6) -> list[tuple[int, int]]:
