@@ -231,7 +231,9 @@ class TestNotFinite:
         batch = x[:4].copy()
         if place == "data":
             batch[0, 0] = np.inf
-        found = first_not_finite(graphdef, state, {"x": jnp.asarray(batch)}, jnp.asarray(0))
+        found = first_not_finite(
+            graphdef, state, {"x": jnp.asarray(batch)}, jnp.asarray(0), jnp.asarray(1)
+        )
         assert found == name
 
     def test_an_output_and_a_gradient_are_named_too(self, make_vae, x):
@@ -239,7 +241,7 @@ class TestNotFinite:
         model.encoder.mean_proj.bias[...] = jnp.full(2, 3e38)
         graphdef, state = init_state(model, Plan(ADAM), {"x": jnp.asarray(x[:1])})
         batch = {"x": jnp.asarray(x[:4])}
-        found = first_not_finite(graphdef, state, batch, jnp.asarray(0))
+        found = first_not_finite(graphdef, state, batch, jnp.asarray(0), jnp.asarray(1))
         assert re.match(r"the (output|loss) '\w+'", found)
 
 

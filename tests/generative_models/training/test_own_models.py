@@ -71,8 +71,33 @@ def test_nan_counts_as_the_worst_value_of_a_metric():
     graphdef, params, rest = nnx.split(Signed(), nnx.Param, ...)
     data = {"x": jnp.full((4, 3), jnp.nan)}
     zero = jnp.asarray(0)
-    sums = metric_sums(graphdef, params, rest, data, zero, zero, batch_size=2)
+    sums = metric_sums(graphdef, params, rest, data, zero, zero, None, batch_size=2)
     assert sums["loss"] == jnp.inf
     assert sums["drift"] == -jnp.inf
     assert jnp.isnan(sums["unknown"])
     assert (sums["gain"], sums["beta"]) == (0, 4)
+
+
+class Sized(Mean):
+    """Report the size of the training set, and count how often the loss is traced."""
+
+    traced = 0
+
+    def loss_fn(self, params=None, batch=None, rng=None, *, num_examples, **rest):
+        type(self).traced += 1
+        size = jnp.float32(jnp.nan if num_examples is None else num_examples)
+        return super().loss_fn(params, batch, rng, **rest) | {"size": size}
+
+
+def test_the_loss_gets_the_size_of_the_training_set():
+    trainer = Trainer(Sized(), SGD, batch_size=5, progress=False, stream=True)
+    assert np.isnan(trainer.evaluate(X)["size"])
+    rows = trainer.fit(X, X[:5], steps=10)
+    assert {row["size"] for row in rows} == {20}
+    assert trainer.evaluate(X[:5])["size"] == 20
+    # Chunks of one shape: training on another number of examples compiles nothing anew.
+    before = Sized.traced
+    rows = trainer.fit(X[:15], X[:5], steps=10)
+    assert {row["size"] for row in rows if row["step"] > 10} == {15}
+    assert Sized.traced == before
+    assert trainer.evaluate(X[:5])["size"] == 15

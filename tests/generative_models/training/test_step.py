@@ -18,7 +18,7 @@ from workshop.generative_models.training.step import (
     train_steps,
 )
 
-SEED = jnp.asarray(7)
+SEED, SIZE = jnp.asarray(7), jnp.asarray(50)
 OPTIMIZER = optax.adam(1e-2)
 PLAN = Plan(OPTIMIZER)
 
@@ -32,7 +32,7 @@ def run(model, x, counts):
         indices = np.zeros((10, 8), np.int32)
         indices[:count] = order.batches(done, count)
         feed = Feed(data, jnp.asarray(indices), jnp.asarray(0))
-        state = train_steps(graphdef, PLAN, state, feed, jnp.asarray(count), SEED)
+        state = train_steps(graphdef, PLAN, state, feed, jnp.asarray(count), SEED, SIZE)
         done += count
     return state
 
@@ -82,7 +82,7 @@ def test_evaluation_weighs_the_last_batch_by_its_examples(make_vae, x):
     model, batch_size = make_vae(), 16  # 50 = 3 · 16 + 2
     graphdef, params, rest = nnx.split(model, nnx.Param, ...)
     data, first = {"x": jnp.asarray(x)}, jnp.asarray(0)
-    found = metric_sums(graphdef, params, rest, data, first, SEED, batch_size=batch_size)
+    found = metric_sums(graphdef, params, rest, data, first, SEED, SIZE, batch_size=batch_size)
     sums = dict.fromkeys(found, 0.0)
     for i, start in enumerate(range(0, 50, batch_size)):
         part = x[start : start + batch_size]

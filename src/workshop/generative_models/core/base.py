@@ -88,7 +88,17 @@ class GenerativeModel(Picklable, nnx.Module):
     def loss_fn(
         self, params: Any = None, batch: Any = None, rng: jax.Array | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        """Return the losses of a batch; `total_loss` is the one to minimise."""
+        """Return the losses of a batch; `total_loss` is the one to minimise.
+
+        Args:
+            params: parameters to use in place of the model's own.
+            batch: the arrays that `batch_keys` names, with the examples along the first axis.
+            rng: random key of the forward pass.
+            kwargs: what the trainer passes beside them, traced: `step`, the training step, or None
+                at evaluation; and `num_examples`, the size of the training set, in training and at
+                evaluation alike, or None if nothing was trained. A model that needs no
+                `num_examples` need not accept it.
+        """
         raise NotImplementedError
 
     def build(self, batch: Any) -> None:

@@ -22,31 +22,43 @@ class NotFiniteError(FloatingPointError):
 
 
 def first_not_finite(
-    graphdef: nnx.GraphDef, state: TrainState, batch: Data, seed: jax.Array
+    graphdef: nnx.GraphDef,
+    state: TrainState,
+    batch: Data,
+    seed: jax.Array,
+    num_examples: jax.Array,
 ) -> str | None:
     """Return the name of the first tensor with NaN or infinity on the way through a step.
 
     The way is: data, parameters, what the model puts out, losses, gradients.
     """
-    for name, finite in _finite(graphdef, state, batch, seed):
+    for name, finite in _finite(graphdef, state, batch, seed, num_examples):
         if not finite:
             return name
     return None
 
 
 def _finite(
-    graphdef: nnx.GraphDef, state: TrainState, batch: Data, seed: jax.Array
+    graphdef: nnx.GraphDef,
+    state: TrainState,
+    batch: Data,
+    seed: jax.Array,
+    num_examples: jax.Array,
 ) -> list[tuple[str, bool]]:
     names: list[str] = []
 
     @functools.partial(jax.jit, static_argnums=0)
     def check(
-        graphdef: nnx.GraphDef, state: TrainState, batch: Data, seed: jax.Array
+        graphdef: nnx.GraphDef,
+        state: TrainState,
+        batch: Data,
+        seed: jax.Array,
+        num_examples: jax.Array,
     ) -> list[jax.Array]:
         key = purpose_key(seed, TRAIN, state.step)
         model = model_at(graphdef, state.params, state.rest, key, training=True)
         outputs = model.forward(batch, key)
-        gradient, (losses, _) = gradients(graphdef, state, batch, seed)
+        gradient, (losses, _) = gradients(graphdef, state, batch, seed, num_examples)
         tensors = {
             **{f"the data {k!r}": v for k, v in batch.items()},
             **{f"the parameter {k}": v for k, v in named(state.params).items()},
@@ -57,5 +69,5 @@ def _finite(
         names[:] = tensors
         return [jnp.all(jnp.isfinite(jnp.asarray(v))) for v in tensors.values()]
 
-    flags = jax.device_get(check(graphdef, state, batch, seed))
+    flags = jax.device_get(check(graphdef, state, batch, seed, num_examples))
     return list(zip(names, map(bool, flags), strict=True))

@@ -76,7 +76,7 @@ class Run:
         path = None if checkpoints is None else checkpoints.metrics
         self.callbacks = Callbacks(trainer.callbacks)
         self.rows = History(path, begin.rows, self.callbacks, write=jax.process_index() == 0)
-        self.seed = jnp.asarray(trainer.seed)
+        self.seed, self.num_examples = jnp.asarray(trainer.seed), jnp.asarray(len(data["x"]))
         self.every = {"log": trainer.log_every}
         if held_out is not None:
             self.every["evaluate"] = evaluate_every
@@ -195,8 +195,9 @@ class Run:
         feed, count = self.feed.take(self.done, min(most, self._agree(self.per_call)[0]))
         started = time.perf_counter()
         self.state = train_steps(
-            self.graphdef, self.trainer.plan, self.state, feed, jnp.asarray(count), self.seed
-        )
+            self.graphdef, self.trainer.plan, self.state, feed, jnp.asarray(count), self.seed,
+            self.num_examples,
+        )  # fmt: skip
         state = self.state
         scale = None if state.plateau is None else state.plateau.scale
         step, failed, skipped, sums, scale = jax.device_get(
@@ -310,7 +311,7 @@ class Run:
         batch = {name: gather(a, indices) for name, a in self.data.items()}
         batch = to_device(batch, self.trainer.layout)
         state = self.state._replace(step=jnp.asarray(step, jnp.int32))
-        culprit = first_not_finite(self.graphdef, state, batch, self.seed)
+        culprit = first_not_finite(self.graphdef, state, batch, self.seed, self.num_examples)
         return (
             f"step {step}: {culprit or 'the norm of the gradient'} is not finite, for the training "
             f"examples {' '.join(map(str, indices))}"

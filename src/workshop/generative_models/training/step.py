@@ -123,7 +123,8 @@ def _start(
     def metrics() -> dict[str, jax.Array]:
         key = jax.random.key(0)
         model = model_at(graphdef, params, rest, key, training=True)
-        return scalars(model.loss_fn(batch=example, rng=key, step=jnp.zeros((), jnp.int32)))
+        step, num_examples = jnp.zeros((), jnp.int32), jnp.ones((), jnp.int32)
+        return scalars(losses_of(model, example, key, step, num_examples))
 
     # The barriers make copies: jit would hand its own arguments back.
     copies = jax.lax.optimization_barrier
@@ -170,8 +171,29 @@ def model_at(
     return model
 
 
+def losses_of(
+    model: Any,
+    batch: Data,
+    key: jax.Array,
+    step: jax.Array | None,
+    num_examples: jax.Array | None,
+) -> dict[str, Any]:
+    """Return a model's losses; `num_examples` goes to a `loss_fn` that accepts it."""
+    arguments: dict[str, Any] = {"batch": batch, "rng": key, "step": step}
+    try:
+        return model.loss_fn(**arguments, num_examples=num_examples)
+    except TypeError as error:
+        if "unexpected keyword argument 'num_examples'" not in str(error):
+            raise
+    return model.loss_fn(**arguments)
+
+
 def gradients(
-    graphdef: nnx.GraphDef, state: TrainState, batch: Data, seed: jax.Array
+    graphdef: nnx.GraphDef,
+    state: TrainState,
+    batch: Data,
+    seed: jax.Array,
+    num_examples: jax.Array,
 ) -> tuple[nnx.State, tuple[dict[str, Any], nnx.State]]:
     """Return the gradient of the next step, its losses, and the state that its forward pass left.
 
@@ -181,7 +203,7 @@ def gradients(
 
     def loss(params: nnx.State) -> tuple[jax.Array, tuple[dict[str, Any], nnx.State]]:
         model = model_at(graphdef, params, state.rest, key, training=True)
-        losses = model.loss_fn(batch=batch, rng=key, step=state.step)
+        losses = losses_of(model, batch, key, state.step, num_examples)
         left = nnx.state(model, nnx.Not(nnx.Any(nnx.Param, nnx.RngState)))
         return losses["total_loss"], (losses, left)
 
@@ -189,14 +211,19 @@ def gradients(
 
 
 def train_step(
-    graphdef: nnx.GraphDef, plan: Plan, state: TrainState, batch: Data, seed: jax.Array
+    graphdef: nnx.GraphDef,
+    plan: Plan,
+    state: TrainState,
+    batch: Data,
+    seed: jax.Array,
+    num_examples: jax.Array,
 ) -> TrainState:
     """Take one step: gradient, update, statistics, average, metrics."""
     # A barrier, so that the rest compiles to the same bits however the batch came to be here.
     batch = jax.lax.optimization_barrier(batch)
     if plan.layout is not None:
         batch = plan.layout.split(batch)
-    gradient, (losses, left) = gradients(graphdef, state, batch, seed)
+    gradient, (losses, left) = gradients(graphdef, state, batch, seed, num_examples)
 
     def update(state: TrainState) -> TrainState:
         updates, opt_state = plan.optimizer.update(gradient, state.opt_state, state.params)
@@ -256,6 +283,7 @@ def train_steps(
     feed: Feed,
     count: Int[Array, ""],
     seed: Int[Array, ""],
+    num_examples: Int[Array, ""],
 ) -> TrainState:
     """Take `count` steps, fewer if the plan is to stop at a loss that is not finite.
 
@@ -269,7 +297,7 @@ def train_steps(
 
     def body(carry: tuple[jax.Array, TrainState]) -> tuple[jax.Array, TrainState]:
         i, state = carry
-        return i + 1, train_step(graphdef, plan, state, feed.batch(i), seed)
+        return i + 1, train_step(graphdef, plan, state, feed.batch(i), seed, num_examples)
 
     # A failure that an earlier call left out is not this one's.
     state = state._replace(failed=jnp.full((), -1, jnp.int32))
@@ -291,6 +319,7 @@ def metric_sums(
     data: Data,
     first: Int[Array, ""],
     seed: Int[Array, ""],
+    num_examples: Int[Array, ""] | None,
     *,
     batch_size: int,
     layout: Layout | None = None,
@@ -298,7 +327,8 @@ def metric_sums(
     """Return the sums over all examples of every metric, after all warm-ups, in one pass.
 
     A last batch that is not full counts by its examples. `first` is the number of the first batch
-    in the whole of the data, of which this may be a part. NaN, as an overflow in a network gives
+    in the whole of the data, of which this may be a part; `num_examples` is the size of the
+    training set. NaN, as an overflow in a network gives
     it, counts as the worst value of its metric, and stays NaN if the metric has no direction.
     """
     full, rest_size = divmod(len(data["x"]), batch_size)
@@ -310,7 +340,7 @@ def metric_sums(
             batch = layout.split(batch)
         key = purpose_key(seed, EVALUATE, first + index)
         model = model_at(graphdef, params, rest, key, training=False)
-        values = scalars(model.loss_fn(batch=batch, rng=key, step=None))
+        values = scalars(losses_of(model, batch, key, None, num_examples))
         worst = {name: metric_of(name, model.metrics).worst for name in values}
         return {n: jnp.where(jnp.isnan(v), worst[n], v) * size for n, v in values.items()}
 

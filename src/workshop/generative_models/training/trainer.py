@@ -163,6 +163,7 @@ class Trainer:
         self.progress = progress and jax.process_index() == 0
         self._kept: Kept | None = None
         self._run: Run | None = None
+        self._num_examples: jax.Array | None = None
         self._alone = threading.Lock()
 
     def fit(
@@ -230,6 +231,7 @@ class Trainer:
             train, validation = train.train, train.validation if validation is None else validation
         data = self._arrays("train", train)
         held_out = None if validation is None else self._arrays("validation", validation)
+        self._num_examples = jnp.asarray(len(data["x"]))
         if held_out is None and (self.keep_best or self.patience or self.plateau_patience):
             raise ValueError(
                 "keep_best, patience and plateau_patience look at validation data: pass validation"
@@ -279,7 +281,8 @@ class Trainer:
     def evaluate(self, data: Any) -> dict[str, float]:
         """Return the mean over all examples of every metric, in nats per example.
 
-        Called by a callback, it evaluates the weights of that moment.
+        Called by a callback, it evaluates the weights of that moment. A loss that depends on the
+        size of the training set gets that of the last call of `fit`, and None before the first.
 
         Args:
             data: examples, as `fit` takes them.
@@ -311,6 +314,7 @@ class Trainer:
                 to_device(part, self.layout),
                 jnp.asarray(first),
                 seed,
+                self._num_examples,
                 batch_size=size,
                 layout=self.layout,
             )

@@ -42,7 +42,7 @@ from workshop.generative_models.models.vae.scaling import warn_of_scale
 
 UNKNOWN_EVENT = (1024,)
 """Assumed shape of an example where networks of one's own do not tell it."""
-LOSS_OPTIONS = ("step", "kl_per_dimension", "y", "rngs")
+LOSS_OPTIONS = ("step", "num_examples", "kl_per_dimension", "y", "rngs")
 """What `loss_fn` reads of its further arguments."""
 
 
