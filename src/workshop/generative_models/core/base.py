@@ -13,6 +13,7 @@ import jax.core
 import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import nnx
 from flax.errors import TraceContextError
 
@@ -72,7 +73,7 @@ class GenerativeModel(Picklable, nnx.Module):
     """What every model offers: a forward pass, a loss, and generation.
 
     The trainer knows a model only through `batch_keys`, `metrics`, `read_examples`, `check_data`,
-    `loss_fn`, `initialize` and `update_statistics`.
+    `loss_fn`, `critic_optimizer`, `forward`, `build`, `initialize` and `update_statistics`.
     """
 
     config: Config | None = None
@@ -89,6 +90,9 @@ class GenerativeModel(Picklable, nnx.Module):
         self, params: Any = None, batch: Any = None, rng: jax.Array | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """Return the losses of a batch; `total_loss` is the one to minimise.
+
+        A model with a critic (`core.critics`) also returns `critic_loss`, which trains the critic's
+        parameters alone.
 
         Args:
             params: parameters to use in place of the model's own.
@@ -117,8 +121,16 @@ class GenerativeModel(Picklable, nnx.Module):
         """
 
     def forward(self, batch: Any, rng: jax.Array) -> dict[str, Any]:
-        """Return what `loss_fn(batch=batch, rng=rng)` computes its losses from, by name."""
-        raise NotImplementedError
+        """Return what `loss_fn(batch=batch, rng=rng)` computes its losses from; default: nothing.
+
+        The error for a loss that is not finite names the first of these arrays that is not finite.
+        """
+        del batch, rng
+        return {}
+
+    def critic_optimizer(self) -> optax.GradientTransformation | None:
+        """Return the optimizer of the parameters of type `CriticParam`; None: the trainer's own."""
+        return None
 
     def generate(
         self, n_samples: int = 1, *, rngs: nnx.Rngs | None = None, **kwargs: Any

@@ -59,7 +59,11 @@ def run_settings(
     if held_out is not None and decide:  # evaluations do
         found |= {"monitor": trainer.monitor, "evaluate_every": trainer.evaluate_every}
         found |= data_settings("validation", held_out, streams=not fits(held_out))
-    return found | optimizer_settings(trainer.plan.optimizer) | model_settings(trainer.model)
+    found |= optimizer_settings(trainer.plan.optimizer) | model_settings(trainer.model)
+    if trainer.plan.critic_optimizer is not None:
+        of_critic = optimizer_settings(trainer.plan.critic_optimizer)
+        found |= {f"critic_{name}": value for name, value in of_critic.items()}
+    return found
 
 
 def model_settings(model: GenerativeModel) -> Settings:
@@ -126,7 +130,7 @@ def differences(saved: Mapping[str, Any], now: Settings, most: int = 3) -> str:
     found = {
         (name.rpartition(".")[2], str(saved[name]), str(now[name])): name
         for name in reversed(now)
-        if name in saved and saved[name] != now[name] and name != LENGTH
+        if name in saved and saved[name] != now[name] and not name.endswith(LENGTH)
     }
     other = [
         f"{name}={_short(saved[name])}, not {_short(now[name])}"

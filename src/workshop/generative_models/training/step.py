@@ -14,6 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Int
 
 from workshop.generative_models.core.base import GenerativeModel
+from workshop.generative_models.core.critics import parameter_groups
 from workshop.generative_models.core.metrics import ALIASES, metric_of
 from workshop.generative_models.devices.layout import Layout
 
@@ -53,6 +54,17 @@ class Plan(NamedTuple):
     """How arrays lie on several devices."""
     plateau: optax.GradientTransformationExtraArgs | None = None
     """What reduces the learning rate when evaluations get no better."""
+
+    critic_optimizer: optax.GradientTransformation | None = None
+    """The optimizer of the parameters of a critic; None if the model has no critic."""
+
+    @property
+    def transformation(self) -> optax.GradientTransformation:
+        """The optimizer of all parameters, partitioned by their type if there is a critic."""
+        if self.critic_optimizer is None:
+            return self.optimizer
+        groups = {"model": self.optimizer, "critic": self.critic_optimizer}
+        return optax.partition(groups, parameter_groups)
 
     def laid(self, state: "TrainState") -> "TrainState":
         """Return the state, its layout said to the compiler."""
@@ -143,9 +155,10 @@ def _start(
 
 
 def _optimizer_state(plan: Plan, params: nnx.State) -> optax.OptState:
-    state = plan.optimizer.init(params)
+    optimizer = plan.transformation
+    state = optimizer.init(params)
     try:
-        jax.eval_shape(plan.optimizer.update, params, state, params)
+        jax.eval_shape(optimizer.update, params, state, params)
     except TypeError as error:
         if "required keyword-only argument" not in str(error):
             raise
@@ -188,6 +201,13 @@ def losses_of(
     return model.loss_fn(**arguments)
 
 
+def minimised(losses: dict[str, Any]) -> jax.Array:
+    """Return the number whose gradient is taken: the gradients of its terms are disjoint."""
+    if "critic_loss" not in losses:
+        return losses["total_loss"]
+    return losses["total_loss"] + losses["critic_loss"]
+
+
 def gradients(
     graphdef: nnx.GraphDef,
     state: TrainState,
@@ -205,7 +225,7 @@ def gradients(
         model = model_at(graphdef, params, state.rest, key, training=True)
         losses = losses_of(model, batch, key, state.step, num_examples)
         left = nnx.state(model, nnx.Not(nnx.Any(nnx.Param, nnx.RngState)))
-        return losses["total_loss"], (losses, left)
+        return minimised(losses), (losses, left)
 
     return jax.grad(loss, has_aux=True)(state.params)
 
@@ -226,7 +246,7 @@ def train_step(
     gradient, (losses, left) = gradients(graphdef, state, batch, seed, num_examples)
 
     def update(state: TrainState) -> TrainState:
-        updates, opt_state = plan.optimizer.update(gradient, state.opt_state, state.params)
+        updates, opt_state = plan.transformation.update(gradient, state.opt_state, state.params)
         if state.plateau is not None:
             updates = jax.tree.map(lambda u: u * state.plateau.scale, updates)
         params = optax.apply_updates(state.params, updates)
@@ -258,7 +278,7 @@ def train_step(
 
     # As dot products, which cost nothing; sums of squares cost the CPU a tenth of the step.
     squares = sum(jnp.vdot(g, g) for g in jax.tree.leaves(gradient))
-    finite = jnp.isfinite(losses["total_loss"] + squares)
+    finite = jnp.isfinite(minimised(losses) + squares)
     return plan.laid(jax.lax.cond(finite, update, refuse, plan.laid(state)))
 
 

@@ -16,6 +16,7 @@ from flax import nnx
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.base import GenerativeModel, check_finite
 from workshop.generative_models.core.containers import is_lazy
+from workshop.generative_models.core.critics import has_critic
 from workshop.generative_models.core.locks import locked
 from workshop.generative_models.core.metrics import Metric, metric_of
 from workshop.generative_models.core.moments import moments_of
@@ -152,12 +153,14 @@ class Trainer:
         self.plateau_patience, self.plateau_factor = plateau_patience, plateau_factor
         checks.one_of("devices", devices, ("one", "data", "full"))
         self.layout = layout.choose(devices, self.batch_size)
+        optimizer = create_optimizer() if optimizer is None else optimizer
         self.plan = Plan(
-            create_optimizer() if optimizer is None else optimizer,
+            optimizer,
             None if average is None else float(average),
             nonfinite == "skip",
             self.layout,
             None if plateau_patience is None else plateau(plateau_patience, plateau_factor),
+            (model.critic_optimizer() or optimizer) if has_critic(model) else None,
         )
         self.callbacks = checked(callbacks)
         self.progress = progress and jax.process_index() == 0
@@ -242,6 +245,11 @@ class Trainer:
         model = nnx.clone(self.model) if continues else self._initialized(data, column_names(train))
         model.train()  # so that the program is the same one, whatever mode the model was in
         graphdef, state = init_state(model, self.plan, example, keep_best=self.keep_best)
+        if self.plan.critic_optimizer is not None and "critic_loss" not in state.sums:
+            raise ValueError(
+                "the model has parameters of type CriticParam, and its loss_fn returns no "
+                "'critic_loss' to train them"
+            )
         _check_monitor(self.monitor, state.sums.keys() - {"count"}, self.model.metrics)
         if self.layout is not None:
             state = self.layout.place(state)
