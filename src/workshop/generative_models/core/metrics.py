@@ -123,7 +123,7 @@ def metric_of(name: str, own: Mapping[str, Metric] = NONE) -> Metric:
         >>> metric_of("perplexity_2").label, metric_of("my_metric").label
         ('perplexity, codebook 2', 'my metric')
     """
-    known = METRICS | own
+    known = {**METRICS, **own}
     if name in known:
         return known[name]
     stem, _, number = name.rpartition("_")

@@ -63,7 +63,7 @@ class Plan(NamedTuple):
         """The optimizer of all parameters, partitioned by their type if there is a critic."""
         if self.critic_optimizer is None:
             return self.optimizer
-        groups = {"model": self.optimizer, "critic": self.critic_optimizer}
+        groups: Any = {"model": self.optimizer, "critic": self.critic_optimizer}
         return optax.partition(groups, parameter_groups)
 
     def laid(self, state: "TrainState") -> "TrainState":
