@@ -9,8 +9,12 @@ import ml_dtypes
 import numpy as np
 import pytest
 import scipy.sparse
+from flax import nnx
 
 from workshop.generative_models.core.arrays import (
+    check_finite,
+    inside_transformation,
+    is_concrete,
     read_codes,
     read_data,
     read_labels,
@@ -381,3 +385,46 @@ def test_digits_that_float32_would_lose_beside_a_mean_are_logged(caplog, offset,
     caplog.clear()
     read_data("x", x.astype(np.float32))  # as given, nothing is lost
     assert not caplog.records
+
+
+# Traced and not finite.
+
+
+def test_being_inside_a_transformation_is_noticed():
+    def seen(x):
+        found.append(inside_transformation())
+        return x.sum()
+
+    found = []
+    seen(jnp.ones(2))
+    jax.jit(seen)(jnp.ones(2))
+    jax.grad(seen)(jnp.ones(2))
+    jax.vmap(seen)(jnp.ones((1, 2)))
+    nnx.jit(seen)(jnp.ones(2))
+    seen(jnp.ones(2))
+    assert found == [False, True, True, True, True, False]
+
+
+@pytest.mark.parametrize("kind", [np.asarray, jnp.asarray])
+def test_check_finite_names_the_array(kind):
+    for good in ([1.0, 2.0], [], [1, 2], [True], [3e38]):
+        check_finite("x", kind(good))
+    for bad in (np.nan, np.inf, -np.inf):
+        with pytest.raises(ValueError, match="x holds NaN or infinite values: clean or drop"):
+            check_finite("x", kind([0.0, bad]))
+
+
+def test_check_finite_counts_what_float32_cannot_hold_as_infinite():
+    with pytest.raises(ValueError, match="batch holds NaN"):
+        check_finite("batch", np.array([1e300]))
+
+
+def test_traced_values_are_not_looked_at():
+    def traced(x):
+        check_finite("x", x)
+        return jnp.asarray(is_concrete(x))
+
+    assert not jax.jit(traced)(jnp.array([jnp.nan]))
+    assert not jax.vmap(traced)(jnp.array([jnp.nan]))[0]
+    assert is_concrete(jnp.ones(2))
+    assert is_concrete(np.ones(2))

@@ -1,26 +1,10 @@
-import inspect
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
-from workshop.generative_models.core.base import GenerativeModel, accepts_config
-from workshop.generative_models.core.configuration import Config, DecoderConfig
-
-
-class ToyConfig(Config):
-    """A toy."""
-
-    size: int
-    """A size."""
-    factor: float = 2.0
-    """A factor."""
-
-
-class WiderConfig(ToyConfig):
-    """A toy of a kind."""
+from workshop.generative_models.core.base import GenerativeModel
 
 
 class Other(nnx.Variable):
@@ -30,16 +14,8 @@ class Other(nnx.Variable):
 class Toy(GenerativeModel):
     """y = factor * w x + other, with one parameter and one other variable."""
 
-    config_class = ToyConfig
-
-    @staticmethod
-    def explicit_arguments(config, rngs):
-        assert rngs is not None
-        return {"size": config.size, "factor": config.factor}
-
-    @accepts_config
-    def __init__(self, size, factor=2.0, *, rngs, shift=0.0):
-        self.size, self.factor, self.shift = size, factor, shift
+    def __init__(self, size, factor=2.0, *, rngs):
+        self.factor = factor
         self.w = nnx.Param(jnp.arange(1.0, size + 1))
         self.other = Other(jnp.zeros(size))
         self.rngs = nnx.data(rngs)
@@ -55,61 +31,6 @@ class Toy(GenerativeModel):
 
 def toy():
     return Toy(3, rngs=nnx.Rngs(0))
-
-
-# Two ways to build.
-
-
-def test_a_config_comes_first_or_by_its_name():
-    config = ToyConfig(size=4, factor=3.0)
-    for built in (Toy(config, rngs=nnx.Rngs(0)), Toy(config=config, rngs=nnx.Rngs(0))):
-        assert (built.size, built.factor, built.config) == (4, 3.0, config)
-
-
-def test_explicit_arguments_are_positional_or_named_and_leave_no_config():
-    for built in (
-        Toy(4, 3.0, rngs=nnx.Rngs(0)),
-        Toy(size=4, factor=3.0, rngs=nnx.Rngs(0), config=None),
-    ):
-        assert (built.size, built.factor, built.config) == (4, 3.0, None)
-
-
-def test_arguments_beside_a_config_win_and_the_kept_config_says_so():
-    config = ToyConfig(size=4, factor=3.0)
-    built = Toy(config, factor=5.0, rngs=nnx.Rngs(0))
-    assert (built.size, built.factor) == (4, 5.0)
-    assert built.config == ToyConfig(size=4, factor=5.0)
-    assert config.factor == 3.0
-    unset = Toy(config, factor=None, rngs=nnx.Rngs(0))  # None is not given
-    assert (unset.factor, unset.config) == (3.0, config)
-
-
-def test_a_config_that_could_not_say_what_was_given_is_not_kept():
-    assert Toy(ToyConfig(size=4), shift=1.0, rngs=nnx.Rngs(0)).config is None
-    built = Toy(ToyConfig(size=4), factor=jnp.ones(2), rngs=nnx.Rngs(0))
-    assert built.config is None
-
-
-def test_a_config_of_a_kind_is_taken_and_another_refused():
-    config = WiderConfig(size=2)
-    assert Toy(config, rngs=nnx.Rngs(0)).config is config
-    other = DecoderConfig(hidden_dims=(3,), latent_dim=2, output_shape=(4,))
-    for arguments in ({"config": other}, {}):
-        positional = () if arguments else (other,)
-        with pytest.raises(ValueError, match=r"Toy\(config=DecoderConfig\): expected a ToyConfig"):
-            Toy(*positional, **arguments, rngs=nnx.Rngs(0))
-
-
-def test_the_constructor_keeps_its_name_and_signature():
-    assert list(inspect.signature(Toy.__init__).parameters) == [
-        "self", "size", "factor", "rngs", "shift"
-    ]  # fmt: skip
-
-
-def test_unknown_arguments_are_errors_beside_a_config_too():
-    for first in (3, ToyConfig(size=3)):
-        with pytest.raises(TypeError, match="colour"):
-            Toy(first, colour=1, rngs=nnx.Rngs(0))
 
 
 # Other parameters.

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from workshop.generative_models.core.base import set_numerics
 from workshop.generative_models.core.layers import CNN, MLP, ResidualBlock, ResNet
+from workshop.generative_models.core.modules import set_numerics
 
 
 def built(make):

@@ -12,7 +12,7 @@ from flax import nnx
 
 from workshop.cli.explore.session import Session
 from workshop.generative_models import evaluation, export, visualization
-from workshop.generative_models.core.base import in_evaluation_mode
+from workshop.generative_models.core.modules import in_evaluation_mode
 from workshop.generative_models.data import Dataset, Split
 from workshop.generative_models.evaluation import (
     annealing,

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from workshop.cli.explore import codes, programs
 from workshop.cli.explore.examples import Example, Reconstruction
 from workshop.cli.explore.geometry import Plane, latent_plane, moved, path, principal_plane
-from workshop.generative_models.core.base import in_evaluation_mode
+from workshop.generative_models.core.modules import in_evaluation_mode
 from workshop.generative_models.data import Dataset, Split
 from workshop.generative_models.evaluation import latents, outputs
 from workshop.generative_models.evaluation.likelihood import fix_scale, rate_and_distortion

@@ -7,6 +7,7 @@ traced ones are added here.
 from typing import Any
 
 import jax
+import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -23,10 +24,17 @@ from workshop.generative_models.core.numbers import (
     variable,
 )
 
+_TOP_LEVEL = jax.extend.core.get_opaque_trace_state(convention="nnx")
+
 
 def is_concrete(x: Any) -> bool:
     """Say whether the values of `x` can be looked at: it is not traced by a transformation."""
     return not isinstance(x, Tracer)
+
+
+def inside_transformation() -> bool:
+    """Say whether a transformation such as jit or grad is tracing at this moment."""
+    return jax.extend.core.get_opaque_trace_state(convention="nnx") != _TOP_LEVEL
 
 
 def check_finite(name: str, x: Any, *, start: int = 0) -> None:

@@ -127,3 +127,14 @@ def no_condition(num_classes: int | None, embed_dim: int | None) -> None:
             f"num_classes={num_classes}, embed_dim={embed_dim} without conditional=True: set "
             "conditional=True, or leave them out"
         )
+
+
+def batch_keys(name: str, batch: dict[Any, Any], known: tuple[str, ...]) -> None:
+    """Raise a ValueError for a dict that lacks "x" or has keys that nothing reads."""
+    if "x" not in batch or any(key not in known for key in batch):
+        *others, last = [repr(key) for key in known if key != "x"] or [""]
+        rest = f", and perhaps {', '.join(others)}{' or ' if others else ''}{last}" if last else ""
+        raise ValueError(
+            f"{name} has the keys {sorted(map(str, batch))}: expected 'x'{rest}; no other key is "
+            "read"
+        )

@@ -9,8 +9,8 @@ from typing import Any, SupportsIndex
 import jax.numpy as jnp
 import numpy as np
 
-from workshop.generative_models.core.arrays import read_data, read_labels
-from workshop.generative_models.core.base import check_finite, check_keys
+from workshop.generative_models.core import checks
+from workshop.generative_models.core.arrays import check_finite, read_data, read_labels
 from workshop.generative_models.core.containers import is_lazy, to_array, unmasked
 from workshop.generative_models.data.dataset import Dataset, Split
 from workshop.generative_models.data.order import EpochOrder
@@ -76,7 +76,7 @@ def as_arrays(
         (2, 2)
     """
     given = _by_key(name, data)
-    check_keys(name, given, keys)
+    checks.batch_keys(name, given, keys)
     arrays = {}
     for key, value in given.items():
         if value is not None or key == "x":

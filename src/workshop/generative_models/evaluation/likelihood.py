@@ -15,6 +15,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
+from workshop.generative_models.core.building import restated
 from workshop.generative_models.core.checks import positive_int
 from workshop.generative_models.core.likelihoods import LocationScale
 from workshop.generative_models.evaluation.annealing import (
@@ -230,7 +231,7 @@ def fix_scale(
     scale = float(likelihood.best_scale(jnp.asarray(scales)))
     fixed = nnx.clone(model)
     fixed.likelihood = likelihood.with_scale(scale)
-    fixed.config = None if model.config is None else model.config.restated({"scale": scale})
+    fixed.config = None if model.config is None else restated(model.config, {"scale": scale})
     return fixed
 
 

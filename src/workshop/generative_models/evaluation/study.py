@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from workshop.generative_models.core.base import in_evaluation_mode
+from workshop.generative_models.core.modules import in_evaluation_mode
 from workshop.generative_models.core.moments import moments_of
 from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation import likelihood, outputs

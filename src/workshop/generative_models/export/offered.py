@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from workshop.generative_models.core.base import set_numerics
+from workshop.generative_models.core.modules import set_numerics
 from workshop.generative_models.export.codes import (
     TEMPERATURE,
     codes_by_usage,

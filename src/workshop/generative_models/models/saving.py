@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from workshop.generative_models.core import checks
+from workshop.generative_models.core.building import undescribed
 from workshop.generative_models.core.configuration import MODEL_CONFIGS, PriorConfig
 from workshop.generative_models.core.files import (
     CONFIG_FILE,
@@ -27,8 +28,6 @@ from workshop.generative_models.core.files import (
     replacing,
     write_json,
 )
-from workshop.generative_models.core.likelihood_base import identity
-from workshop.generative_models.core.likelihoods import create_likelihood
 from workshop.generative_models.models.vae import MODELS, VAE, VQVAE
 from workshop.generative_models.models.vae.prior import CodePrior
 from workshop.generative_models.models.vae.vq_vae import prior_for
@@ -37,6 +36,8 @@ WEIGHTS_FILE = "model.safetensors"
 PRIOR_FILE = "prior.safetensors"
 PRIOR_FORMAT = 3
 """What a prior's weights mean: since 2 its class stands at every place. Another is not read."""
+COMPONENTS = ("likelihood",)
+"""Components that must be those of the configuration for a model to be saved with it."""
 Model = TypeVar("Model", bound=VAE)
 Built = TypeVar("Built", bound=nnx.Module)
 
@@ -60,23 +61,15 @@ def save_config(model: VAE, folder: str | Path, **more: Any) -> None:
             "save its weights, and build it yourself before `load_weights`"
         )
     config = model.config
-    said = create_likelihood(
-        config.likelihood_name,
-        scale=config.scale,
-        link=getattr(model.decoder, "output_activation", identity),
-        levels=config.levels,
-        event_shape=model.event_shape,
-        standardize=config.standardize,
-    )
-    if nnx.graphdef(said) != nnx.graphdef(model.likelihood):
-        raise ValueError(
-            f"this model's likelihood is a {type(model.likelihood).__name__} that is not the "
-            f"{config.likelihood_name!r} of its configuration, so nothing on disk could rebuild "
-            "it: use save_weights, and load_weights into a model that you build"
-        )
     if config.encoder.input_shape is None:  # it was read off the first batch
         encoder = config.encoder.model_copy(update={"input_shape": config.decoder.output_shape})
         config = config.model_copy(update={"encoder": encoder})
+    if part := undescribed(model, config, COMPONENTS):
+        raise ValueError(
+            f"this model's {part}, a {type(getattr(model, part)).__name__}, is not that of its "
+            "configuration, so nothing on disk could rebuild it: use save_weights, and "
+            "load_weights into a model that you build"
+        )
     content = {"model": names[0], "config": config.model_dump(mode="json"), **more}
     write_json(content, Path(folder) / CONFIG_FILE)
 

@@ -14,7 +14,8 @@ import numpy as np
 from flax import nnx
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.base import GenerativeModel, check_finite
+from workshop.generative_models.core.arrays import check_finite
+from workshop.generative_models.core.base import GenerativeModel
 from workshop.generative_models.core.containers import is_lazy
 from workshop.generative_models.core.critics import has_critic
 from workshop.generative_models.core.locks import locked

@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 from matplotlib.figure import Figure
 
-from workshop.generative_models.core.base import in_evaluation_mode
+from workshop.generative_models.core.modules import in_evaluation_mode
 from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation import outputs
 from workshop.generative_models.evaluation.outputs import pixels

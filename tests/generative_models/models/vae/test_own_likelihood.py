@@ -131,7 +131,7 @@ def test_no_file_says_another_likelihood_than_the_model_has(tmp_path):
     ):
         replaced = VAE(config, rngs=nnx.Rngs(0))
         replaced.likelihood = other
-        with pytest.raises(ValueError, match=r"that is not the '(mse|gaussian)' of its config"):
+        with pytest.raises(ValueError, match=r"this model's likelihood, a .* is not that of its"):
             save_config(replaced, tmp_path)
     assert not list(tmp_path.iterdir())
     same = VAE(gaussian, rngs=nnx.Rngs(0))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from workshop.generative_models.core.base import in_evaluation_mode
+from workshop.generative_models.core.modules import in_evaluation_mode
 from workshop.generative_models.models.vae import VQVAE, MLPEncoder
 
 # Five standard deviations of a frequency in 4,000 draws: at most 5 · sqrt(1/4 / 4000) = 0.04.

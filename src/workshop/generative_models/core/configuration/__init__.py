@@ -7,7 +7,7 @@ An object built from a configuration keeps it, so that it can be saved and rebui
 imports no JAX: the command line reads it to print its help.
 """
 
-from workshop.generative_models.core.configuration.base import Config, arguments_of
+from workshop.generative_models.core.configuration.base import Config
 from workshop.generative_models.core.configuration.code_prior import PriorConfig
 from workshop.generative_models.core.configuration.likelihoods import (
     DISCRETE,
@@ -134,6 +134,5 @@ __all__ = [
     "VAEConfig",
     "VQConfig",
     "VQVAEConfig",
-    "arguments_of",
     "check_likelihood",
 ]

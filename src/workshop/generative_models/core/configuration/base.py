@@ -1,9 +1,8 @@
 """The base class of all configurations."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, get_args
+from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 
 class Config(BaseModel):
@@ -17,26 +16,6 @@ class Config(BaseModel):
     """A name of your own."""
     description: str | None = None
     """A note of your own."""
-
-    argument_names: ClassVar[Mapping[str, str]] = {}
-    """Explicit arguments by the fields that go by another name."""
-
-    def restated(self, given: Mapping[str, Any]) -> "Config | None":
-        """Return this configuration with explicit arguments in it; None if it cannot say one."""
-        fields = {argument: field for field, argument in self.argument_names.items()}
-        changes = {fields.get(name, name): value for name, value in given.items()}
-        if not changes.keys() <= type(self).model_fields.keys():
-            return None
-        try:
-            return type(self).model_validate(dict(self) | changes)
-        except ValidationError:
-            return None
-
-
-def arguments_of(config: Config, drop: tuple[str, ...] = ()) -> dict:
-    """Return the fields of a configuration by the names of the explicit arguments."""
-    fields = [f for f in type(config).model_fields if f not in ("name", "description", *drop)]
-    return {config.argument_names.get(field, field): getattr(config, field) for field in fields}
 
 
 def by_kind(union: Any) -> dict[str, Any]:

@@ -1,12 +1,11 @@
 """Configurations of the models, and the table of all of them."""
 
-from collections.abc import Mapping
 from math import prod
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
-from workshop.generative_models.core.configuration.base import Config, arguments_of
+from workshop.generative_models.core.configuration.base import Config
 from workshop.generative_models.core.configuration.likelihoods import (
     LOGITS,
     Levels,
@@ -54,23 +53,6 @@ class AutoencoderConfig(Config):
     def likelihood_name(self) -> str:
         """The likelihood that the model trains with."""
         return getattr(self, "likelihood", None) or self.reconstruction_loss_type  # type: ignore
-
-    def restated(self, given: Mapping[str, Any]) -> "Config | None":
-        """Return this configuration with explicit arguments in it; None if it cannot say one.
-
-        The type to compute in and the precision are those of encoder and decoder.
-        """
-        numerics = {k: v for k, v in given.items() if k in ("dtype", "precision")}
-        rest = {k: v for k, v in given.items() if k not in numerics}
-        networks = {
-            "encoder": self.encoder.restated(numerics),
-            "decoder": self.decoder.restated(numerics),
-        }
-        return super().restated(networks | rest)
-
-    def arguments(self) -> dict:
-        """Return the model's explicit arguments, its encoder and decoder still configurations."""
-        return arguments_of(self, drop=("encoder_type",)) | {"latent_dim": self.encoder.latent_dim}
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "AutoencoderConfig":

@@ -1,10 +1,10 @@
 """Configurations of encoders and decoders."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from workshop.generative_models.core.configuration.base import Config, arguments_of
+from workshop.generative_models.core.configuration.base import Config
 
 Activation = Literal[
     "relu", "gelu", "silu", "swish", "elu", "selu", "leaky_relu", "tanh", "sigmoid", "softplus",
@@ -40,12 +40,6 @@ class EncoderConfig(NetworkConfig):
     pooling: Literal["flatten", "mean"] = "flatten"
     """What a convolutional encoder does with its last map: keep every pixel, or their mean."""
 
-    argument_names: ClassVar = {"input_shape": "input_dim"}
-
-    def arguments(self) -> dict:
-        """Return the explicit arguments of an encoder that this config stands for."""
-        return arguments_of(self)
-
 
 class DecoderConfig(NetworkConfig):
     """A decoder: `DecoderConfig(hidden_dims=(256, 512), latent_dim=20, output_shape=(784,))`."""
@@ -54,12 +48,6 @@ class DecoderConfig(NetworkConfig):
     """Shape of one example, such as 28 28 1."""
     output_activation: OutputActivation = "sigmoid"
     """What turns the decoder's output into a mean: identity for data outside [0, 1]."""
-
-    argument_names: ClassVar = {"output_shape": "output_dim"}
-
-    def arguments(self) -> dict:
-        """Return the explicit arguments of a decoder that this config stands for."""
-        return arguments_of(self)
 
 
 class ModelConfiguration(NetworkConfig):

@@ -4,6 +4,7 @@ from typing import Any
 
 from flax import nnx
 
+from workshop.generative_models.core.building import arguments_of
 from workshop.generative_models.core.configuration import (
     BSQConfig,
     FSQConfig,
@@ -12,7 +13,6 @@ from workshop.generative_models.core.configuration import (
     ResidualConfig,
     SimVQConfig,
     VQConfig,
-    arguments_of,
 )
 from workshop.generative_models.core.quantizers.base import Quantizer
 from workshop.generative_models.core.quantizers.binary import BSQ, LFQ
@@ -44,7 +44,7 @@ def create_quantizer(
             f"quantizer={config!r}: expected a configuration, such as FSQConfig(levels=(8, 5, 5, "
             "5)), an instance of a Quantizer, or None"
         )
-    given = {} if config is None else arguments_of(config, drop=("kind",))
+    given = {} if config is None else arguments_of(config)
     if config is None or isinstance(config, VQConfig | SimVQConfig):
         kind: Any = SimVQ if isinstance(config, SimVQConfig) else VectorQuantizer
         return kind(dim, codebook_size, commitment_cost=commitment_cost, rngs=rngs, **given)

@@ -11,20 +11,17 @@ from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.arrays import check_finite, read_latents
-from workshop.generative_models.core.base import (
-    accepts_config,
-    call,
-    sample_key,
-    set_numerics,
-)
+from workshop.generative_models.core.building import accepts_config, arguments_of
 from workshop.generative_models.core.configuration import AutoencoderConfig, Scale, VAEConfig
 from workshop.generative_models.core.gaussian import (
     kl_to_standard_normal,
     log_density,
     reparameterize,
 )
+from workshop.generative_models.core.keys import sample_key
 from workshop.generative_models.core.likelihood_base import check_draws, identity
 from workshop.generative_models.core.likelihoods import Likelihood, create_likelihood
+from workshop.generative_models.core.modules import call, set_numerics
 from workshop.generative_models.core.moments import Moments
 from workshop.generative_models.core.schedules import ScheduleName, annealed
 from workshop.generative_models.core.typing import DTypeLike, Losses, Outputs, Precision
@@ -132,7 +129,8 @@ class VAE(LatentSpaceModel, Pretrained):
             raise ValueError(
                 f"{cls.__name__}(config, rngs=None): pass rngs for the initial weights"
             )
-        return config.arguments() | {
+        return arguments_of(config) | {
+            "latent_dim": config.encoder.latent_dim,
             "encoder": create_encoder(config.encoder, config.encoder_type, rngs=rngs),
             "decoder": create_decoder(config.decoder, config.encoder_type, rngs=rngs),
         }

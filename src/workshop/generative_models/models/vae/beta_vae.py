@@ -8,7 +8,7 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.base import accepts_config
+from workshop.generative_models.core.building import accepts_config
 from workshop.generative_models.core.configuration import BetaVAEConfig, BetaVAEWithCapacityConfig
 from workshop.generative_models.core.likelihoods import Likelihood
 from workshop.generative_models.core.schedules import linear_ramp

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from workshop.generative_models.core.base import inside_transformation, is_concrete
+from workshop.generative_models.core.arrays import inside_transformation, is_concrete
 
 CHUNK_BYTES = 1 << 20
 """Bytes of the examples or latents in a chunk: 256 images of 28 × 28 numbers."""

@@ -10,9 +10,10 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.arrays import read_labels
-from workshop.generative_models.core.base import accepts_config, is_concrete, sample_key
+from workshop.generative_models.core.arrays import is_concrete, read_labels
+from workshop.generative_models.core.building import accepts_config
 from workshop.generative_models.core.configuration import ConditionalVAEConfig
+from workshop.generative_models.core.keys import sample_key
 from workshop.generative_models.core.likelihoods import Likelihood
 from workshop.generative_models.models.vae.base import VAE, Options
 from workshop.generative_models.models.vae.conditioning import one_hot

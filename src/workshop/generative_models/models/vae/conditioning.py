@@ -9,8 +9,8 @@ import numpy as np
 from flax import nnx
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.arrays import read_labels
-from workshop.generative_models.core.base import is_concrete, set_numerics
+from workshop.generative_models.core.arrays import is_concrete, read_labels
+from workshop.generative_models.core.modules import set_numerics
 from workshop.generative_models.core.numbers import variable
 
 CONDITION_TYPES = ("concat", "add")

@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.base import accepts_config, call
+from workshop.generative_models.core.building import accepts_config
 from workshop.generative_models.core.configuration import (
     DecoderConfig,
     ModelConfiguration,
@@ -24,6 +24,7 @@ from workshop.generative_models.core.layers import (
     activation_by_name,
     halvings,
 )
+from workshop.generative_models.core.modules import call
 from workshop.generative_models.core.pickling import Picklable
 from workshop.generative_models.core.typing import ArrayLike, DTypeLike, Precision
 from workshop.generative_models.models.vae.conditioning import Condition
@@ -58,11 +59,6 @@ class Decoder(Picklable, nnx.Module):
     parameters_per_value = 1
     takes_maps = False
     spatial = False
-
-    @staticmethod
-    def explicit_arguments(config: DecoderConfig, rngs: nnx.Rngs | None) -> dict[str, Any]:  # noqa: ARG004
-        """Return the constructor's arguments that a configuration stands for."""
-        return config.arguments()
 
     @accepts_config
     def __init__(

@@ -9,18 +9,15 @@ import jax.numpy as jnp
 from flax import nnx
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.base import (
-    accepts_config,
-    call,
-    inside_transformation,
-    is_concrete,
-)
+from workshop.generative_models.core.arrays import inside_transformation, is_concrete
+from workshop.generative_models.core.building import accepts_config
 from workshop.generative_models.core.configuration import (
     EncoderConfig,
     ModelConfiguration,
     NetworkType,
 )
 from workshop.generative_models.core.layers import CNN, MLP, ResNet, activation_by_name, halvings
+from workshop.generative_models.core.modules import call
 from workshop.generative_models.core.pickling import Picklable
 from workshop.generative_models.core.typing import ArrayLike, DTypeLike, Precision
 from workshop.generative_models.models.vae.conditioning import Condition
@@ -50,11 +47,6 @@ class Encoder(Picklable, nnx.Module):
     config_class = EncoderConfig
     takes_images = False
     spatial = False
-
-    @staticmethod
-    def explicit_arguments(config: EncoderConfig, rngs: nnx.Rngs | None) -> dict[str, Any]:  # noqa: ARG004
-        """Return the constructor's arguments that a configuration stands for."""
-        return config.arguments()
 
     @accepts_config
     def __init__(

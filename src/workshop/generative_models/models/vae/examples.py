@@ -8,15 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from workshop.generative_models.core.arrays import read_data, read_labels
-from workshop.generative_models.core.base import (
-    GenerativeModel,
-    check_finite,
-    check_keys,
-    is_concrete,
-    warn_once,
-)
+from workshop.generative_models.core import checks
+from workshop.generative_models.core.arrays import check_finite, is_concrete, read_data, read_labels
+from workshop.generative_models.core.base import GenerativeModel
 from workshop.generative_models.core.likelihoods import Likelihood
+from workshop.generative_models.core.modules import warn_once
 from workshop.generative_models.core.numbers import refuse_ambiguous_bytes
 
 
@@ -47,7 +43,7 @@ class ExampleModel(GenerativeModel):
     ) -> tuple[Any, dict[str, Any]]:
         """Return the data of `loss_fn`'s arguments, and the condition that the networks read."""
         if isinstance(batch, dict):
-            check_keys("batch", batch if x is None else {"x": x, **batch}, self.batch_keys)
+            checks.batch_keys("batch", batch if x is None else {"x": x, **batch}, self.batch_keys)
             batch = batch.get("x")
         if batch is None and x is None:
             raise ValueError("loss_fn needs data: pass batch, or x")

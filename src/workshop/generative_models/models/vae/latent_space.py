@@ -8,7 +8,8 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.base import is_concrete, sample_key
+from workshop.generative_models.core.arrays import is_concrete
+from workshop.generative_models.core.keys import row_keys, sample_key
 from workshop.generative_models.models.vae.examples import ExampleModel
 
 
@@ -69,7 +70,7 @@ class LatentSpaceModel(ExampleModel):
 
     def _row_keys(self, rngs: nnx.Rngs | None, rows: int) -> jax.Array:
         """Return a key for each row, which makes its draws independent of how rows are split."""
-        return jax.random.split(sample_key(rngs, self.rngs), rows)
+        return row_keys(rngs, self.rngs, rows)
 
     def sample(
         self,

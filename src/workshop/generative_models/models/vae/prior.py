@@ -13,15 +13,11 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.arrays import read_codes, read_labels
-from workshop.generative_models.core.base import (
-    GenerativeModel,
-    check_keys,
-    is_concrete,
-    sample_key,
-)
+from workshop.generative_models.core.arrays import is_concrete, read_codes, read_labels
+from workshop.generative_models.core.base import GenerativeModel
 from workshop.generative_models.core.configuration import PriorConfig
 from workshop.generative_models.core.containers import to_array
+from workshop.generative_models.core.keys import row_keys, sample_key
 from workshop.generative_models.models.vae.chunks import chunk_size, in_chunks
 from workshop.generative_models.models.vae.code_sampling import UNKNOWN, Choice, draw_codes
 from workshop.generative_models.models.vae.latent_space import check_temperature
@@ -395,7 +391,7 @@ class CodePrior(GenerativeModel):
         rngs: nnx.Rngs | None,
     ) -> Int[Array, "batch ..."]:
         """Draw the codes that are `UNKNOWN` in `given`, each example with a key of its own."""
-        keys = jax.random.split(sample_key(rngs, self.rngs), len(labels))
+        keys = row_keys(rngs, self.rngs, len(labels))
         graphdef, state = nnx.split(self)
         size = chunk_size(
             (2, len(self.blocks), prod(self.code_shape), self.positions.features),
@@ -464,7 +460,7 @@ class CodePrior(GenerativeModel):
         batch = batch if isinstance(batch, dict) else {"x": batch}
         if batch.get("x") is None:
             raise ValueError("loss_fn needs codes: pass batch, an array or a dict with key 'x'")
-        check_keys("batch", batch, self.batch_keys)
+        checks.batch_keys("batch", batch, self.batch_keys)
         return batch["x"], None if self.num_classes is None else batch.get("y")
 
 

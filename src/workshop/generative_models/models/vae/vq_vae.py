@@ -10,15 +10,12 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.arrays import read_codes
-from workshop.generative_models.core.base import (
-    accepts_config,
-    check_finite,
-    sample_key,
-    warn_once,
-)
+from workshop.generative_models.core.arrays import check_finite, read_codes
+from workshop.generative_models.core.building import accepts_config
 from workshop.generative_models.core.configuration import PriorConfig, QuantizerConfig, VQVAEConfig
+from workshop.generative_models.core.keys import sample_key
 from workshop.generative_models.core.likelihoods import Likelihood
+from workshop.generative_models.core.modules import warn_once
 from workshop.generative_models.core.quantizers import (
     Quantizer,
     VectorQuantizer,
