@@ -13,9 +13,9 @@ class Config(BaseModel):
     )
 
     name: str | None = None
-    """A name of your own."""
+    """Name, not read by models."""
     description: str | None = None
-    """A note of your own."""
+    """Description, not read by models."""
 
 
 def by_kind(union: Any) -> dict[str, Any]:

@@ -11,13 +11,13 @@ class PriorConfig(Config):
     """A prior over codes: a causal transformer (Vaswani et al. 2017)."""
 
     layers: PositiveInt = 4
-    """Blocks of attention and a layer of four times the width."""
+    """Blocks of attention and a hidden layer of four times the width."""
     width: PositiveInt = 128
     """Size of the vectors."""
     heads: PositiveInt = 4
-    """Heads of the attention."""
+    """Number of attention heads."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of what is dropped out in training."""
+    """Dropout rate in training."""
 
     @model_validator(mode="after")
     def _heads_fit(self) -> "PriorConfig":

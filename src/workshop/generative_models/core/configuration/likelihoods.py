@@ -13,23 +13,23 @@ LikelihoodName = Literal[
 SCALED = ("gaussian", "laplace", "discretized_logistic")
 """Likelihoods with a scale."""
 LOGITS = ("bce", "bernoulli", "continuous_bernoulli", "categorical")
-"""Likelihoods that read the decoder's output as logits, and not through its activation."""
+"""Likelihoods that read the decoder's output as logits, without its activation."""
 DISCRETE = ("discretized_logistic", "categorical")
 """Likelihoods of data with a few levels."""
 STANDARDIZED = ("gaussian", "laplace")
-"""Likelihoods that can count in standard deviations of the training data."""
+"""Likelihoods that can work in standard deviations of the training data."""
 Scale = PositiveFloat | Literal["learned", "per_feature", "optimal"]
 Levels = Annotated[int, Field(ge=2, le=65536)]
 
 
 def check_likelihood(name: str, scale: Scale, levels: int, *, standardize: bool = False) -> None:
-    """Refuse a scale, levels or standardisation that a likelihood does not have.
+    """Raise a ValueError for a scale, levels or standardisation that a likelihood does not have.
 
     Args:
         name: of the likelihood.
-        scale: anything but 1 is taken to be meant.
-        levels: anything but 256 is taken to be meant.
-        standardize: likewise, if True.
+        scale: any value but the default 1 counts as given.
+        levels: any value but the default 256 counts as given.
+        standardize: whether the data is standardised.
     """
     if checks.flag("standardize", standardize) and name not in STANDARDIZED:
         raise ValueError(

@@ -25,7 +25,7 @@ ConditionType = Literal["concat", "add"]
 
 
 class AutoencoderConfig(Config):
-    """What every model's configuration shares."""
+    """Base class of the configurations of models."""
 
     encoder: EncoderConfig
     """The encoder."""
@@ -47,7 +47,7 @@ class AutoencoderConfig(Config):
     kl_schedule: KLScheduleName = "constant"
     """How the weight of the KL rises from 0."""
     kl_schedule_steps: NonNegativeInt = 0
-    """Training steps that it rises in."""
+    """Training steps in which it rises."""
 
     @property
     def likelihood_name(self) -> str:
@@ -137,13 +137,13 @@ class BetaVAEWithCapacityConfig(BetaVAEConfig):
     """A β-VAE with a capacity that grows (Burgess et al. 2018)."""
 
     use_capacity_control: bool = False
-    """Penalise the distance of the KL from C(t) instead of the KL."""
+    """Penalise the distance of the KL from the capacity C(t) instead of the KL."""
     capacity_max: NonNegativeFloat = 25.0
-    """The last capacity, in nats."""
+    """The final capacity, in nats."""
     capacity_num_iter: PositiveInt = 25000
-    """Steps until the last capacity."""
+    """Training steps until the final capacity is reached."""
     gamma: NonNegativeFloat = 1000.0
-    """Weight of the distance from the capacity."""
+    """Weight of the distance of the KL from the capacity."""
 
     @model_validator(mode="after")
     def _one_control(self) -> "BetaVAEWithCapacityConfig":
@@ -159,7 +159,7 @@ class ConditionalVAEConfig(VAEConfig):
     condition_dim: PositiveInt = 10
     """Number of classes."""
     condition_type: ConditionType = "concat"
-    """How the class enters: concatenated with, or added to, what the networks read."""
+    """How the networks read the class: concatenated with their input, or added to it."""
     embed_dim: PositiveInt | None = None
     """Size of a learned embedding of the class; None passes it one-hot."""
 
@@ -170,7 +170,7 @@ class VQVAEConfig(AutoencoderConfig):
     num_embeddings: PositiveInt = 512
     """Number of codes in the codebook."""
     embedding_dim: PositiveInt = 64
-    """Size of one code; with a quantizer, of the vectors that it reads."""
+    """Size of a code; with a quantizer, size of the vectors that it reads."""
     commitment_cost: NonNegativeFloat = 0.25
     """Weight of the commitment loss."""
     likelihood: LikelihoodName = "mse"

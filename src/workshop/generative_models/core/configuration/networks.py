@@ -18,7 +18,7 @@ Shape = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 
 class NetworkConfig(Config):
-    """What encoders and decoders share."""
+    """Base class of the configurations of encoders and decoders."""
 
     hidden_dims: Shape
     """Widths (dense) or channels (cnn, resnet) of the layers, in the order in which data flows."""
@@ -36,9 +36,9 @@ class EncoderConfig(NetworkConfig):
     """An encoder: `EncoderConfig(hidden_dims=(512, 256), latent_dim=20, input_shape=(784,))`."""
 
     input_shape: Shape | None = None
-    """Shape of one example, such as 28 28 1; None reads it off the first batch."""
+    """Shape of one example, such as 28 28 1; None takes it from the first batch."""
     pooling: Literal["flatten", "mean"] = "flatten"
-    """What a convolutional encoder does with its last map: keep every pixel, or their mean."""
+    """What is kept of the last map of a convolutional encoder: every pixel, or their mean."""
 
 
 class DecoderConfig(NetworkConfig):
@@ -47,11 +47,11 @@ class DecoderConfig(NetworkConfig):
     output_shape: Shape
     """Shape of one example, such as 28 28 1."""
     output_activation: OutputActivation = "sigmoid"
-    """What turns the decoder's output into a mean: identity for data outside [0, 1]."""
+    """Activation that makes a mean of the decoder's output: identity for data outside [0, 1]."""
 
 
 class ModelConfiguration(NetworkConfig):
-    """One flat description from which both unified factories build."""
+    """Both networks in one flat description, for the unified factories."""
 
     input_shape: Shape
     """Shape of one example."""
@@ -60,18 +60,18 @@ class ModelConfiguration(NetworkConfig):
     decoder_hidden_dims: Shape | None = None
     """Layers of the decoder; None is `hidden_dims` reversed."""
     pooling: Literal["flatten", "mean"] = "flatten"
-    """What a convolutional encoder does with its last map."""
+    """What is kept of the last map of a convolutional encoder."""
     output_activation: OutputActivation = "sigmoid"
-    """What turns the decoder's output into a mean."""
+    """Activation that makes a mean of the decoder's output."""
 
     def encoder(self) -> EncoderConfig:
-        """Return the encoder's part."""
+        """Return the configuration of the encoder."""
         return EncoderConfig(
             input_shape=self.input_shape, pooling=self.pooling, **self._shared(self.hidden_dims)
         )
 
     def decoder(self) -> DecoderConfig:
-        """Return the decoder's part."""
+        """Return the configuration of the decoder."""
         return DecoderConfig(
             output_shape=self.output_shape or self.input_shape,
             output_activation=self.output_activation,

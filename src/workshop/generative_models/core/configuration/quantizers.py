@@ -22,7 +22,7 @@ GradientName = Literal["straight_through", "rotation"]
 
 @runtime_checkable
 class Sized(Protocol):
-    """What a quantizer's configuration reads of its model's."""
+    """Fields of a model's configuration that those of quantizers read."""
 
     num_embeddings: int
     embedding_dim: int
@@ -30,10 +30,10 @@ class Sized(Protocol):
 
 
 class QuantizerConfig(Config):
-    """What the configurations of quantizers share."""
+    """Base class of the configurations of quantizers."""
 
     def check(self, model: Sized) -> None:
-        """Refuse a number of codes, or a size of vectors, that this quantizer cannot have."""
+        """Raise a ValueError for a number of codes or a size of vectors that cannot be."""
 
 
 class VQConfig(QuantizerConfig):
@@ -44,35 +44,35 @@ class VQConfig(QuantizerConfig):
     learning: Literal["loss", "ema", "frozen"] = "loss"
     """How codes learn: by gradients, as moving averages of what chose them, or not at all."""
     decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    """How much of the moving averages stays at each step."""
+    """Decay of the moving averages."""
     epsilon: NonNegativeFloat = 1e-5
-    """Laplace's smoothing of the averaged counts."""
+    """Laplace smoothing of the averaged counts."""
     kmeans: bool = False
-    """Begin with the means of the first training batch."""
+    """Initialise the codes by k-means of the first training batch."""
     kmeans_iterations: PositiveInt = 10
-    """How often they move."""
+    """Iterations of k-means."""
     revive_below: NonNegativeFloat = 0.0
-    """Share of the codes' mean usage below which a code begins anew; 0 revives none."""
+    """Share of the mean usage below which a code is initialised again; 0 never does."""
     code_dim: PositiveInt | None = None
-    """Size of a code, if vectors are to be projected."""
+    """Size of a code, if vectors are projected to another size; None does not project."""
     heads: PositiveInt = 1
-    """Codes for one vector, each for a part of it."""
+    """Number of codes per vector, each for a part of it."""
     shared: bool = True
-    """All heads choose from one codebook."""
+    """Use one codebook for all heads."""
     distance: Literal["euclidean", "cosine"] = "euclidean"
-    """What the nearest code is nearest in."""
+    """Distance by which the nearest code is found."""
     gradient: GradientName = "straight_through"
-    """How a gradient passes the choice."""
+    """Estimator of the gradient through the choice of a code."""
     temperature: NonNegativeFloat = 0.0
-    """In training, draw codes by their distances; 0 takes the nearest."""
+    """Temperature at which codes are drawn by distance in training; 0 takes the nearest."""
     orthogonal_cost: NonNegativeFloat = 0.0
-    """Weight of the penalty on codes that point the same way."""
+    """Weight of the penalty on codes that are not orthogonal."""
     diversity_cost: NonNegativeFloat = 0.0
     """Weight of minus the entropy of the mean choice."""
     entropy_cost: NonNegativeFloat = 0.0
     """Weight of the mean entropy of a choice."""
     diversity_temperature: PositiveFloat = 1.0
-    """Temperature of the choices in these two."""
+    """Temperature of the choices in the diversity and entropy losses."""
 
     @model_validator(mode="after")
     def _frozen_stays(self) -> "VQConfig":
@@ -81,7 +81,7 @@ class VQConfig(QuantizerConfig):
         return self
 
     def check(self, model: Sized) -> None:
-        """Refuse heads that do not divide the vectors."""
+        """Raise a ValueError for heads that do not divide the size of the vectors."""
         if self.code_dim is None and model.embedding_dim % self.heads:
             raise ValueError(
                 f"quantizer.heads={self.heads} must divide embedding_dim={model.embedding_dim}, or "
@@ -90,24 +90,24 @@ class VQConfig(QuantizerConfig):
 
 
 class SimVQConfig(QuantizerConfig):
-    """A frozen codebook seen through a learned linear map."""
+    """A frozen codebook with a learned linear map."""
 
     kind: Literal["simvq"] = "simvq"
     """Kind of quantizer: vq, residual, fsq, lfq, bsq or simvq."""
     gradient: GradientName = "rotation"
-    """How a gradient passes the choice."""
+    """Estimator of the gradient through the choice of a code."""
 
 
 class FSQConfig(QuantizerConfig):
-    """Every number of a vector rounded by itself (Mentzer et al. 2023)."""
+    """Finite scalar quantization: every number is rounded (Mentzer et al. 2023)."""
 
     kind: Literal["fsq"] = "fsq"
     """Kind of quantizer: vq, residual, fsq, lfq, bsq or simvq."""
     levels: Annotated[tuple[Annotated[int, Field(ge=3)], ...], Field(min_length=1)] | None = None
-    """Levels of each number; None are the paper's for about num_embeddings codes."""
+    """Levels of each number; None uses those of the paper for about num_embeddings codes."""
 
     def check(self, model: Sized) -> None:
-        """Refuse a number of codes that is said twice, and not alike; 512 is as good as unsaid."""
+        """Raise a ValueError if levels and a num_embeddings other than the default disagree."""
         if self.levels is not None and model.num_embeddings not in (512, prod(self.levels)):
             raise ValueError(
                 f"num_embeddings={model.num_embeddings}, but quantizer.levels make "
@@ -123,18 +123,18 @@ class LFQConfig(QuantizerConfig):
     kind: Literal["lfq"] = "lfq"
     """Kind of quantizer: vq, residual, fsq, lfq, bsq or simvq."""
     groups: PositiveInt = 1
-    """Codes for one vector, each of log2(num_embeddings) bits."""
+    """Number of codes per vector, each of log2(num_embeddings) bits."""
     scale: PositiveFloat = 1.0
-    """Size of a code's numbers."""
+    """Absolute value of the numbers of a code."""
     entropy_cost: NonNegativeFloat = 0.1
     """Weight of the entropy loss."""
     diversity: NonNegativeFloat = 1.0
-    """Weight of the codebook's entropy in it."""
+    """Weight of the codebook's entropy in the entropy loss."""
     temperature: PositiveFloat = 0.01
-    """Temperature of the choices in it."""
+    """Temperature of the choices in the entropy loss."""
 
     def check(self, model: Sized) -> None:
-        """Refuse a number of codes that is no power of two."""
+        """Raise a ValueError for a number of codes that is no power of two."""
         codes = model.num_embeddings
         if codes & (codes - 1) or not 2 <= codes <= 2**20:
             raise ValueError(
@@ -151,27 +151,27 @@ class BSQConfig(LFQConfig):
 
 
 class ResidualConfig(QuantizerConfig):
-    """A stack of quantizers, each of what the ones before it left over."""
+    """A stack of quantizers, each of the residual of those before it."""
 
     kind: Literal["residual"] = "residual"
     """Kind of quantizer: vq, residual, fsq, lfq, bsq or simvq."""
     stages: PositiveInt = 4
-    """How many."""
+    """Number of stages."""
     stage: VQConfig | SimVQConfig | FSQConfig | LFQConfig | BSQConfig = Field(
         default=VQConfig(), discriminator="kind"
     )
-    """Each of them; without projections, heads and groups."""
+    """Configuration of every stage, without projection, heads and groups."""
     shared: bool = False
-    """One codebook for all stages."""
+    """Use one codebook for all stages."""
     dropout: bool = False
-    """In training keep only the first 1, 2, ... or all stages."""
+    """In training, use a random number of the first stages."""
     ratio: PositiveFloat = 1.0
-    """Stage s reads what is left times ratio^s: for FSQ and LFQ, such as 4."""
+    """Stage s quantizes the residual times ratio^s; use 4, for example, with FSQ and LFQ."""
     gradient: GradientName = "straight_through"
-    """How a gradient passes the choices."""
+    """Estimator of the gradient through the choice of codes."""
 
     def check(self, model: Sized) -> None:
-        """Refuse stages that do not fit."""
+        """Raise a ValueError for stages that do not fit."""
         stage = self.stage
         several = getattr(stage, "heads", 1) * getattr(stage, "groups", 1)
         if several > 1 or getattr(stage, "code_dim", None) is not None:
