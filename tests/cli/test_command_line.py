@@ -173,7 +173,8 @@ class TestSavedConfigurations:
     def options_of(self, *arguments):
         """Return the defaults of the options that are not given."""
         kind = train_options([str(a) for a in arguments])
-        return {name: f.default for name, f in kind.__dataclass_fields__.items()}
+        found = {name: f.default for name, f in kind.__dataclass_fields__.items()}
+        return dict(found.pop("training")) | found
 
     def test_its_values_are_where_options_start(self, file):
         for given in (file, file.parent):

@@ -108,7 +108,7 @@ def _train_command(arguments: list[str]) -> tuple[Callable[..., None], Any]:
         return run(
             options,
             moved_to=options.data if "--data" in given else None,
-            steps=options.steps if "--steps" in given else None,
+            steps=options.training.steps if "--steps" in given else None,
         )
 
     command.__doc__ = train.__doc__

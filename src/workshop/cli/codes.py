@@ -27,6 +27,7 @@ from workshop.generative_models.core import checks
 from workshop.generative_models.core.configuration import PriorConfig
 from workshop.generative_models.core.files import write_json
 from workshop.generative_models.core.locks import locked
+from workshop.generative_models.core.training_configuration import PriorTrainingConfig
 from workshop.generative_models.data import Split
 from workshop.generative_models.data.files import read_arrays
 from workshop.generative_models.evaluation import outputs
@@ -42,7 +43,7 @@ from workshop.generative_models.models.saving import (
 )
 from workshop.generative_models.models.vae import VQVAE
 from workshop.generative_models.models.vae.vq_vae import prior_for
-from workshop.generative_models.training import Stopped, Trainer, create_optimizer
+from workshop.generative_models.training import Stopped, create_trainer
 from workshop.generative_models.visualization import grids, report, save
 
 
@@ -97,7 +98,7 @@ def fit_prior(
     run: Path,
     data: str | None,
     config: PriorConfig,
-    options: dict[str, Any],
+    training: PriorTrainingConfig,
     *,
     resume: bool,
     progress: bool,
@@ -105,14 +106,14 @@ def fit_prior(
     """Fit a prior over the codes of a run, and leave it in the run's folder."""
     read_config(run)  # refused before a lock is left in a folder that is no run
     with locked(run):
-        _fit_prior(run, data, config, options, resume=resume, progress=progress)
+        _fit_prior(run, data, config, training, resume=resume, progress=progress)
 
 
 def _fit_prior(
     run: Path,
     data: str | None,
     config: PriorConfig,
-    options: dict[str, Any],
+    training: PriorTrainingConfig,
     *,
     resume: bool,
     progress: bool,
@@ -123,36 +124,21 @@ def _fit_prior(
     if unfinished(run) is not None:
         # A prior fits the weights that it was fitted to, and no others.
         save_weights(model, run, step=max(checkpoint_steps(run)))
+    options = training.model_dump(mode="json")
     _begin(
         folder, {"format": PRIOR_FORMAT, "config": config.model_dump(mode="json")} | options, resume
     )
     codes = _codes(model, dataset.splits)
-    seed, steps = settings["seed"], options["steps"]
+    seed = settings["seed"]
     prior = prior_for(model, config, num_classes=dataset.num_classes, rngs=nnx.Rngs(seed))
-    trainer = Trainer(
-        prior,
-        create_optimizer(
-            "adamw",
-            options["learning_rate"],
-            steps=steps,
-            schedule="cosine",
-            warmup_steps=min(100, steps // 10),
-            weight_decay=0.01,
-            clip_norm=1.0,
-        ),
-        options["batch_size"],
-        seed,
-        folder=folder,
-        keep_best=True,
-        progress=progress,
-    )
+    trainer = create_trainer(prior, training.training(seed), folder=folder, progress=progress)
     say(f"a prior over {model.code_shape} codes of {model.num_embeddings:,}, in {folder}")
     try:
         train, validation = (
             {"x": codes[name]} | ({} if split.y is None else {"y": split.y})
             for name, split in (("train", dataset.train), ("validation", dataset.validation))
         )
-        trainer.fit(train, validation, steps=steps, resume=resume)
+        trainer.fit(train, validation, steps=training.steps, resume=resume)
     except Stopped as stop:
         model.prior = prior
         save_prior(model, run)

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
+from workshop.generative_models.core.training_configuration import PriorTrainingConfig
+
 Run = tyro.conf.Positional[Path]
+_PRIOR_TRAINING = PriorTrainingConfig()
 
 
 def sample(
@@ -242,13 +245,11 @@ def decode(run: Run, codes: tyro.conf.Positional[Path], count: int = 64, *, out:
 def prior(
     run: Run,
     data: str | None = None,
-    steps: int = 3000,
+    training: Annotated[PriorTrainingConfig, tyro.conf.arg(name="")] = _PRIOR_TRAINING,
     layers: int = 4,
     width: int = 128,
     heads: int = 4,
     dropout: float = 0.1,
-    batch_size: int = 64,
-    learning_rate: float = 1e-3,
     resume: bool = False,
     progress: bool = True,
 ) -> None:
@@ -257,13 +258,11 @@ def prior(
     Args:
         run: the run folder; it keeps the prior, which `workshop sample` then draws from.
         data: where the run's data lies now, or other data.
-        steps: training steps.
+        training: options of the training run.
         layers: blocks of the transformer.
         width: size of its vectors.
         heads: heads of its attention.
         dropout: share of what is dropped out in training.
-        batch_size: examples in a step.
-        learning_rate: the largest learning rate.
         resume: go on from the newest checkpoint of a fit that was stopped.
         progress: show a progress bar.
     """
@@ -271,14 +270,7 @@ def prior(
     from workshop.generative_models.core.configuration import PriorConfig
 
     config = PriorConfig(layers=layers, width=width, heads=heads, dropout=dropout)
-    codes.fit_prior(
-        run,
-        data,
-        config,
-        {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate},
-        resume=resume,
-        progress=progress,
-    )
+    codes.fit_prior(run, data, config, training, resume=resume, progress=progress)
 
 
 def explore(

@@ -20,11 +20,10 @@ from workshop.generative_models.core.configuration import (
     ResidualConfig,
     VQConfig,
 )
+from workshop.generative_models.core.training_configuration import TrainingConfig
 from workshop.generative_models.data import data_shape
 from workshop.generative_models.data.load import class_count
 
-OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop", "lion", "adafactor", "adabelief", "lamb"]
-ScheduleName = Literal["constant", "linear", "cosine", "exponential"]
 QuantizerName = Literal["vq", "residual", "fsq", "lfq", "bsq", "simvq"]
 StageName = Literal["vq", "fsq", "lfq", "bsq", "simvq"]
 ModelName = Literal["vae", "beta-vae", "beta-vae-capacity", "conditional-vae", "vq-vae"]
@@ -42,8 +41,6 @@ class Common:
     """Size of the latent vector, of encoder and decoder."""
     hidden_dims: tuple[int, ...] | None = None
     """Layers of the encoder, and reversed of the decoder."""
-    steps: int = 3000
-    """Training steps."""
     config_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
     """A config.json, or the folder of a run that has one: starting values for all options."""
     image_size: tuple[int, int] | None = None
@@ -66,6 +63,8 @@ class Start(Common):
     """How a vq-vae makes codes."""
     stage: Annotated[StageName, tyro.conf.arg(name="quantizer.stage.kind")] = "vq"
     """What each stage of a residual quantizer is."""
+    steps: int = TrainingConfig().steps
+    """Training steps, a share of which is the default of some options."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,57 +73,16 @@ class TrainOptions(Common):
 
     config: AutoencoderConfig
     """The model, in full."""
-    batch_size: int = 128
-    """Examples in a step, of all devices together."""
-    optimizer: OptimizerName = "adam"
-    """Which optimizer."""
-    learning_rate: float = 1e-3
-    """The largest learning rate; 3e-3 by default for flat data."""
-    schedule: ScheduleName = "constant"
-    """How the learning rate falls from its largest value to its last one; by default constant for
-    images and cosine for flat data."""
-    warmup_steps: int = 0
-    """Steps in which the learning rate rises from 0."""
-    final_rate: float = 0.0
-    """The last learning rate of a schedule, as a share of the largest."""
-    weight_decay: float = 0.0
-    """Decoupled weight decay, of adamw, lion and lamb."""
-    clip_norm: float | None = None
-    """Largest norm of the gradient; None does not clip."""
-    accumulate: int = 1
-    """Batches whose mean gradient makes one update."""
-    average: float | None = None
-    """Decay of a moving average of the weights, to evaluate and save; None keeps none."""
-    nonfinite: Literal["stop", "skip"] = "stop"
-    """What to do at a loss or gradient that is not finite."""
-    evaluate_every: int | None = None
-    """Steps between evaluations on the validation data; None is ten in a run."""
-    monitor: str = "loss"
-    """The validation metric that --patience, --keep-best and --plateau-patience look at."""
-    patience: int | None = None
-    """Evaluations without a better one after which the run ends; None never ends it."""
-    keep_best: bool = False
-    """Keep the model of the best evaluation, not of the last step."""
-    plateau_patience: int | None = None
-    """Evaluations without a better one after which the learning rate falls; None never lets it."""
-    plateau_factor: float = 0.1
-    """What the learning rate is then multiplied by, again and again."""
-    devices: Literal["one", "data", "full"] = "one"
-    """Split examples over all devices (data), and parameters and optimizer too (full)."""
-    stream: bool | None = None
-    """Read data as it is needed; None does so for what does not fit on the device."""
+    training: Annotated[TrainingConfig, tyro.conf.arg(name="")]
+    """All options of the training run, but for its model and its data."""
     tensorboard: bool = False
     """Write event files for TensorBoard, with pictures, into RUN/tensorboard."""
-    seed: int = 0
-    """Of the split, the initial weights, the order of examples and all noise."""
     out: Path | None = None
     """The run folder; None is runs/DATA-MODEL, numbered if that is taken."""
     binarize: bool = False
     """Make the data black and white: above one half, or not."""
     limit: int | None = None
     """Train on that many examples only."""
-    checkpoint_every: int | None = None
-    """Steps between checkpoints; None writes one every 20 seconds."""
     resume: Path | None = None
     """Go on with this run from its newest checkpoint, with the options it was started with; with
     --data, if the same data lies elsewhere now."""
@@ -159,7 +117,7 @@ def train_options(arguments: list[str]) -> type:
     if any(a.split("=")[0] == "--resume" for a in plain):
         plain = []
     start = _start(plain, Start())
-    defaults: dict[str, Any] = {}
+    saved_options: dict[str, Any] = {}
     if start.config_file is None:
         config = default_config(start)
     else:
@@ -167,7 +125,7 @@ def train_options(arguments: list[str]) -> type:
 
         saved = read_saved(start.config_file)
         start = _start(plain, starting_options(saved))
-        config, defaults = saved_config(start, saved), dict(saved.training)
+        config, saved_options = saved_config(start, saved), saved.training
     fields: list[Any] = [
         (
             "config",
@@ -176,16 +134,16 @@ def train_options(arguments: list[str]) -> type:
             field(default=config),
         )
     ]
+    flat = len(config.decoder.output_shape) == 1
+    training: dict[str, Any] = {"learning_rate": 3e-3, "schedule": "cosine"} if flat else {}
+    training |= {n: v for n, v in saved_options.items() if n in TrainingConfig.model_fields}
+    defaults = {n: v for n, v in saved_options.items() if n not in TrainingConfig.model_fields}
     defaults |= {name: getattr(start, name) for name in ("model", "data", "image_size")}
+    defaults["training"] = TrainingConfig.model_validate(training)
     fields[:0] = [
         (name, TrainOptions.__dataclass_fields__[name].type, field(default=value))
         for name, value in defaults.items()
     ]
-    if len(config.decoder.output_shape) == 1:
-        fields += [
-            ("learning_rate", float, field(default=3e-3)),
-            ("schedule", ScheduleName, field(default="cosine")),
-        ]
     options = make_dataclass(
         "TrainOptions", fields, bases=(TrainOptions,), frozen=True, kw_only=True
     )

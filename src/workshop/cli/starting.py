@@ -10,15 +10,37 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from workshop.cli.options import Common, Start, TrainOptions, classes_of, quantizer_of
+from workshop.cli.options import Start, TrainOptions, classes_of, quantizer_of
 from workshop.cli.parsing import joined
 from workshop.generative_models.core.configuration import MODEL_CONFIGS, AutoencoderConfig
 from workshop.generative_models.core.files import CONFIG_FILE, parse_config
+from workshop.generative_models.core.training_configuration import (
+    TrainingConfig,
+    checked_options,
+    first_refusal,
+)
 from workshop.generative_models.data import data_shape
 
 NOT_KEPT = ("model", "config", "config_file", "latent_dim", "hidden_dims", "out", "resume",
-            "progress", "join", "coordinator", "processes", "process")  # fmt: skip
+            "progress", "join", "coordinator", "processes", "process", "training")  # fmt: skip
 """Options that a run's config holds already, or that only say where and how to start."""
+KEPT = {f.name: f for f in fields(TrainOptions) if f.name not in NOT_KEPT}
+"""Options that a run's config.json holds beside those of `TrainingConfig`, all in one dict."""
+
+
+def kept_options(options: TrainOptions) -> dict[str, Any]:
+    """Return the options that a run's config.json holds."""
+    return {n: getattr(options, n) for n in KEPT} | options.training.model_dump(mode="json")
+
+
+def training_of(options: Mapping[str, Any]) -> TrainingConfig:
+    """Return the options of the training run among those that a run's config.json holds.
+
+    Raises:
+        ValueError: that names the option.
+    """
+    known = TrainingConfig.model_fields.keys() & options.keys()
+    return checked_options(TrainingConfig, {name: options[name] for name in known})
 
 
 def checked_training(found: Mapping[str, Any], file: Path) -> dict[str, Any]:
@@ -29,9 +51,12 @@ def checked_training(found: Mapping[str, Any], file: Path) -> dict[str, Any]:
     Raises:
         ValueError: that names the file and the option.
     """
-    known = {f.name: f for f in (*fields(Common), *fields(TrainOptions)) if f.name not in NOT_KEPT}
-    options = {name: f.default for name, f in known.items()} | dict(found)
-    for name, field in known.items():
+    try:
+        training = training_of(found)
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged: {error}") from None
+    options = {name: f.default for name, f in KEPT.items()} | dict(found)
+    for name, field in KEPT.items():
         kind: Any = field.type
         try:
             TypeAdapter(kind).validate_python(options[name])
@@ -39,7 +64,7 @@ def checked_training(found: Mapping[str, Any], file: Path) -> dict[str, Any]:
             raise ValueError(
                 f"{file} is damaged: {name}={options[name]!r}: {joined(error)}"
             ) from None
-    return options
+    return options | training.model_dump(mode="json")
 
 
 @dataclass(frozen=True)
@@ -70,12 +95,11 @@ def read_saved(path: Path) -> Saved:
     try:
         config = kind.model_validate(content["config"])
     except ValidationError as error:
-        raise ValueError(f"{file}: {_first(error)}") from None
+        raise ValueError(f"{file}: {first_refusal(error, 'config')}") from None
     training = content.get("training", {})
     if not isinstance(training, dict):
         raise ValueError(f"{file}: training={training!r}: expected options by name")
-    known = {f.name for f in (*fields(Common), *fields(TrainOptions))} - set(NOT_KEPT)
-    unknown = sorted(training.keys() - known)
+    unknown = sorted(training.keys() - KEPT.keys() - TrainingConfig.model_fields.keys())
     if unknown:
         raise ValueError(f"{file}: training.{unknown[0]} is no option of workshop train")
     whole = checked_training(training, file)
@@ -85,7 +109,7 @@ def read_saved(path: Path) -> Saved:
 def starting_options(saved: Saved) -> Start:
     """Return the options that decide the defaults of others, as a saved configuration has them."""
     quantizer: Any = getattr(saved.config, "quantizer", None)
-    decisive = {f.name for f in fields(Common)}
+    decisive = {f.name for f in fields(Start)}
     chosen = {name: value for name, value in saved.training.items() if name in decisive}
     if chosen.get("image_size") is not None:
         chosen["image_size"] = tuple(chosen["image_size"])
@@ -129,10 +153,3 @@ def saved_config(start: Start, saved: Saved) -> AutoencoderConfig:
     if hasattr(config, "condition_dim") and start.data != before.data:
         changed["condition_dim"] = classes_of(start)
     return type(config).model_validate(config.model_dump() | changed)
-
-
-def _first(error: ValidationError) -> str:
-    """Return the first thing that a configuration refuses, with the path of its field."""
-    wrong = error.errors()[0]
-    where = ".".join(["config", *map(str, wrong["loc"])])
-    return f"{where}={wrong['input']!r}: {wrong['msg'].removeprefix('Value error, ')}"

@@ -3,7 +3,6 @@
 import contextlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from workshop.cli.runs import (
     whole_name,
     write_run_record,
 )
-from workshop.cli.starting import NOT_KEPT
+from workshop.cli.starting import kept_options, training_of
 from workshop.cli.tables import (
     console,
     folding_table,
@@ -52,7 +51,7 @@ from workshop.generative_models.training import (
     Stopped,
     TensorBoard,
     Trainer,
-    create_optimizer,
+    create_trainer,
     distributed,
     learning_rate_schedule,
 )
@@ -70,7 +69,6 @@ def train(options: TrainOptions, *, moved_to: str | None = None, steps: int | No
     _join(options)
     first = jax.process_index() == 0
     if options.resume is None:
-        _check(options)
         folder = _new_folder(options) if first else _shared_folder(options)
     else:
         folder = options.resume
@@ -256,32 +254,13 @@ def _metrics_table(model: VAE, metrics: dict[str, float], title: str) -> Table:
 def _trainer(
     model: VAE, settings: dict[str, Any], folder: Path, dataset: Dataset, progress: bool
 ) -> Trainer:
-    optimizer = create_optimizer(
-        settings["optimizer"],
-        settings["learning_rate"],
-        steps=settings["steps"],
-        schedule=settings["schedule"],
-        warmup_steps=settings["warmup_steps"],
-        final=settings["final_rate"],
-        weight_decay=settings["weight_decay"],
-        clip_norm=settings["clip_norm"],
-        accumulate=settings["accumulate"],
-    )
     callbacks: list[Callback] = [_Begin(model, folder, settings, dataset)]
     if isinstance(model, VQVAE):
         callbacks.append(_Collapse(dataset))
     if settings["tensorboard"] and jax.process_index() == 0:
         callbacks.append(TensorBoard(folder / "tensorboard", lambda m: _pictures(m, dataset)))
-    same = ("batch_size", "seed", "checkpoint_every", "evaluate_every", "average", "nonfinite",
-            "monitor", "patience", "keep_best",
-            "plateau_patience", "plateau_factor", "devices", "stream")  # fmt: skip
-    return Trainer(
-        model,
-        optimizer,
-        folder=folder,
-        callbacks=callbacks,
-        progress=progress,
-        **{name: settings[name] for name in same},
+    return create_trainer(
+        model, training_of(settings), folder=folder, callbacks=callbacks, progress=progress
     )
 
 
@@ -342,21 +321,7 @@ def _pictures(model: VAE, dataset: Dataset) -> dict[str, np.ndarray]:
 
 def _settings(options: TrainOptions) -> dict[str, Any]:
     """Return the options that a resumed run needs, as JSON holds them."""
-    kept = {key: value for key, value in asdict(options).items() if key not in NOT_KEPT}
-    return json.loads(json.dumps(kept | {"data": whole_name(options.data)}))
-
-
-def _check(options: TrainOptions) -> None:
-    """Refuse bad options before anything is loaded or written."""
-    for field in ("steps", "batch_size", "checkpoint_every", "evaluate_every", "patience",
-                  "plateau_patience"):  # fmt: skip
-        value = getattr(options, field)
-        if value is not None:
-            checks.positive_int(f"--{field.replace('_', '-')}", value)
-    if not 0 <= options.seed < 2**31:
-        raise ValueError(f"--seed={options.seed}: expected 0 <= seed < {2**31}")
-    if not 0 < options.learning_rate < float("inf"):
-        raise ValueError(f"--learning-rate={options.learning_rate}: expected a positive number")
+    return json.loads(json.dumps(kept_options(options) | {"data": whole_name(options.data)}))
 
 
 def _shared_folder(options: TrainOptions) -> Path:

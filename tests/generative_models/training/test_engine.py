@@ -112,7 +112,7 @@ class TestAverage:
         assert_equal(weights(model), watch.models[7])  # what is evaluated is the average too
 
     def test_a_decay_lies_between_0_and_1(self, make_vae):
-        with pytest.raises(ValueError, match=r"average=1.0: expected a decay between 0 and 1"):
+        with pytest.raises(ValueError, match=r"average=1.0: Input should be less than 1"):
             trainer(make_vae(), average=1.0)
 
 

@@ -3,14 +3,15 @@
 import functools
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 import optax
 import optax.contrib
 
 from workshop.generative_models.core import checks
+from workshop.generative_models.core.training_configuration import RateScheduleName
 
-SCHEDULES = ("constant", "linear", "cosine", "exponential")
+SCHEDULES = get_args(RateScheduleName)
 _DECAYS_WEIGHTS = {"adamw": optax.adamw, "lion": optax.lion, "lamb": optax.lamb}
 _OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adam": optax.adam,

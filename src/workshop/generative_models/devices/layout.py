@@ -1,14 +1,11 @@
 """How arrays lie on several devices: examples split among them, parameters whole or split too."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-
-Devices = Literal["one", "data", "full"]
-"""One device; examples split over all; examples, parameters and optimizer split over all."""
 
 AXIS = "data"
 
@@ -70,8 +67,13 @@ class Layout(NamedTuple):
         }
 
 
-def choose(devices: Devices, batch_size: int) -> Layout | None:
+def choose(devices: str, batch_size: int) -> Layout | None:
     """Return the layout over all devices of all processes; None for a single one.
+
+    Args:
+        devices: "one"; "data" splits examples over all; "full" splits parameters and the
+            optimizer's state as well.
+        batch_size: examples in a step, of all devices together.
 
     Raises:
         ValueError: if a batch cannot be split evenly.

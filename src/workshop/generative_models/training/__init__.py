@@ -5,7 +5,7 @@ from workshop.generative_models.devices import distributed
 from workshop.generative_models.devices.signals import Stopped
 from workshop.generative_models.tracking.callbacks import Callback, StopTraining
 from workshop.generative_models.tracking.trackers import MLflow, TensorBoard, WandB
-from workshop.generative_models.training.trainer import Trainer
+from workshop.generative_models.training.trainer import Trainer, create_trainer
 
 __all__ = [
     "Callback",
@@ -16,6 +16,7 @@ __all__ = [
     "Trainer",
     "WandB",
     "create_optimizer",
+    "create_trainer",
     "distributed",
     "learning_rate_schedule",
 ]

@@ -3,7 +3,6 @@
 import logging
 import math
 import time
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +10,6 @@ import numpy as np
 from flax import nnx
 from jax.experimental import multihost_utils
 
-from workshop.generative_models.core.metrics import metric_of
 from workshop.generative_models.core.pace import next_count
 from workshop.generative_models.core.parameters import not_finite_parameter
 from workshop.generative_models.data.reading import Arrays, gather
@@ -24,11 +22,9 @@ from workshop.generative_models.training.failures import (
     first_not_finite,
 )
 from workshop.generative_models.training.feeds import Resident, Streamed, to_device
+from workshop.generative_models.training.job import Job
 from workshop.generative_models.training.kept import Begin
 from workshop.generative_models.training.step import evaluated, train_steps
-
-if TYPE_CHECKING:
-    from workshop.generative_models.training.trainer import Trainer
 
 _log = logging.getLogger("workshop")
 STEPS_A_CALL, MOST_SECONDS_A_CALL = 16, 5.0
@@ -42,7 +38,7 @@ class Run:
     """One call of `Trainer.fit`, from the state it begins with to its last step.
 
     Args:
-        trainer: the settings.
+        job: the model and the settings.
         graphdef: the model's structure.
         begin: the state, metrics and callbacks to begin with.
         data: the training examples, on the host, to say which of them a failing batch held.
@@ -55,7 +51,7 @@ class Run:
 
     def __init__(
         self,
-        trainer: "Trainer",
+        job: Job,
         graphdef: nnx.GraphDef,
         begin: Begin,
         data: Arrays,
@@ -65,29 +61,28 @@ class Run:
         evaluate_every: int,
         checkpoints: Checkpoints | None,
     ):
-        self.trainer, self.graphdef, self.state, self.since = (
-            trainer, graphdef, begin.state, begin.since
-        )  # fmt: skip
+        self.job, self.graphdef, self.state, self.since = job, graphdef, begin.state, begin.since
         self.data, self.feed, self.held_out = data, feed, held_out
         self.steps, self.checkpoints = steps, checkpoints
         self.begun = self.done = int(self.state.step)
         self.skipped_before = self.skipped = int(self.state.skipped)
         # Of several processes only the first one writes.
         path = None if checkpoints is None else checkpoints.metrics
-        self.callbacks = Callbacks(trainer.callbacks)
+        self.callbacks = Callbacks(job.callbacks)
         self.rows = History(path, begin.rows, self.callbacks, write=jax.process_index() == 0)
-        self.seed, self.num_examples = jnp.asarray(trainer.seed), jnp.asarray(len(data["x"]))
-        self.every = {"log": trainer.log_every}
+        self.options = job.options
+        self.seed, self.num_examples = jnp.asarray(job.options.seed), jnp.asarray(len(data["x"]))
+        self.every = {"log": job.options.log_every}
         if held_out is not None:
             self.every["evaluate"] = evaluate_every
-        if trainer.checkpoint_every is not None:
-            self.every["save"] = trainer.checkpoint_every
+        if job.options.checkpoint_every is not None:
+            self.every["save"] = job.options.checkpoint_every
         self.per_call, self.saved_at = 1, time.monotonic()
         self.ended = self._patience_is_over()
         if self.ended:
             _log.warning(
                 "patience=%s: the run ended at step %s already, and takes no further step",
-                trainer.patience, self.done,
+                job.options.patience, self.done,
             )  # fmt: skip
         self.means: dict[str, float] = {}
         self.warned = False
@@ -195,7 +190,7 @@ class Run:
         feed, count = self.feed.take(self.done, min(most, self._agree(self.per_call)[0]))
         started = time.perf_counter()
         self.state = train_steps(
-            self.graphdef, self.trainer.plan, self.state, feed, jnp.asarray(count), self.seed,
+            self.graphdef, self.job.plan, self.state, feed, jnp.asarray(count), self.seed,
             self.num_examples,
         )  # fmt: skip
         state = self.state
@@ -203,7 +198,7 @@ class Run:
         step, failed, skipped, sums, scale = jax.device_get(
             (state.step, state.failed, state.skipped, state.sums, scale)
         )
-        if skipped > self.skipped and not self.trainer.plan.skip:
+        if skipped > self.skipped and not self.job.plan.skip:
             raise NotFiniteError(
                 f"{self._culprit(int(failed))}{self._advice(int(failed))}, or leave such updates "
                 "out (nonfinite='skip')"
@@ -211,7 +206,7 @@ class Run:
         self.done, self.skipped = int(step), int(skipped)
         taken = float(sums.pop("count")) or math.nan  # of steps that were all left out, no mean
         self.means = {name: float(total) / taken for name, total in sums.items()}
-        if self.trainer.plan.skip:
+        if self.job.plan.skip:
             self.means["skipped"] = float(skipped)
         if scale is not None:
             self.means["learning_rate_scale"] = float(scale)
@@ -235,7 +230,7 @@ class Run:
 
     def _refuse_a_run_of_skipped_updates(self) -> None:
         taken = self.done - self.begun
-        epoch = taken * self.trainer.batch_size >= len(self.data["x"])
+        epoch = taken * self.options.batch_size >= len(self.data["x"])
         if self.skipped - self.skipped_before == taken and (epoch or self.done == self.steps):
             raise NotFiniteError(
                 f"all {taken:,} updates were left out (nonfinite='skip'); "
@@ -245,13 +240,13 @@ class Run:
 
     def _evaluate(self) -> None:
         assert self.held_out is not None
-        trainer, state = self.trainer, self.state
-        metrics = trainer.metrics(self.graphdef, state.weights, state.rest, self.held_out)
+        job, state = self.job, self.state
+        metrics = job.metrics(self.graphdef, state.weights, state.rest, self.held_out)
         self._record("validation", metrics)
         if state.plateau is not None:
-            value = self._sign() * metrics[trainer.monitor]
+            value = self.job.sign * metrics[self.options.monitor]
             state = state._replace(
-                plateau=evaluated(trainer.plan, state.plateau, jnp.asarray(value, jnp.float32))
+                plateau=evaluated(job.plan, state.plateau, jnp.asarray(value, jnp.float32))
             )
             self.state = state
         if state.best is not None and self._stale() == 0:
@@ -261,7 +256,7 @@ class Run:
         if self.callbacks.all:
             # Copies of their own: the next call of the loop takes the state's arrays.
             weights, rest = jax.tree.map(
-                jnp.copy, trainer.at_hand((self.state.weights, self.state.rest))
+                jnp.copy, job.at_hand((self.state.weights, self.state.rest))
             )
             model = nnx.merge(self.graphdef, weights, rest, copy=True)
             model.eval()
@@ -272,7 +267,7 @@ class Run:
             self.rows.add(self.done, split, metrics)
         except OSError as error:
             raise NotWrittenError(
-                f"the metrics of step {self.done} could not be written to {self.trainer.folder} "
+                f"the metrics of step {self.done} could not be written to {self.job.folder} "
                 f"({error}){self._last_good()}; make room there and resume"
             ) from error
 
@@ -282,17 +277,13 @@ class Run:
 
     def _stale(self) -> int:
         """Return how many evaluations ago the best one was, a function of the rows alone."""
-        monitor = self.trainer.monitor
+        monitor = self.options.monitor
         values = [row[monitor] for row in self.evaluations()]
-        scores = [math.inf if math.isnan(v) else self._sign() * v for v in values]
+        scores = [math.inf if math.isnan(v) else self.job.sign * v for v in values]
         return len(scores) - 1 - scores.index(min(scores)) if scores else 0
 
-    def _sign(self) -> float:
-        trainer = self.trainer
-        return -1.0 if metric_of(trainer.monitor, trainer.model.metrics).larger_is_better else 1.0
-
     def _patience_is_over(self) -> bool:
-        patience = self.trainer.patience
+        patience = self.options.patience
         return patience is not None and self._stale() >= patience
 
     def _agree(self, *values: float) -> tuple[int, ...]:
@@ -309,7 +300,7 @@ class Run:
     def _culprit(self, step: int) -> str:
         indices = self.feed.order.batches(step, 1)[0]
         batch = {name: gather(a, indices) for name, a in self.data.items()}
-        batch = to_device(batch, self.trainer.layout)
+        batch = to_device(batch, self.job.plan.layout)
         state = self.state._replace(step=jnp.asarray(step, jnp.int32))
         culprit = first_not_finite(self.graphdef, state, batch, self.seed, self.num_examples)
         return (

@@ -8,7 +8,7 @@ import itertools
 import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,9 +20,7 @@ from workshop.generative_models.core.base import GenerativeModel
 from workshop.generative_models.core.optimizers import arguments_of
 from workshop.generative_models.data.reading import Arrays, fingerprint, gather
 from workshop.generative_models.training.feeds import fits
-
-if TYPE_CHECKING:
-    from workshop.generative_models.training.trainer import Trainer
+from workshop.generative_models.training.job import Job
 
 BLOCKS, SAMPLED_ROWS, DEEPEST = 16, 256, 40
 """Parts of an array with a sum each; rows that are read of data that streams; levels described."""
@@ -37,31 +35,23 @@ Settings = dict[str, Any]
 """Numbers, strings and None by dotted names."""
 
 
-def run_settings(
-    trainer: "Trainer", data: Arrays, held_out: Arrays | None, *, streams: bool
-) -> Settings:
+def run_settings(job: Job, data: Arrays, held_out: Arrays | None, *, streams: bool) -> Settings:
     """Return all that determines what a run learns, as far as it can be told.
 
     How often it logs, where it stops and how it is spread over devices is no part of it.
     """
-    found: Settings = {
-        "seed": trainer.seed,
-        "batch_size": trainer.batch_size,
-        "examples": len(data["x"]),
-        "average": trainer.plan.average,
-        "keep_best": trainer.keep_best,
-        "plateau_patience": trainer.plateau_patience,
-        "plateau_factor": trainer.plateau_factor,
-        "data": fingerprint(data),
-    }
+    options, plan = job.options, job.plan
+    learns = ("seed", "batch_size", "average", "keep_best", "plateau_patience", "plateau_factor")
+    found: Settings = {name: getattr(options, name) for name in learns}
+    found |= {"examples": len(data["x"]), "data": fingerprint(data)}
     found |= data_settings("data", data, streams=streams)
-    decide = trainer.keep_best or trainer.plateau_patience is not None
+    decide = options.keep_best or options.plateau_patience is not None
     if held_out is not None and decide:  # evaluations do
-        found |= {"monitor": trainer.monitor, "evaluate_every": trainer.evaluate_every}
+        found |= {"monitor": options.monitor, "evaluate_every": options.evaluate_every}
         found |= data_settings("validation", held_out, streams=not fits(held_out))
-    found |= optimizer_settings(trainer.plan.optimizer) | model_settings(trainer.model)
-    if trainer.plan.critic_optimizer is not None:
-        of_critic = optimizer_settings(trainer.plan.critic_optimizer)
+    found |= optimizer_settings(plan.optimizer) | model_settings(job.model)
+    if plan.critic_optimizer is not None:
+        of_critic = optimizer_settings(plan.critic_optimizer)
         found |= {f"critic_{name}": value for name, value in of_critic.items()}
     return found
 

@@ -23,6 +23,12 @@ from workshop.generative_models.core.metrics import Metric, metric_of
 from workshop.generative_models.core.moments import moments_of
 from workshop.generative_models.core.optimizers import create_optimizer, plateau
 from workshop.generative_models.core.parameters import refuse_not_finite
+from workshop.generative_models.core.training_configuration import (
+    Devices,
+    LoopConfig,
+    TrainingConfig,
+    checked_options,
+)
 from workshop.generative_models.data import Dataset
 from workshop.generative_models.data.order import EpochOrder
 from workshop.generative_models.data.reading import (
@@ -37,11 +43,12 @@ from workshop.generative_models.devices.signals import StopSignals
 from workshop.generative_models.tracking.callbacks import Callback, Row, checked
 from workshop.generative_models.tracking.loggers import ProgressBar
 from workshop.generative_models.training.checkpoint import Checkpoints
-from workshop.generative_models.training.feeds import Resident, Streamed, fits, to_device
+from workshop.generative_models.training.feeds import Resident, Streamed, fits
+from workshop.generative_models.training.job import Job
 from workshop.generative_models.training.kept import LEARNED, Kept, begin, keep
 from workshop.generative_models.training.run import Run
 from workshop.generative_models.training.settings import run_settings
-from workshop.generative_models.training.step import Plan, init_state, metric_sums
+from workshop.generative_models.training.step import Plan, init_state
 
 _log = logging.getLogger("workshop")
 
@@ -109,7 +116,7 @@ class Trainer:
         keep_best: bool = False,
         plateau_patience: int | None = None,
         plateau_factor: float = 0.1,
-        devices: layout.Devices = "one",
+        devices: Devices = "one",
         stream: bool | None = None,
         callbacks: Sequence[Callback] = (),
         progress: bool = True,
@@ -120,10 +127,16 @@ class Trainer:
                 "order is Trainer(model, optimizer)"
             )
         self.model = model
-        self.batch_size = checks.positive_int("batch_size", batch_size)
-        if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**31:
-            raise ValueError(f"seed={seed!r}: expected 0 <= seed < {2**31}, an integer")
-        self.seed = int(seed)
+        self.options = checked_options(
+            LoopConfig,
+            {
+                "batch_size": batch_size, "seed": seed, "checkpoint_every": checkpoint_every,
+                "log_every": log_every, "evaluate_every": evaluate_every, "average": average,
+                "nonfinite": nonfinite, "monitor": monitor, "patience": patience,
+                "keep_best": keep_best, "plateau_patience": plateau_patience,
+                "plateau_factor": plateau_factor, "devices": devices, "stream": stream,
+            },
+        )  # fmt: skip
         if isinstance(optimizer, nnx.Optimizer):
             raise ValueError(
                 "optimizer is an nnx.Optimizer, which holds a model and a state of its own: pass "
@@ -135,39 +148,23 @@ class Trainer:
                 "optax.adam(1e-3)"
             )
         self.folder = _folder(folder)
-        self.checkpoint_every = _positive_or_none("checkpoint_every", checkpoint_every)
-        self.log_every = checks.positive_int("log_every", log_every)
-        self.evaluate_every = _positive_or_none("evaluate_every", evaluate_every)
-        if average is not None and not (
-            isinstance(average, (float, np.floating)) and 0 < average < 1
-        ):
-            raise ValueError(
-                f"average={average!r}: expected a decay between 0 and 1, such as 0.999"
-            )
-        checks.one_of("nonfinite", nonfinite, ("stop", "skip"))
-        self.monitor = monitor
-        self.patience = _positive_or_none("patience", patience)
-        for name, flag in (("keep_best", keep_best), ("stream", stream)):
-            if flag is not None:
-                checks.flag(name, flag)
-        self.keep_best, self.stream = keep_best, stream
-        self.plateau_patience, self.plateau_factor = plateau_patience, plateau_factor
-        checks.one_of("devices", devices, ("one", "data", "full"))
-        self.layout = layout.choose(devices, self.batch_size)
         optimizer = create_optimizer() if optimizer is None else optimizer
+        options = self.options
         self.plan = Plan(
             optimizer,
-            None if average is None else float(average),
-            nonfinite == "skip",
-            self.layout,
-            None if plateau_patience is None else plateau(plateau_patience, plateau_factor),
+            options.average,
+            options.nonfinite == "skip",
+            layout.choose(options.devices, options.batch_size),
+            None
+            if options.plateau_patience is None
+            else plateau(options.plateau_patience, options.plateau_factor),
             (model.critic_optimizer() or optimizer) if has_critic(model) else None,
         )
         self.callbacks = checked(callbacks)
         self.progress = progress and jax.process_index() == 0
         self._kept: Kept | None = None
         self._run: Run | None = None
-        self._num_examples: jax.Array | None = None
+        self._num_examples: int | None = None
         self._alone = threading.Lock()
 
     def fit(
@@ -235,8 +232,9 @@ class Trainer:
             train, validation = train.train, train.validation if validation is None else validation
         data = self._arrays("train", train)
         held_out = None if validation is None else self._arrays("validation", validation)
-        self._num_examples = jnp.asarray(len(data["x"]))
-        if held_out is None and (self.keep_best or self.patience or self.plateau_patience):
+        self._num_examples = len(data["x"])
+        options = self.options
+        if held_out is None and (options.keep_best or options.patience or options.plateau_patience):
             raise ValueError(
                 "keep_best, patience and plateau_patience look at validation data: pass validation"
             )
@@ -245,21 +243,22 @@ class Trainer:
         continues = self._kept is not None and self._kept.model is self.model
         model = nnx.clone(self.model) if continues else self._initialized(data, column_names(train))
         model.train()  # so that the program is the same one, whatever mode the model was in
-        graphdef, state = init_state(model, self.plan, example, keep_best=self.keep_best)
+        graphdef, state = init_state(model, self.plan, example, keep_best=options.keep_best)
         if self.plan.critic_optimizer is not None and "critic_loss" not in state.sums:
             raise ValueError(
                 "the model has parameters of type CriticParam, and its loss_fn returns no "
                 "'critic_loss' to train them"
             )
-        _check_monitor(self.monitor, state.sums.keys() - {"count"}, self.model.metrics)
-        if self.layout is not None:
-            state = self.layout.place(state)
-        order = EpochOrder(len(data["x"]), self.batch_size, self.seed)
+        _check_monitor(options.monitor, state.sums.keys() - {"count"}, self.model.metrics)
+        where = self.plan.layout
+        if where is not None:
+            state = where.place(state)
+        order = EpochOrder(len(data["x"]), options.batch_size, options.seed)
         with contextlib.ExitStack() as stack:
             stack.callback(self.model.eval)
             signals = stack.enter_context(StopSignals())
             self._take_folder(stack)
-            streams = not fits(data) if self.stream is None else self.stream
+            streams = not fits(data) if options.stream is None else options.stream
             checkpoints = self._checkpoints(data, held_out, streams=streams)
             if checkpoints is not None:
                 stack.callback(checkpoints.close)
@@ -270,13 +269,13 @@ class Trainer:
                 raise ValueError(
                     f"steps={steps}: the run in {self.folder} is at step {done} already"
                 )
-            every = self.evaluate_every or max(steps // 10, 1)
+            every = options.evaluate_every or max(steps // 10, 1)
             feed = (
-                Streamed(data, order, self.layout, last)
+                Streamed(data, order, where, last)
                 if streams
-                else Resident({k: np.asarray(v) for k, v in data.items()}, order, self.layout)
+                else Resident({k: np.asarray(v) for k, v in data.items()}, order, where)
             )
-            run = Run(self, graphdef, start, data, feed, held_out, last, every, checkpoints)
+            run = Run(self._job(), graphdef, start, data, feed, held_out, last, every, checkpoints)
             self._run = run
             stack.callback(setattr, self, "_run", None)
             stack.enter_context(run.callbacks.listening(done))
@@ -299,37 +298,20 @@ class Trainer:
         Raises:
             ValueError: for data as in `fit`, or if a parameter of the model is not finite.
         """
+        arrays, job = self._arrays("data", data), self._job()
         if self._run is not None:
-            graphdef, state = self._run.graphdef, self._run.state
-            return self.metrics(graphdef, state.weights, state.rest, self._arrays("data", data))
+            state = self._run.state
+            return job.metrics(self._run.graphdef, state.weights, state.rest, arrays)
         refuse_not_finite(self.model)
         graphdef, params, rest = nnx.split(self.model, nnx.Param, ...)
-        if self.layout is not None:
-            params, rest = self.layout.place((params, rest))
-        return self.metrics(graphdef, params, rest, self._arrays("data", data))
+        if self.plan.layout is not None:
+            params, rest = self.plan.layout.place((params, rest))
+        return job.metrics(graphdef, params, rest, arrays)
 
-    def metrics(
-        self, graphdef: nnx.GraphDef, params: nnx.State, rest: nnx.State, data: Arrays
-    ) -> dict[str, float]:
-        """Return the mean over all examples of every metric, for a model in parts."""
-        examples, seed = len(data["x"]), jnp.asarray(self.seed)
-        size = min(self.batch_size, examples)
-        sums: dict[str, float] = {}
-        for first, part in parts(data, size):
-            found = metric_sums(
-                graphdef,
-                params,
-                rest,
-                to_device(part, self.layout),
-                jnp.asarray(first),
-                seed,
-                self._num_examples,
-                batch_size=size,
-                layout=self.layout,
-            )
-            for name, value in jax.device_get(found).items():
-                sums[name] = sums.get(name, 0.0) + float(value)
-        return {name: total / examples for name, total in sums.items()}
+    def _job(self) -> Job:
+        return Job(
+            self.model, self.options, self.plan, self.folder, self.callbacks, self._num_examples
+        )
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Refuse pickling and copying: optimizers are made of functions that have no name."""
@@ -366,7 +348,7 @@ class Trainer:
     ) -> Checkpoints | None:
         if self.folder is None:
             return None
-        settings = run_settings(self, data, held_out, streams=streams)
+        settings = run_settings(self._job(), data, held_out, streams=streams)
         return Checkpoints(self.folder / "checkpoints", settings)
 
     def _keep(self, run: Run) -> None:
@@ -378,12 +360,8 @@ class Trainer:
         best = state.best is not None and len(run.evaluations()) > 0
         if state.best is not None and best:
             weights, rest = state.best
-        nnx.update(self.model, *self.at_hand((weights, nnx.filter_state(rest, LEARNED))))
+        nnx.update(self.model, *self._job().at_hand((weights, nnx.filter_state(rest, LEARNED))))
         self._kept = keep(self.model, state, run.rows.all, run.since, best=best)
-
-    def at_hand(self, state: Any) -> Any:
-        """Return arrays of a training state whole, on one device."""
-        return state if self.layout is None else self.layout.gather(state)
 
     def _arrays(self, name: str, data: Any) -> Arrays:
         """Return data as the model reads it, or say which part of which split cannot be used."""
@@ -428,5 +406,38 @@ def _check_monitor(name: str, found: Collection[str], own: Mapping[str, Metric])
     )
 
 
-def _positive_or_none(name: str, value: Any) -> int | None:
-    return None if value is None else checks.positive_int(name, value)
+def create_trainer(
+    model: GenerativeModel,
+    config: TrainingConfig,
+    *,
+    folder: str | Path | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress: bool = True,
+) -> Trainer:
+    """Return a trainer with the optimizer and the options of a configuration.
+
+    Args:
+        model: what to train, by `trainer.fit(data, steps=config.steps)`.
+        config: all options of the training run.
+        folder: see `Trainer`.
+        callbacks: see `Trainer`.
+        progress: see `Trainer`.
+
+    Raises:
+        ValueError: if the options contradict each other.
+    """
+    optimizer = create_optimizer(
+        config.optimizer,
+        config.learning_rate,
+        steps=config.steps,
+        schedule=config.schedule,
+        warmup_steps=config.warmup_steps,
+        final=config.final_rate,
+        weight_decay=config.weight_decay,
+        clip_norm=config.clip_norm,
+        accumulate=config.accumulate,
+    )
+    options = {name: getattr(config, name) for name in LoopConfig.model_fields}
+    return Trainer(
+        model, optimizer, folder=folder, callbacks=callbacks, progress=progress, **options
+    )
