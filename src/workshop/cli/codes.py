@@ -1,7 +1,6 @@
 """Commands on discrete latents: a run as a tokenizer, and the prior that samples its codes."""
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +8,10 @@ import jax
 import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
-from rich.progress import track
 
 import workshop
 from workshop.cli.look import write_arrays
+from workshop.cli.progress import progress_bar
 from workshop.cli.runs import (
     check_shape,
     compile_once,
@@ -31,7 +30,7 @@ from workshop.generative_models.core.training_configuration import PriorTraining
 from workshop.generative_models.data import Split
 from workshop.generative_models.data.files import read_arrays
 from workshop.generative_models.evaluation import outputs
-from workshop.generative_models.evaluation.passes import Progress, in_passes
+from workshop.generative_models.evaluation.passes import in_passes
 from workshop.generative_models.evaluation.sections import prior_section
 from workshop.generative_models.evaluation.study import Study
 from workshop.generative_models.models.restoring import checkpoint_steps, unfinished
@@ -182,13 +181,9 @@ def _discrete(model: Any, run: Path) -> VQVAE:
 def _codes(model: VQVAE, splits: dict[str, Split]) -> dict[str, np.ndarray]:
     """Return the codes of splits by name."""
     return {
-        name: outputs.code_indices(model, split, progress=_progress(f"encoding {name}"))
+        name: outputs.code_indices(model, split, progress=progress_bar(f"encoding {name}", console))
         for name, split in splits.items()
     }
-
-
-def _progress(what: str) -> Progress:
-    return partial(track, description=what, console=console, transient=True)
 
 
 @nnx.jit
@@ -215,7 +210,7 @@ def _images(model: VQVAE, codes: np.ndarray, where: str) -> np.ndarray:
     return in_passes(
         lambda index: _decode(model, codes[index].astype(np.int32)),
         len(codes),
-        progress=_progress("decoding"),
+        progress=progress_bar("decoding", console),
     )
 
 

@@ -14,6 +14,11 @@ INTERRUPTED = 128 + signal.SIGINT
 """Exit code of a command that Ctrl-C ended."""
 
 
+def progress_bar(what: str, console: Console) -> Progress:
+    """Return what shows the progress of work on a console, and removes its bar at the end."""
+    return partial(track, description=what, console=console, transient=True)
+
+
 class Interrupts:
     """What Ctrl-C does to a command that makes several estimates.
 
@@ -34,7 +39,7 @@ class Interrupts:
 
     def progress(self, what: str) -> Progress:
         """Return what shows the progress of work that is of no use in part."""
-        return partial(track, description=what, console=self.console, transient=True)
+        return progress_bar(what, self.console)
 
     def cuttable(self, what: str) -> Progress:
         """Return what shows the progress of an estimate, and ends it early at Ctrl-C."""

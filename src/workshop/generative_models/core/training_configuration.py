@@ -85,7 +85,7 @@ class LoopConfig(_Options):
     nonfinite: Literal["stop", "skip"] = "stop"
     """What to do at a loss or gradient that is not finite."""
     monitor: str = "loss"
-    """The validation metric that --patience, --keep-best and --plateau-patience look at."""
+    """The validation metric that patience, keep-best and plateau-patience look at."""
     patience: Count | None = None
     """Evaluations without a better one after which the run ends; None never ends it."""
     keep_best: Flag = False
