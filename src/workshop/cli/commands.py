@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from workshop.generative_models.core.training_configuration import PriorTrainingConfig
+from workshop.generative_models.core.configuration.training import PriorTrainingConfig
 
 Run = tyro.conf.Positional[Path]
 _PRIOR_TRAINING = PriorTrainingConfig()

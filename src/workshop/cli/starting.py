@@ -13,12 +13,12 @@ from pydantic import TypeAdapter, ValidationError
 from workshop.cli.options import Start, TrainOptions, classes_of, quantizer_of
 from workshop.cli.parsing import joined
 from workshop.generative_models.core.configuration import MODEL_CONFIGS, AutoencoderConfig
-from workshop.generative_models.core.files import CONFIG_FILE, parse_config
-from workshop.generative_models.core.training_configuration import (
+from workshop.generative_models.core.configuration.training import (
     TrainingConfig,
     checked_options,
     first_refusal,
 )
+from workshop.generative_models.core.files import CONFIG_FILE, parse_config
 from workshop.generative_models.data import data_shape
 
 NOT_KEPT = ("model", "config", "config_file", "latent_dim", "hidden_dims", "out", "resume",

@@ -9,7 +9,7 @@ import optax
 import optax.contrib
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.training_configuration import RateScheduleName
+from workshop.generative_models.core.configuration.training import RateScheduleName
 
 SCHEDULES = get_args(RateScheduleName)
 _DECAYS_WEIGHTS = {"adamw": optax.adamw, "lion": optax.lion, "lamb": optax.lamb}

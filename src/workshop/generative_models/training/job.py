@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from workshop.generative_models.core.base import GenerativeModel
+from workshop.generative_models.core.configuration.training import LoopConfig
 from workshop.generative_models.core.metrics import metric_of
-from workshop.generative_models.core.training_configuration import LoopConfig
 from workshop.generative_models.data.reading import Arrays, parts
 from workshop.generative_models.tracking.callbacks import Callback
 from workshop.generative_models.training.feeds import to_device

@@ -16,6 +16,12 @@ from flax import nnx
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.arrays import check_finite
 from workshop.generative_models.core.base import GenerativeModel
+from workshop.generative_models.core.configuration.training import (
+    Devices,
+    LoopConfig,
+    TrainingConfig,
+    checked_options,
+)
 from workshop.generative_models.core.containers import is_lazy
 from workshop.generative_models.core.critics import has_critic
 from workshop.generative_models.core.locks import locked
@@ -23,12 +29,6 @@ from workshop.generative_models.core.metrics import Metric, metric_of
 from workshop.generative_models.core.moments import moments_of
 from workshop.generative_models.core.optimizers import create_optimizer, plateau
 from workshop.generative_models.core.parameters import refuse_not_finite
-from workshop.generative_models.core.training_configuration import (
-    Devices,
-    LoopConfig,
-    TrainingConfig,
-    checked_options,
-)
 from workshop.generative_models.data import Dataset
 from workshop.generative_models.data.order import EpochOrder
 from workshop.generative_models.data.reading import (

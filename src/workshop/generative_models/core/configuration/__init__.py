@@ -77,6 +77,12 @@ from workshop.generative_models.core.configuration.quantizers import (
     Sized,
     VQConfig,
 )
+from workshop.generative_models.core.configuration.training import (
+    LoopConfig,
+    OptimizerConfig,
+    PriorTrainingConfig,
+    TrainingConfig,
+)
 
 __all__ = [
     "DISCRETE",
@@ -113,16 +119,19 @@ __all__ = [
     "LatentPriorConfig",
     "Levels",
     "LikelihoodName",
+    "LoopConfig",
     "MixtureConfig",
     "ModelConfiguration",
     "NetworkConfig",
     "NetworkType",
     "ObjectiveConfig",
+    "OptimizerConfig",
     "OutputActivation",
     "PointMassConfig",
     "PosteriorConfig",
     "PrecisionName",
     "PriorConfig",
+    "PriorTrainingConfig",
     "QuantizerConfig",
     "ReconstructionConfig",
     "ResidualConfig",
@@ -131,6 +140,7 @@ __all__ = [
     "SimVQConfig",
     "Sized",
     "StandardNormalConfig",
+    "TrainingConfig",
     "VAEConfig",
     "VQConfig",
     "VQVAEConfig",

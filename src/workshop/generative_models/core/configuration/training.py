@@ -1,7 +1,4 @@
-"""Options of training, declared once: for the command line, run folders and the trainer.
-
-Nothing here imports JAX: the command line reads it to print its help.
-"""
+"""Options of training, declared once: for the command line, run folders and the trainer."""
 
 from operator import index
 from typing import Annotated, Any, Literal, TypeVar

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from workshop.generative_models.core import optimizers
-from workshop.generative_models.core.training_configuration import (
+from workshop.generative_models.core.configuration.training import (
     LoopConfig,
     OptimizerConfig,
     OptimizerName,
