@@ -19,7 +19,9 @@ def encoded(graphdef: Any, state: Any, x: jax.Array, condition: dict[str, Any]) 
 def decoded(graphdef: Any, state: Any, z: jax.Array, condition: dict[str, Any]) -> jax.Array:
     """Return what latents stand for, by the model's own latent rule."""
     model = restored(graphdef, state)
-    found = model.latents(z, jnp.zeros_like(z), deterministic=True)["z"]
+    found = model.infer({"mean": z, "log_var": jnp.zeros_like(z)}, condition, deterministic=True).z[
+        0
+    ]
     return model.decode(found, **condition)
 
 
@@ -38,7 +40,7 @@ def decoded_codes(
 def nearest_codes(graphdef: Any, state: Any, encoding: jax.Array) -> jax.Array:
     """Return the codes of encodings."""
     model = restored(graphdef, state)
-    return model.latents(encoding, encoding, deterministic=True)["encoding_indices"]
+    return model.quantize(encoding, deterministic=True)[1]["encoding_indices"]
 
 
 @functools.partial(jax.jit, static_argnames="graphdef")

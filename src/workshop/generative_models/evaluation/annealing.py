@@ -11,6 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from workshop.generative_models.core.checks import one_of, positive_int
+from workshop.generative_models.core.distributions import DiagonalNormal, StandardNormal
 from workshop.generative_models.evaluation.passes import Progress
 from workshop.generative_models.evaluation.weighing import (
     Batch,
@@ -70,7 +71,7 @@ def annealed_importance_sampling(
     distributions between invariant, and the estimate could come out above.
 
     Args:
-        model: a VAE with a Gaussian q(z|x).
+        model: a VAE, of which p_0 is a diagonal Gaussian: the chains move in units of it.
         x: (n, *event), or a `Split`.
         y: labels (n,) or one for all, if the model is conditional.
         chains: C, of each example.
@@ -180,10 +181,18 @@ class Walk(NamedTuple):
 def _weigher(graphdef: nnx.GraphDef, state: Any, batch: Batch, initial: str) -> tuple[Weigh, int]:
     """Return the function from u to log w of a batch, and the number of latents."""
     model = restored(graphdef, state)
-    base = posterior(model, batch)
-    if initial == "prior":
-        base = (jnp.zeros_like(base[0]), jnp.zeros_like(base[1]))
-    return lambda u: log_weights(model, batch, base, u), base[0].shape[-1]
+    base = model.p_z(**batch.condition) if initial == "prior" else posterior(model, batch)
+    if isinstance(base, StandardNormal):
+        zeros = jnp.zeros((len(batch.x), base.event_size))
+        base = DiagonalNormal(zeros, zeros)
+    if not isinstance(base, DiagonalNormal):
+        other = "posterior" if initial == "prior" else "prior"
+        raise ValueError(
+            f"annealed_importance_sampling(initial={initial!r}): chains start from a diagonal "
+            f"Gaussian, and this is a {type(base).__name__}: use initial={other!r}, or "
+            "importance_weighted_bound"
+        )
+    return lambda u: log_weights(model, batch, base, u), base.event_size
 
 
 def _keys_of(batch: Batch, chains: int) -> tuple[jax.Array, jax.Array]:

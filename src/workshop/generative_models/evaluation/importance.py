@@ -14,7 +14,7 @@ from workshop.generative_models.evaluation.passes import Progress
 from workshop.generative_models.evaluation.weighing import (
     Batch,
     examples_of,
-    log_weights,
+    log_joint,
     posterior,
     refuse_codes,
     refuse_moving_scale,
@@ -22,7 +22,7 @@ from workshop.generative_models.evaluation.weighing import (
     rows_of,
     run_steps,
     sample_keys,
-    standard_normal,
+    samples_of,
 )
 
 FEWEST = 64
@@ -77,7 +77,7 @@ def importance_weighted_bound(
     all the others (see `importance_sampling`), it is still far below.
 
     Args:
-        model: a VAE with a Gaussian q(z|x).
+        model: a VAE whose q(z|x) has a density.
         x: (n, *event), or a `Split`.
         y: labels (n,) or one for all, if the model is conditional.
         samples: K.
@@ -190,12 +190,12 @@ def add_samples(
     How many samples there are is no static size: one program serves every number.
     """
     model = restored(graphdef, state)
-    base = posterior(model, batch)
+    q = posterior(model, batch)
 
     def add(i: jax.Array, sums: Sums) -> Sums:
         number = i * step + jnp.arange(step)
-        noise = standard_normal(sample_keys(batch.keys, number), base[0].shape[-1])
-        log_w = log_weights(model, batch, base, noise)
+        z, log_q = samples_of(q, sample_keys(batch.keys, number))
+        log_w = log_joint(model, batch, z) - log_q
         # The last step may have more than are wanted.
         return sums.add(jnp.where((number < samples)[:, None], log_w, -jnp.inf))
 

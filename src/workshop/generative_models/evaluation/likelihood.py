@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int
 
 from workshop.generative_models.core.building import restated
 from workshop.generative_models.core.checks import positive_int
+from workshop.generative_models.core.keys import sample_key
 from workshop.generative_models.core.likelihoods import LocationScale
 from workshop.generative_models.evaluation.annealing import (
     annealed_importance_sampling,
@@ -29,16 +30,17 @@ from workshop.generative_models.evaluation.importance import (
 from workshop.generative_models.evaluation.passes import Progress
 from workshop.generative_models.evaluation.weighing import (
     Batch,
-    Gaussian,
+    encoded,
     examples_of,
     has_codes,
     log_given,
-    posterior,
     refuse_moving_scale,
+    refuse_no_density,
     restored,
     run_passes,
     run_steps,
     sample_keys,
+    samples_of,
 )
 
 __all__ = [
@@ -117,6 +119,7 @@ def rate_and_distortion(
         Alemi et al., Fixing a Broken ELBO, ICML 2018.
     """
     samples = positive_int("samples", samples)
+    refuse_no_density("elbo", model)
     refuse_moving_scale("elbo", model)
     split = examples_of("elbo", model, x, y)
 
@@ -153,12 +156,13 @@ def add_terms(
 ) -> dict[str, jax.Array]:
     """Return rate and distortion of a batch with the samples from `first` to before `last`."""
     model = restored(graphdef, state)
-    q = posterior(model, batch)
+    features = encoded(model, batch)
 
     def add(number: jax.Array, means: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        outputs = {"mean": q[0], "log_var": q[1], **drawn(model, q, batch.keys, number)}
-        log_p = log_given(model, batch, outputs["z"])
-        terms = {"rate": model.kl_per_example(outputs).sum(-1), "distortion": -log_p}
+        inference = drawn(model, features, batch, number)
+        log_p = log_given(model, batch, inference.z[0])
+        rate = inference.kl().reshape(len(batch.x), -1).sum(-1)
+        terms = {"rate": rate, "distortion": -log_p}
         return jax.tree.map(functools.partial(moved_mean, count=number), means, terms)
 
     return jax.lax.fori_loop(first, last, add, means)
@@ -175,17 +179,15 @@ def moved_mean(
     return jnp.where(jnp.isinf(mean), mean, mean + (term - mean) / (count + 1))
 
 
-def drawn(
-    model: Any, q: Gaussian, keys: Key[Array, " batch"], number: Int[Array, ""]
-) -> dict[str, Any]:
-    """Return the latents of one sample of each example, by the model's own rule, as "z"."""
+def drawn(model: Any, features: dict[str, jax.Array], batch: Batch, number: Int[Array, ""]) -> Any:
+    """Return one sample of the latents of each example, an `Inference`."""
     if has_codes(model):
-        return model.latents(*q, deterministic=True)
-
-    def one(mean: jax.Array, log_var: jax.Array, key: jax.Array) -> jax.Array:
-        return model.latents(mean[None], log_var[None], rngs=nnx.Rngs(key))["z"][0]
-
-    return {"z": jax.vmap(one)(*q, sample_keys(keys, number[None])[0])}
+        return model.infer(features, batch.condition, deterministic=True)
+    q = model.posterior(features)
+    # As a model draws that is given the key of the example and sample as `rngs`.
+    keys = jax.vmap(lambda key: sample_key(nnx.Rngs(key)))(sample_keys(batch.keys, number[None])[0])
+    z, log_q = samples_of(q, keys[None])
+    return model.inferred(q, z, log_q, batch.condition)
 
 
 def fix_scale(
@@ -240,7 +242,7 @@ def scales_of(graphdef: nnx.GraphDef, state: Any, batch: Batch) -> Float[Array, 
     """Return the best scale of each example alone, as the likelihood's `scale` counts it."""
     model = restored(graphdef, state)
     best = model.likelihood.with_scale("optimal")
-    z = drawn(model, posterior(model, batch), batch.keys, jnp.asarray(0))["z"]
+    z = drawn(model, encoded(model, batch), batch, jnp.asarray(0)).z[0]
     means = model.decode(z, rngs=nnx.Rngs(batch.keys[0]), **batch.condition)
     x, _ = model.as_batch(batch.x)
     return jax.vmap(lambda mean, x: best.relative_scale(mean[None], x[None]))(means, x)

@@ -10,7 +10,7 @@ import numpy as np
 from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation.passes import (
     Progress,
-    finite_posterior,
+    features_of,
     in_passes,
     run_over,
 )
@@ -21,7 +21,7 @@ def posteriors(model: Any, split: Split, *, progress: Progress = iter) -> dict[s
 
     The mean of a model with codes is its encoding before quantization, which the decoder never
     sees: to measure what its latents hold use `representations`. Where the encoder overflows on
-    finite data they are those of N(0, I); see `finite_posterior`.
+    finite data they are those of N(0, I); see `finite_features`.
     """
     found = run_over(model, _encode, split, progress=progress)
     return {name: array.reshape(len(array), -1) for name, array in found.items()}
@@ -83,18 +83,18 @@ def pixels(x: np.ndarray) -> np.ndarray:
 
 
 def _encode(model: Any, x: jax.Array, **condition: Any) -> dict[str, jax.Array]:
-    mean, log_var = finite_posterior(x, *model.encode(x, **condition))
-    return {"mean": mean, "log_var": log_var}
+    features = features_of(model, x, **condition)
+    mean = features["mean"]
+    return {"mean": mean, "log_var": features.get("log_var", jnp.zeros_like(mean))}
 
 
 def _represent(model: Any, x: jax.Array, **condition: Any) -> jax.Array:
-    q = finite_posterior(x, *model.encode(x, **condition))
-    return model.latents(*q, deterministic=True)["z"]
+    features = features_of(model, x, **condition)
+    return model.infer(features, condition, deterministic=True).z[0]
 
 
 def _reconstruct(model: Any, x: jax.Array, **condition: Any) -> dict[str, jax.Array]:
-    q = finite_posterior(x, *model.encode(x, **condition))
-    z = model.latents(*q, deterministic=True)["z"]
+    z = _represent(model, x, **condition)
     log_p = model.conditional_log_prob(x, z, **condition)
     return {
         "x": model.decode(z, **condition),

@@ -35,24 +35,29 @@ def reads_labels(model: Any) -> bool:
     return bool(model.read_batch({"x": 0, "y": None}, None, {})[1])
 
 
-def finite_posterior(
-    x: jax.Array, mean: jax.Array, log_var: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Return q(z|x), and N(0, I) in its place where an encoder overflows on finite data.
+def finite_features(x: jax.Array, features: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """Return the features of q(z|x), and zeros where an encoder overflows on finite data.
 
     A value such as 1e38 may become infinite in a layer and then NaN. Any q gives a lower bound on
-    log p(x), and the prior is one that every model has.
+    log p(x); with zeros a Gaussian one is N(0, I).
 
     Args:
         x: (batch, *event), as the encoder read it.
-        mean: of q(z|x), (batch, *latents).
-        log_var: its log-variance.
+        features: by name, (batch, ...) each.
     """
-    axes = tuple(range(1, mean.ndim))
-    known = jnp.all(jnp.isfinite(mean) & jnp.isfinite(log_var), axes, keepdims=True)
-    finite = jnp.all(jnp.isfinite(x), tuple(range(1, x.ndim))).reshape(known.shape)
-    lost = finite & ~known
-    return jnp.where(lost, 0.0, mean), jnp.where(lost, 0.0, log_var)
+    rows = len(x)
+    known = [jnp.isfinite(f).reshape(rows, -1).all(-1) for f in features.values()]
+    lost = jnp.isfinite(x).reshape(rows, -1).all(-1) & ~jnp.all(jnp.stack(known), axis=0)
+    return {
+        name: jnp.where(lost.reshape(-1, *(1,) * (f.ndim - 1)), 0.0, f)
+        for name, f in features.items()
+    }
+
+
+def features_of(model: Any, x: jax.Array, **condition: Any) -> dict[str, jax.Array]:
+    """Return the encoder's features of a batch, finite if x is."""
+    x, _ = model.as_batch(x)
+    return finite_features(x, model.features(x, **condition))
 
 
 def run_over(

@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
+from workshop.generative_models.core.distributions import DiagonalNormal, Distribution
 from workshop.generative_models.core.gaussian import clip_log_var, log_density
 from workshop.generative_models.core.parameters import refuse_not_finite
 from workshop.generative_models.data import Dataset, Split
@@ -24,7 +25,7 @@ from workshop.generative_models.evaluation.passes import (
     PASS,
     Progress,
     condition_of,
-    finite_posterior,
+    features_of,
     in_steps,
     reads_labels,
     restored,
@@ -37,8 +38,6 @@ BUDGET = 2**28
 TRACED = 1024
 """Samples that are traced to see how wide a step is: so many that the weights, which do not grow
 with them, do not count."""
-Gaussian = tuple[Float[Array, "batch *latents"], Float[Array, "batch *latents"]]
-"""Mean and log-variance of a diagonal Gaussian for each example."""
 
 
 class Batch(NamedTuple):
@@ -81,11 +80,21 @@ def examples_of(where: str, model: Any, x: Any, y: Any) -> Split:
 
 
 def refuse_codes(where: str, model: Any) -> None:
-    """Refuse a model whose q(z|x) is one point, and has no density."""
+    """Raise a ValueError for a model whose q(z|x) has no density: codes, or a point mass."""
+    refuse_no_density(where, model)
     if has_codes(model):
         raise ValueError(
             f"{where}: the latents of {type(model).__name__} are codes, chosen without chance: its "
             "bound is its ELBO with any number of samples; use elbo(model, x)"
+        )
+
+
+def refuse_no_density(where: str, model: Any) -> None:
+    """Raise a ValueError for a model without a density, such as an autoencoder."""
+    if not model.has_density:
+        raise ValueError(
+            f"{where}: q(z|x) of this model is a {type(model.posterior).__name__}, which has no "
+            "density, so that there is no bound on log p(x); measure reconstructions instead"
         )
 
 
@@ -195,10 +204,22 @@ def standard_normal(
     return jax.vmap(jax.vmap(lambda key: jax.random.normal(key, (latents,))))(keys)
 
 
-def posterior(model: Any, batch: Batch) -> Gaussian:
-    """Return mean and log-variance of q(z|x) of each example, finite if x is."""
-    q = model.encode(batch.x, rngs=nnx.Rngs(batch.keys[0]), **batch.condition)
-    return finite_posterior(batch.x, *q)
+def encoded(model: Any, batch: Batch) -> dict[str, jax.Array]:
+    """Return the encoder's features of each example, finite if x is."""
+    return features_of(model, batch.x, rngs=nnx.Rngs(batch.keys[0]), **batch.condition)
+
+
+def posterior(model: Any, batch: Batch) -> Distribution:
+    """Return q(z|x) of each example, of finite parameters if x is finite."""
+    return model.posterior(encoded(model, batch))
+
+
+def samples_of(
+    q: Distribution, keys: Key[Array, "samples batch"]
+) -> tuple[Float[Array, "samples batch latents"], Float[Array, "samples batch"]]:
+    """Return samples of q(z|x) of each example, each with its own key, and log q of them."""
+    of_example = jax.vmap(lambda q, key: q.sample_and_log_prob(key))
+    return jax.vmap(of_example, (None, 0))(q, keys)
 
 
 def log_given(model: Any, batch: Batch, z: jax.Array) -> Float[Array, " batch"]:
@@ -212,26 +233,32 @@ def log_given(model: Any, batch: Batch, z: jax.Array) -> Float[Array, " batch"]:
     return jnp.where(jnp.isnan(log_p), -jnp.inf, log_p)
 
 
+def log_joint(
+    model: Any, batch: Batch, z: Float[Array, "samples batch latents"]
+) -> Float[Array, "samples batch"]:
+    """Return log p(x|z) + log p(z) of each sample and example, in nats."""
+    p = model.p_z(**batch.condition)
+    return jax.vmap(lambda z: log_given(model, batch, z) + p.log_prob(z))(z)
+
+
 def log_weights(
-    model: Any, batch: Batch, base: Gaussian, noise: Float[Array, "samples batch latents"]
+    model: Any,
+    batch: Batch,
+    base: DiagonalNormal,
+    noise: Float[Array, "samples batch latents"],
 ) -> Float[Array, "samples batch"]:
     """Return log p(x|z) + log p(z) - log q(z) in nats, at z = μ + σ ⊙ ε.
 
     Args:
-        model: with `conditional_log_prob` and `log_prior`.
+        model: the model.
         batch: the examples.
-        base: μ and log σ² of q, which is clipped as everywhere.
+        base: q, of mean μ and standard deviation σ.
         noise: ε.
     """
-    mean, log_var = base
-    log_var = clip_log_var(log_var)
     # From ε itself: (z - μ) / σ would lose its digits where σ is small beside μ.
-    log_q = log_density(noise, jnp.zeros_like(noise), jnp.zeros_like(noise)) - 0.5 * log_var
-
-    def log_joint(z: Float[Array, "batch latents"]) -> Float[Array, " batch"]:
-        return log_given(model, batch, z) + model.log_prior(z)
-
-    return jax.vmap(log_joint)(mean + jnp.exp(0.5 * log_var) * noise) - log_q.sum(-1)
+    log_q = log_density(noise, jnp.zeros_like(noise), jnp.zeros_like(noise))
+    log_q = log_q - 0.5 * clip_log_var(base.log_var)
+    return log_joint(model, batch, base.mean + base.scale * noise) - log_q.sum(-1)
 
 
 def rows_of(model: Any, split: Split) -> int:
@@ -244,9 +271,9 @@ def rows_of(model: Any, split: Split) -> int:
 
     def step(state: Any, batch: Batch) -> jax.Array:
         at_work = restored(graphdef, state)
-        q = posterior(at_work, batch)
-        noise = standard_normal(sample_keys(batch.keys, jnp.arange(TRACED)), q[0].shape[-1])
-        return log_weights(at_work, batch, q, noise)
+        keys = sample_keys(batch.keys, jnp.arange(TRACED))
+        z, log_q = samples_of(posterior(at_work, batch), keys)
+        return log_joint(at_work, batch, z) - log_q
 
     traced = jax.make_jaxpr(step)(state, batch_of(model, split.take([0]), keys))
     budget = BUDGETS.get(jax.default_backend(), BUDGET)

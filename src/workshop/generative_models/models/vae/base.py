@@ -1,7 +1,7 @@
-"""The variational autoencoder: its independent pieces, put together once."""
+"""The variational autoencoder: encoder, posterior, prior, decoder, likelihood and objective."""
 
 from collections.abc import Callable
-from typing import Any, TypedDict, cast, get_args
+from typing import Any, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -13,34 +13,49 @@ from workshop.generative_models.core import checks
 from workshop.generative_models.core.arrays import check_finite, read_latents
 from workshop.generative_models.core.building import accepts_config, arguments_of
 from workshop.generative_models.core.configuration import AutoencoderConfig, Scale, VAEConfig
-from workshop.generative_models.core.gaussian import (
-    kl_to_standard_normal,
-    log_density,
-    reparameterize,
-)
+from workshop.generative_models.core.distributions import Distribution
+from workshop.generative_models.core.gaussian import reparameterize
 from workshop.generative_models.core.keys import sample_key
 from workshop.generative_models.core.likelihood_base import check_draws, identity
 from workshop.generative_models.core.likelihoods import Likelihood, create_likelihood
 from workshop.generative_models.core.modules import call, set_numerics
 from workshop.generative_models.core.moments import Moments
-from workshop.generative_models.core.schedules import ScheduleName, annealed
-from workshop.generative_models.core.typing import DTypeLike, Losses, Outputs, Precision
+from workshop.generative_models.core.typing import DTypeLike, Outputs, Precision
 from workshop.generative_models.models.pretrained import Pretrained
 from workshop.generative_models.models.vae.chunks import chunk_size, in_chunks
+from workshop.generative_models.models.vae.components import (
+    AnyObjective,
+    AnyPosterior,
+    AnyPrior,
+    create_objective,
+    create_posterior,
+    create_prior,
+    refuse_old_hooks,
+)
 from workshop.generative_models.models.vae.decoders import (
     ConditionalDecoder,
     Decoder,
     create_decoder,
     fit_parameters,
 )
-from workshop.generative_models.models.vae.encoders import create_encoder
-from workshop.generative_models.models.vae.latent_space import LatentSpaceModel
+from workshop.generative_models.models.vae.encoders import create_encoder, fit_features
+from workshop.generative_models.models.vae.inference import (
+    BoundTerms,
+    Group,
+    Inference,
+    LossContext,
+    read,
+)
+from workshop.generative_models.models.vae.latent_space import LatentVariableModel
+from workshop.generative_models.models.vae.objectives import ELBO
 from workshop.generative_models.models.vae.scaling import warn_of_scale
 
 UNKNOWN_EVENT = (1024,)
-"""Assumed shape of an example where networks of one's own do not tell it."""
+"""Assumed shape of an example if networks of one's own do not tell it."""
 LOSS_OPTIONS = ("step", "num_examples", "kl_per_dimension", "y", "rngs")
 """What `loss_fn` reads of its further arguments."""
+ALIASES = {"log_var": "logvar"}
+"""Second names of features, which an encoder and outputs may also use."""
 
 
 class Options(TypedDict, total=False):
@@ -54,9 +69,11 @@ class Options(TypedDict, total=False):
     kl_schedule: str
     kl_schedule_steps: int
     dtype: DTypeLike | None
+    prior: AnyPrior
+    posterior: AnyPosterior
 
 
-class VAE(LatentSpaceModel, Pretrained):
+class VAE(LatentVariableModel, Pretrained):
     r"""A variational autoencoder.
 
     The loss is minus the evidence lower bound, in nats per example,
@@ -65,12 +82,14 @@ class VAE(LatentSpaceModel, Pretrained):
 
     log p(x|z) summed over features, the KL over latents, and both averaged over the batch.
 
-    Variants change one piece: how latents come about (`latents`), the KL's weight
-    (`kl_coefficient`), or what the terms add up to (`objective`).
+    It is made of six components, each of which can be replaced: encoder, posterior q(z|x), prior
+    p(z), decoder, likelihood p(x|z), and the objective, which turns the terms of the bound into the
+    loss. Variants choose other components.
 
     Args:
-        encoder: module x -> (mean, log_var), or a dict with the keys "mean" and "log_var"; or a
-            `VAEConfig` in place of encoder, decoder and latent_dim.
+        encoder: module x -> (mean, log_var), or a dict of the features that the posterior reads,
+            such as "mean" and "log_var"; or a `VAEConfig` in place of encoder, decoder and
+            latent_dim.
         decoder: module z -> the unsquashed parameters of p(x|z), in the shape of x; under
             "categorical" with one more axis of `levels` logits, for which a decoder of this package
             is copied with a new last layer.
@@ -88,21 +107,30 @@ class VAE(LatentSpaceModel, Pretrained):
         levels: how many values k / (levels - 1) the data can have, under discretized_logistic and
             categorical.
         free_bits: nats that each latent may use before its KL is penalised.
-        kl_schedule: how the KL's weight rises from 0: "constant" (it doesn't), "linear", "sigmoid"
-            or "cyclical"; see `core.schedules.annealed`.
-        kl_schedule_steps: training steps that it rises in.
+        kl_schedule: how the weight of the KL rises from 0: "constant" (it does not), "linear",
+            "sigmoid" or "cyclical"; see `core.schedules.annealed`.
+        kl_schedule_steps: training steps in which it rises.
         dtype: type that every layer computes in; parameters and losses stay float32.
         standardize: under gaussian or laplace, let the networks work in standard deviations of each
             feature of the training data, which `Trainer.fit` fills in (`initialize`, in a loop of
             your own). All inputs and outputs, and the density, stay in the data's own units. The
             decoder's output activation must be the identity.
+        prior: p(z): a configuration, or a `Prior`; None is N(0, I).
+        posterior: q(z|x): a configuration, or a `Posterior`; None is a diagonal Gaussian.
+        objective: the loss: a configuration, or an `Objective`; None is the ELBO, with kl_weight,
+            free_bits and the KL's schedule.
 
     Attributes:
         encoder: as given, or built from the configuration.
         decoder: likewise.
         latent_dim: size of z.
         kl_weight: β.
-        config: what it was built from; None if it was from modules.
+        posterior: q(z|x), from the encoder's features.
+        prior: p(z).
+        likelihood: p(x|z), from the decoder's output.
+        objective: the loss, from the terms of the bound.
+        config: what it was built from; None if it was from modules, or has a component that no
+            configuration describes.
 
     References:
         Kingma & Welling, Auto-Encoding Variational Bayes, ICLR 2014; Rezende, Mohamed & Wierstra,
@@ -121,6 +149,10 @@ class VAE(LatentSpaceModel, Pretrained):
     """
 
     config_class: type[AutoencoderConfig] = VAEConfig
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        refuse_old_hooks(cls)
 
     @classmethod
     def explicit_arguments(cls, config: AutoencoderConfig, rngs: nnx.Rngs | None) -> dict[str, Any]:
@@ -153,53 +185,71 @@ class VAE(LatentSpaceModel, Pretrained):
         kl_schedule_steps: int = 0,
         dtype: DTypeLike | None = None,
         standardize: bool = False,
+        prior: AnyPrior = None,
+        posterior: AnyPosterior = None,
+        objective: AnyObjective = None,
     ):
         self.config: AutoencoderConfig | None = None
         self.latent_dim = checks.positive_int("latent_dim", latent_dim)
         check_latent_dims(encoder, decoder, latent_dim)
-        self.kl_weight = checks.at_least("kl_weight", kl_weight, 0.0)
-        self.free_bits = checks.at_least("free_bits", free_bits, 0.0)
-        self.kl_schedule = checks.one_of("kl_schedule", kl_schedule, get_args(ScheduleName))
-        if (kl_schedule != "constant") != (kl_schedule_steps > 0):
-            raise ValueError(
-                f"kl_schedule={kl_schedule!r} with kl_schedule_steps={kl_schedule_steps}: "
-                "set both, or neither"
-            )
-        self.kl_schedule_steps = int(checks.at_least("kl_schedule_steps", kl_schedule_steps, 0))
         self.precision, self.dtype = precision, dtype
         self.encoder = encoder
-        if isinstance(likelihood, Likelihood):
-            kind = f"a {type(likelihood).__name__} of your own"
-            own = (("scale", scale, 1.0), ("levels", levels, 256),
-                   ("standardize", standardize, False))  # fmt: skip
-            for name, given, default in own:
-                if given != default:
-                    raise ValueError(f"{name}={given!r} beside {kind}, which has its own")
-            activation = getattr(decoder, "output_activation", None)
-            if activation is not None and getattr(likelihood, "link", activation) is not activation:
-                raise ValueError(
-                    f"{kind} has another link than the decoder's output_activation: give it that "
-                    f"one, or build the decoder with output_activation='identity'"
-                )
-            self.likelihood = likelihood
-        else:
-            link = getattr(decoder, "output_activation", identity)
-            if standardize and link is not identity:
-                raise ValueError(
-                    "standardize=True with an output_activation: standardised data has no bounds, "
-                    "so build the decoder with output_activation='identity'"
-                )
-            self.likelihood = create_likelihood(
-                likelihood,
-                scale=scale,
-                link=link,
-                levels=levels,
-                event_shape=getattr(decoder, "output_shape", getattr(encoder, "input_dim", None)),
-                standardize=standardize,
-            )
+        self.likelihood = _likelihood_for(
+            likelihood, encoder, decoder, scale=scale, levels=levels, standardize=standardize
+        )
         self.decoder = fit_parameters(decoder, self.likelihood.parameters_per_value, rngs)
+        own = ELBO(kl_weight, kl_schedule, kl_schedule_steps, free_bits)
+        if objective is not None:
+            refuse_elbo_options(own)
+        self.objective: Any = own if objective is None else create_objective(objective)
+        self._make_latents(prior, posterior, rngs)
         self.rngs = nnx.data(rngs)
         set_numerics(self, dtype=self.dtype, precision=self.precision)
+
+    def _make_latents(
+        self, prior: AnyPrior, posterior: AnyPosterior, rngs: nnx.Rngs | None
+    ) -> None:
+        """Set the posterior and the prior, and give the encoder the outputs that it needs."""
+        self.posterior: Any = create_posterior(posterior)
+        self.prior: Any = create_prior(prior, self.latent_dim, rngs)
+        if getattr(self.objective, "needs_density", True) and not self.has_density:
+            raise ValueError(
+                f"posterior {type(self.posterior).__name__} has no density, and objective "
+                f"{type(self.objective).__name__} needs one: use an objective such as "
+                "Reconstruction"
+            )
+        self.encoder = fit_features(self.encoder, self.posterior.features(self.latent_dim), rngs)
+
+    # What the model can do.
+
+    @property
+    def has_density(self) -> bool:
+        """Whether q(z|x) has a density, so that there is a bound on log p(x)."""
+        return getattr(self.posterior, "has_density", True)
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether latents are codes of a codebook."""
+        return False
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the networks read a class or another condition besides the data."""
+        return False
+
+    @property
+    def flat(self) -> bool:
+        """Whether latents are one vector with one q(z|x) and one p(z)."""
+        return not self.has_codes
+
+    @property
+    def kl_weight(self) -> float:
+        """β, the weight of the KL in the objective."""
+        return self.objective.weight
+
+    @kl_weight.setter
+    def kl_weight(self, weight: float) -> None:
+        self.objective.weight = checks.at_least("kl_weight", weight, 0.0)
 
     @property
     def standardize(self) -> bool:
@@ -225,7 +275,8 @@ class VAE(LatentSpaceModel, Pretrained):
     ) -> tuple[jax.Array, jax.Array]:
         """Return mean and log-variance of q(z|x), each (batch, latent_dim).
 
-        Large batches are computed in chunks; see `models.vae.chunks`.
+        A posterior without a log-variance has zeros in its place. Large batches are computed in
+        chunks; see `models.vae.chunks`.
 
         Args:
             x: (batch, *event), or one example of shape event; bytes (uint8) are scaled by 1/255.
@@ -235,44 +286,89 @@ class VAE(LatentSpaceModel, Pretrained):
         Raises:
             ValueError: if x does not fit the model, or the encoder's output has another format.
         """
-        x, single = self.as_batch(x)
-        mean, log_var = in_chunks(
-            lambda x, condition: self._encoder_output(x, rngs, condition),
+
+        def mean_and_log_var(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+            features = self.features(x, rngs=rngs, **condition)
+            mean = features["mean"]
+            return mean, features.get("log_var", jnp.zeros_like(mean))
+
+        return self._on_batch(x, mean_and_log_var)
+
+    def features(
+        self, x: jax.Array, *, rngs: nnx.Rngs | None = None, **condition: Any
+    ) -> dict[str, jax.Array]:
+        """Return the encoder's features, from which `posterior` makes q(z|x), in float32.
+
+        Args:
+            x: a batch (batch, *event), as `as_batch` returns it.
+            rngs: passed to an encoder that is random.
+            condition: of a conditional model, the labels `y`.
+        """
+        return in_chunks(
+            lambda x, condition: self._features_of(x, rngs, condition),
             x,
             size=self._chunk_size(x.shape[1:]),
-            shared=condition,
+            shared=self._network_condition(condition),
             networks=(self.encoder,),
         )
-        return (mean[0], log_var[0]) if single else (mean, log_var)
 
-    def _encoder_output(
+    def _features_of(
         self, x: jax.Array, rngs: nnx.Rngs | None, condition: dict[str, Any]
-    ) -> tuple[jax.Array, jax.Array]:
-        """Return mean and log-variance of q(z|x) of a batch, in float32."""
+    ) -> dict[str, jax.Array]:
         output = call(self.encoder, self.likelihood.standardized(x), rngs=rngs, **condition)
-        if isinstance(output, dict):
-            # The one place where two spellings are read: they are the aliases of the outputs.
-            log_var = output.get("log_var", output.get("logvar"))
-            if "mean" in output and log_var is not None:
-                output = (output["mean"], log_var)
-        if not (isinstance(output, tuple) and len(output) == 2):
-            found = sorted(output) if isinstance(output, dict) else type(output).__name__
+        names = self._feature_names
+        if isinstance(output, tuple) and len(output) == 2 and {*names} <= {"mean", "log_var"}:
+            output = dict(zip(("mean", "log_var"), output, strict=True))
+        found = output if isinstance(output, dict) else {}
+        features = {name: found.get(name, found.get(ALIASES.get(name))) for name in names}
+        if any(feature is None for feature in features.values()):
+            got = sorted(found) if isinstance(output, dict) else type(output).__name__
+            keys = " and ".join(map(repr, names))
             raise ValueError(
                 "invalid encoder output format: expected a tuple (mean, log_var) or a dict with "
-                f"the keys 'mean' and 'log_var', got {found}"
+                f"the keys {keys}, got {got}"
             )
-        mean, log_var = (jnp.asarray(a, jnp.float32) for a in output)
-        if mean.shape != log_var.shape:
+        features = {name: jnp.asarray(a, jnp.float32) for name, a in features.items()}
+        shapes = {name: features[name].shape for name in names if name in ("mean", "log_var")}
+        if len({*shapes.values()}) > 1:
             raise ValueError(
-                f"invalid encoder output format: mean has shape {mean.shape} and log_var "
-                f"{log_var.shape}; they must agree"
+                f"invalid encoder output format: mean has shape {shapes['mean']} and log_var "
+                f"{shapes['log_var']}; they must agree"
             )
-        return mean, log_var
+        return features
+
+    @property
+    def _feature_names(self) -> tuple[str, ...]:
+        """Names of the features that the posterior reads."""
+        return tuple(self.posterior.features(self.latent_dim))
+
+    def _network_condition(self, condition: dict[str, Any]) -> dict[str, Any]:
+        """Return a condition as the networks' keyword arguments."""
+        return condition
 
     def _chunk_size(self, event: tuple[int, ...] | None = None) -> int:
         """Return how many rows a call handles at once, given the shape of an example if known."""
         event = event or self.event_shape or UNKNOWN_EVENT
         return chunk_size(self.latent_shape, (*event, self.likelihood.parameters_per_value))
+
+    def q_z(self, x: ArrayLike, *, rngs: nnx.Rngs | None = None, **condition: Any) -> Distribution:
+        """Return q(z|x) of a batch.
+
+        Args:
+            x: (batch, *event).
+            rngs: passed to an encoder that is random.
+            condition: of a conditional model, the labels `y`.
+        """
+        x, _ = self.as_batch(x)
+        return self.posterior(self.features(x, rngs=rngs, **condition))
+
+    def p_z(self, **condition: Any) -> Distribution:
+        """Return p(z), or p(z|y) of a prior that reads the labels.
+
+        Args:
+            condition: of a conditional model, the labels `y`.
+        """
+        return self.prior(self, condition)
 
     def reparameterize(
         self, mean: jax.Array, log_var: jax.Array, *, rngs: nnx.Rngs | None = None
@@ -286,31 +382,77 @@ class VAE(LatentSpaceModel, Pretrained):
         """
         return reparameterize(mean, log_var, sample_key(rngs, self.rngs))
 
-    def latents(
+    def infer(
         self,
-        mean: jax.Array,
-        log_var: jax.Array,
+        features: dict[str, jax.Array],
+        condition: dict[str, Any],
         *,
+        samples: int = 1,
         deterministic: bool = False,
         rngs: nnx.Rngs | None = None,
-    ) -> dict[str, Any]:
-        """Return {"z": what the decoder reads} and whatever else the forward pass shall report.
+    ) -> Inference:
+        """Return latents of a batch, with q and p; the override point of other latent structures.
 
-        The latent rule, an override point: here a Gaussian sample, or its mean when deterministic.
+        Args:
+            features: as `features` returns them.
+            condition: of a conditional model, {"y": labels}; else empty.
+            samples: K.
+            deterministic: take the mean of q(z|x) instead of a sample.
+            rngs: source of the samples; the model's own if None.
         """
-        z = (
-            mean
-            if checks.flag("deterministic", deterministic)
-            else self.reparameterize(mean, log_var, rngs=rngs)
-        )
-        return {"z": z}
+        q = self.posterior(features)
+        log_q = None
+        if deterministic or not q.has_density:
+            z = jnp.broadcast_to(q.mean, (samples, *q.mean.shape))
+            log_q = q.log_prob(z) if q.has_density else None
+        else:
+            z, log_q = q.sample_and_log_prob(sample_key(rngs, self.rngs), (samples,))
+        return self.inferred(q, z, log_q, condition)
+
+    def inferred(
+        self, q: Distribution, z: jax.Array, log_q: jax.Array | None, condition: dict[str, Any]
+    ) -> Inference:
+        """Return samples of q(z|x) as an `Inference`, with the prior and log p(z).
+
+        Args:
+            q: of a batch.
+            z: samples, (K, batch, latent_dim).
+            log_q: log q of them, (K, batch); None if q has no density.
+            condition: of a conditional model, {"y": labels}; else empty.
+        """
+        p = self.p_z(**condition)
+        log_p = None if log_q is None else p.log_prob(z)
+        return Inference(z, log_q, log_p, (Group(q, p, z, log_q, log_p),))
+
+    def _inference_of(self, outputs: dict[str, Any], condition: dict[str, Any]) -> Inference:
+        """Return the latents of a batch from what `model(x)` returned."""
+        features = {n: read(outputs, n, ALIASES.get(n, n)) for n in self._feature_names}
+        q = self.posterior(features)
+        if "z" not in outputs:  # enough for a KL in closed form
+            return self.inferred(q, q.mean[None], None, condition)
+        z = outputs["z"][None]
+        return self.inferred(q, z, q.log_prob(z) if q.has_density else None, condition)
+
+    def _encoded(
+        self, x: jax.Array, rngs: nnx.Rngs | None, condition: dict[str, Any], deterministic: bool
+    ) -> jax.Array:
+        features = self.features(x, rngs=rngs, **condition)
+        return self.infer(features, condition, deterministic=deterministic, rngs=rngs).z[0]
+
+    def _drawn_latents(
+        self, n: int, temperature: ArrayLike, rngs: nnx.Rngs | None, condition: dict[str, Any]
+    ) -> jax.Array:
+        p = self.p_z(**condition)
+        shape = () if p.batch_shape else (n,)
+        return p.sample(sample_key(rngs, self.rngs), shape, temperature=temperature)
 
     def _decoder_output(
         self, z: jax.Array, rngs: nnx.Rngs | None, condition: dict[str, Any]
     ) -> jax.Array:
         """Return the decoder's output (batch, *event), before its activation, in float32.
 
-        With several parameters a value, it has one more axis of them.
+        With several parameters for each value it has one more axis. The condition is that of
+        `_network_condition`.
         """
         output = call(self.decoder, z, rngs=rngs, **condition)
         if not isinstance(output, jax.Array):
@@ -362,7 +504,7 @@ class VAE(LatentSpaceModel, Pretrained):
             z,
             keys,
             size=self._chunk_size(),
-            shared=condition,
+            shared=self._network_condition(condition),
             networks=(self.decoder,),
         )
 
@@ -395,26 +537,45 @@ class VAE(LatentSpaceModel, Pretrained):
 
         Returns:
             The keys of `Outputs`: reconstructed (reconstruction), logits, mean, log_var (logvar),
-            z.
+            z; and further features of the posterior.
         """
-        x, single = self.as_batch(x)
-        mean, log_var = self.encode(x, rngs=rngs, **condition)
-        latents = self.latents(mean, log_var, deterministic=deterministic, rngs=rngs)
-        logits = self._decoder_output(latents["z"], rngs, condition)
+        deterministic = checks.flag("deterministic", deterministic)
+
+        def outputs(x: jax.Array) -> dict[str, Any]:
+            return self._forward(x, condition, deterministic=deterministic, rngs=rngs)[1]
+
+        return self._on_batch(x, outputs)
+
+    def _forward(
+        self,
+        x: jax.Array,
+        condition: dict[str, Any],
+        *,
+        samples: int = 1,
+        deterministic: bool = False,
+        rngs: nnx.Rngs | None = None,
+    ) -> tuple[Inference, dict[str, Any]]:
+        """Return the latents of a batch, and the outputs, of which the decoder's have K·B rows."""
+        features = self.features(x, rngs=rngs, **condition)
+        inference = self.infer(
+            features, condition, samples=samples, deterministic=deterministic, rngs=rngs
+        )
+        z = inference.z.reshape(-1, *inference.z.shape[2:])
+        condition = repeated(self._network_condition(condition), len(x), samples)
+        logits = self._decoder_output(z, rngs, condition)
         reconstructed = self.likelihood.mean(logits)
+        log_var = features.get("log_var", jnp.zeros_like(features["mean"]))
         outputs: Outputs = {
             "reconstructed": reconstructed,
             "reconstruction": reconstructed,
-            "mean": mean,
+            "mean": features["mean"],
             "log_var": log_var,
             "logvar": log_var,
-            "z": latents.pop("z"),
+            "z": z,
             "logits": logits,
         }
-        every = {**outputs, **latents}
-        if single:
-            return {k: a[0] if getattr(a, "ndim", 0) else a for k, a in every.items()}
-        return every
+        further = {n: f for n, f in features.items() if n not in outputs}
+        return inference, {**outputs, **further, **inference.outputs}
 
     # The loss.
 
@@ -470,74 +631,95 @@ class VAE(LatentSpaceModel, Pretrained):
         x, condition = self.read_batch(batch, x, kwargs)
         x, single = self.as_batch(x)
         check_finite("x", x)  # before anything that is computed from it is
+        self.check_data(x)
+        samples = getattr(self.objective, "samples", 1)
         if outputs is None:
             rngs = kwargs.get("rngs") if rng is None else nnx.Rngs(rng)
-            outputs = self(x, rngs=rngs, **condition)
-        elif single:
-            outputs = {k: a[None] if getattr(a, "ndim", 0) else a for k, a in outputs.items()}
-        if reconstruction_loss_fn is None:
-            reconstruction = -self.log_likelihood(x, outputs)
+            inference, outputs = self._forward(x, condition, samples=samples, rngs=rngs)
+        elif samples > 1:
+            raise ValueError(
+                f"outputs hold one sample of z, and {type(self.objective).__name__} needs "
+                f"{samples}: leave outputs out"
+            )
         else:
-            predictions = read(outputs, "reconstructed", "reconstruction")
-            reconstruction = jnp.asarray(reconstruction_loss_fn(predictions, x))
-            reconstruction = reconstruction.reshape(*reconstruction.shape[:1], -1).sum(-1)
-        losses = self.objective(jnp.mean(reconstruction), outputs, beta, kwargs.get("step"))
-        if kwargs.get("kl_per_dimension"):
-            losses["kl_per_dimension"] = self.kl_per_dimension(outputs)
-        return cast(dict[str, Any], losses)
-
-    def objective(
-        self,
-        reconstruction_loss: jax.Array,
-        outputs: dict[str, Any],
-        beta: ArrayLike | None,
-        step: ArrayLike | None,
-    ) -> Losses:
-        """Add the terms up to the losses; the override point of other objectives.
-
-        Free bits replace each latent's KL by max(KL, λ) in the total (Kingma et al. 2016).
-        """
-        kl_dims = self.kl_per_dimension(outputs)
-        kl = kl_dims.sum()
-        penalised = jnp.maximum(kl_dims, self.free_bits).sum() if self.free_bits else kl
-        weight = jnp.asarray(self.kl_coefficient(step) if beta is None else beta, jnp.float32)
-        return self.losses(
-            reconstruction_loss, kl, reconstruction_loss + weighted(weight, penalised), beta=weight
+            outputs = (
+                {k: a[None] if getattr(a, "ndim", 0) else a for k, a in outputs.items()}
+                if single
+                else outputs
+            )
+            inference = self._inference_of(outputs, condition)
+        terms = BoundTerms(
+            x, self._log_likelihoods(x, outputs, samples, reconstruction_loss_fn), inference
         )
+        context = LossContext(kwargs.get("step"), rng, kwargs.get("num_examples"), beta)
+        losses = self._losses(terms, self.objective(self, terms, context))
+        if kwargs.get("kl_per_dimension"):
+            losses["kl_per_dimension"] = inference.kl().mean(0)
+        return losses
 
-    @staticmethod
-    def losses(reconstruction: jax.Array, kl: jax.Array, total: jax.Array, **more: Any) -> Losses:
-        """Return the losses under all the reference's keys."""
-        named = {
+    def _log_likelihoods(
+        self,
+        x: jax.Array,
+        outputs: dict[str, Any],
+        samples: int,
+        reconstruction_loss_fn: Callable[[jax.Array, jax.Array], jax.Array] | None,
+    ) -> jax.Array:
+        """Return log p(x|z) of each sample and example, (samples, batch), in nats."""
+        rows = repeated(x, len(x), samples)
+        if reconstruction_loss_fn is None:
+            found = self.log_likelihood(rows, outputs)
+        else:
+            loss = reconstruction_loss_fn(read(outputs, "reconstructed", "reconstruction"), rows)
+            loss = jnp.asarray(loss)
+            each = loss.reshape(*loss.shape[:1], -1).sum(-1)
+            found = -jnp.broadcast_to(each, (len(rows),))
+        return found.reshape(samples, len(x))
+
+    def _losses(self, terms: BoundTerms, made: dict[str, Any]) -> dict[str, Any]:
+        """Return the losses under all the reference's keys.
+
+        Args:
+            terms: of the bound; without a density of q there is no KL and no ELBO.
+            made: what the objective returned.
+        """
+        reconstruction = terms.reconstruction_loss
+        named: dict[str, Any] = {
             "reconstruction_loss": reconstruction,
             "recon_loss": reconstruction,
-            "kl_loss": kl,
-            "total_loss": total,
-            "loss": total,
-            "elbo": -(reconstruction + kl),
         }
-        return cast(Losses, {**named, **more})
+        if self.has_density:
+            kl = terms.inference.kl().mean(0).sum()
+            named |= {"kl_loss": kl, "elbo": -(reconstruction + kl)}
+        return {**named, **made, "loss": made["total_loss"]}
 
-    def kl_coefficient(self, step: ArrayLike | None) -> ArrayLike:
-        """Return the weight of the KL at a training step; None is after any warm-up."""
-        return annealed(self.kl_schedule, self.kl_weight, self.kl_schedule_steps, step)
+    def kl_per_dimension(self, outputs: dict[str, Any], **condition: Any) -> jax.Array:
+        """Return the batch's mean KL of each latent, (latent_dim,), in nats.
 
-    def kl_per_dimension(self, outputs: dict[str, Any]) -> jax.Array:
-        """Return the batch's mean KL of each latent, (latent_dim,), in nats."""
-        return self.kl_per_example(outputs).mean(0)
+        Args:
+            outputs: what `model(x)` returned.
+            condition: of a conditional model, the labels `y`.
+        """
+        return self.kl_per_example(outputs, **condition).mean(0)
 
-    def kl_per_example(self, outputs: dict[str, Any]) -> jax.Array:
-        """Return the KL of each latent of each example, (batch, latent_dim), in nats."""
-        kl = kl_to_standard_normal(read(outputs, "mean"), read(outputs, "log_var", "logvar"))
-        return kl.astype(jnp.float32)
+    def kl_per_example(self, outputs: dict[str, Any], **condition: Any) -> jax.Array:
+        """Return the KL of each latent of each example, (batch, latent_dim), in nats.
 
-    def log_prior(self, z: jax.Array) -> jax.Array:
-        """Return log p(z) = log N(z; 0, I), (batch,), in nats.
+        Where the KL is not a sum over latents it is (batch,).
+
+        Args:
+            outputs: what `model(x)` returned.
+            condition: of a conditional model, the labels `y`.
+        """
+        return self._inference_of(outputs, condition).kl()
+
+    def log_prior(self, z: jax.Array, **condition: Any) -> jax.Array:
+        """Return log p(z), (batch,), in nats.
 
         Args:
             z: (batch, latent_dim).
+            condition: of a conditional model, the labels `y`.
         """
-        return log_density(z, jnp.zeros_like(z), jnp.zeros_like(z)).sum(-1)
+        return self.p_z(**condition).log_prob(z)
 
     def conditional_log_prob(
         self, x: ArrayLike, z: jax.Array, *, rngs: nnx.Rngs | None = None, **condition: Any
@@ -551,7 +733,8 @@ class VAE(LatentSpaceModel, Pretrained):
             condition: of a conditional model, the labels `y`.
         """
         x, _ = self.as_batch(x)
-        logits = self._decoder_output(z, rngs, condition)
+        self.check_data(x)
+        logits = self._decoder_output(z, rngs, self._network_condition(condition))
         outputs = {"logits": logits, "reconstructed": self.likelihood.mean(logits)}
         return self.log_likelihood(x, outputs)
 
@@ -567,13 +750,69 @@ class VAE(LatentSpaceModel, Pretrained):
             raise ValueError(
                 f"outputs have shape {parameter.shape} and x has shape {x.shape}: they must agree"
             )
-        self.check_data(x)
         return self.likelihood.log_prob(parameter, x)
 
 
-def weighted(weight: ArrayLike, term: jax.Array) -> jax.Array:
-    """Return a term of the loss times its weight; 0 at a weight of 0, even if it is infinite."""
-    return jnp.where(jnp.equal(weight, 0), 0.0, weight * term)
+def repeated(tree: Any, rows: int, times: int) -> Any:
+    """Return a tree whose arrays of so many rows hold them `times` times over, in order."""
+
+    def repeat(a: Any) -> Any:
+        if np.shape(a)[:1] != (rows,):
+            return a
+        return jnp.broadcast_to(a, (times, *np.shape(a))).reshape(-1, *np.shape(a)[1:])
+
+    return tree if times == 1 else jax.tree.map(repeat, tree)
+
+
+def refuse_elbo_options(given: ELBO) -> None:
+    """Raise a ValueError for options of the ELBO beside another objective."""
+    for name, argument in (
+        ("weight", "kl_weight"),
+        ("free_bits", "free_bits"),
+        ("schedule", "kl_schedule"),
+    ):
+        if getattr(given, name) != getattr(ELBO(), name):
+            raise ValueError(f"{argument}={getattr(given, name)!r} beside an objective of your own")
+
+
+def _likelihood_for(
+    likelihood: str | Likelihood,
+    encoder: nnx.Module,
+    decoder: nnx.Module,
+    *,
+    scale: Scale,
+    levels: int,
+    standardize: bool,
+) -> Likelihood:
+    """Return the likelihood by its name, or one of your own, checked against the decoder."""
+    if isinstance(likelihood, Likelihood):
+        kind = f"a {type(likelihood).__name__} of your own"
+        own = (("scale", scale, 1.0), ("levels", levels, 256),
+               ("standardize", standardize, False))  # fmt: skip
+        for name, given, default in own:
+            if given != default:
+                raise ValueError(f"{name}={given!r} beside {kind}, which has its own")
+        activation = getattr(decoder, "output_activation", None)
+        if activation is not None and getattr(likelihood, "link", activation) is not activation:
+            raise ValueError(
+                f"{kind} has another link than the decoder's output_activation: give it that "
+                f"one, or build the decoder with output_activation='identity'"
+            )
+        return likelihood
+    link = getattr(decoder, "output_activation", identity)
+    if standardize and link is not identity:
+        raise ValueError(
+            "standardize=True with an output_activation: standardised data has no bounds, "
+            "so build the decoder with output_activation='identity'"
+        )
+    return create_likelihood(
+        likelihood,
+        scale=scale,
+        link=link,
+        levels=levels,
+        event_shape=getattr(decoder, "output_shape", getattr(encoder, "input_dim", None)),
+        standardize=standardize,
+    )
 
 
 def _x_and_outputs(first: Any, second: Any, x: Any, outputs: Any) -> tuple[None, None, Any, Any]:
@@ -599,11 +838,3 @@ def check_latent_dims(encoder: nnx.Module, decoder: nnx.Module, latent_dim: int)
         size = getattr(network, "latent_dim", None) or latent_dim
         if size != latent_dim and not getattr(network, "spatial", False):
             raise ValueError(f"{name}.latent_dim={size} and latent_dim={latent_dim} must agree")
-
-
-def read(outputs: dict[str, Any], *names: str) -> jax.Array:
-    """Return an output of a forward pass under the first of its names that is there."""
-    for name in names:
-        if name in outputs:
-            return outputs[name]
-    raise ValueError(f"outputs have the keys {sorted(outputs)}: expected {' or '.join(names)}")

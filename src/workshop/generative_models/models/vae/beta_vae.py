@@ -3,7 +3,6 @@
 from typing import Any, Unpack
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jax.typing import ArrayLike
 
@@ -11,9 +10,8 @@ from workshop.generative_models.core import checks
 from workshop.generative_models.core.building import accepts_config
 from workshop.generative_models.core.configuration import BetaVAEConfig, BetaVAEWithCapacityConfig
 from workshop.generative_models.core.likelihoods import Likelihood
-from workshop.generative_models.core.schedules import linear_ramp
-from workshop.generative_models.core.typing import Losses
-from workshop.generative_models.models.vae.base import VAE, Options, weighted
+from workshop.generative_models.models.vae.base import VAE, Options
+from workshop.generative_models.models.vae.objectives import Capacity
 
 
 class BetaVAE(VAE):
@@ -54,6 +52,11 @@ class BetaVAE(VAE):
         rngs: nnx.Rngs,
         **options: Unpack[Options],
     ):
+        steps = int(checks.at_least("beta_warmup_steps", beta_warmup_steps, 0))
+        if steps:
+            if options.get("kl_schedule_steps"):
+                raise ValueError("beta_warmup_steps is a linear kl_schedule: set one of the two")
+            options |= {"kl_schedule": "linear", "kl_schedule_steps": steps}
         super().__init__(
             encoder,
             decoder,
@@ -64,19 +67,11 @@ class BetaVAE(VAE):
             **options,
         )
         self.beta_default = beta_default
-        self.beta_warmup_steps = int(checks.at_least("beta_warmup_steps", beta_warmup_steps, 0))
-        if self.beta_warmup_steps and self.kl_schedule_steps:
-            raise ValueError("beta_warmup_steps is a linear kl_schedule: set one of the two")
+        self.beta_warmup_steps = steps
         own = isinstance(reconstruction_loss_type, Likelihood)  # it is `self.likelihood` already
         self.reconstruction_loss_type = (
             type(reconstruction_loss_type).__name__ if own else reconstruction_loss_type
         )
-
-    def kl_coefficient(self, step: ArrayLike | None) -> ArrayLike:
-        """Return β at a training step."""
-        if self.beta_warmup_steps:
-            return linear_ramp(self.beta_default, self.beta_warmup_steps, step)
-        return super().kl_coefficient(step)
 
 
 class _LeftOut(int):
@@ -144,13 +139,23 @@ class BetaVAEWithCapacity(BetaVAE):
             rngs=rngs,
             **options,
         )
-        for name in ("free_bits", "kl_schedule_steps"):
-            if use_capacity_control and getattr(self, name):
-                raise ValueError(f"{name} has no meaning under use_capacity_control")
         self.use_capacity_control = use_capacity_control
-        self.capacity_max = checks.at_least("capacity_max", capacity_max, 0.0)
-        self.capacity_num_iter = checks.positive_int("capacity_num_iter", capacity_num_iter)
-        self.gamma = checks.at_least("gamma", gamma, 0.0)
+        elbo, control = self.objective, Capacity(capacity_max, capacity_num_iter, gamma)
+        self.capacity_max, self.capacity_num_iter = control.capacity_max, control.capacity_num_iter
+        self.gamma = control.gamma
+        if not use_capacity_control:
+            return
+        for name in ("free_bits", "kl_schedule_steps"):
+            if options.get(name):
+                raise ValueError(f"{name} has no meaning under use_capacity_control")
+        self.objective = Capacity(
+            capacity_max,
+            capacity_num_iter,
+            gamma,
+            weight=elbo.weight,
+            schedule=elbo.schedule,
+            schedule_steps=elbo.schedule_steps,
+        )
 
     def loss_fn(  # type: ignore[override]
         self,
@@ -184,27 +189,3 @@ class BetaVAEWithCapacity(BetaVAE):
         if step is FIRST_STEP and not self.use_capacity_control:
             step = None
         return super().loss_fn(params, batch, rng, x, outputs, beta, step=step, **kwargs)
-
-    def objective(
-        self,
-        reconstruction_loss: jax.Array,
-        outputs: dict[str, Any],
-        beta: ArrayLike | None,
-        step: ArrayLike | None,
-    ) -> Losses:
-        """Replace the weighted KL by its distance from the capacity, if that is controlled."""
-        losses = super().objective(reconstruction_loss, outputs, beta, step)
-        if not self.use_capacity_control:
-            return losses
-        capacity = linear_ramp(self.capacity_max, self.capacity_num_iter, step)
-        difference = losses["kl_loss"] - capacity
-        capacity_loss = weighted(self.gamma, jnp.abs(difference))
-        return self.losses(
-            reconstruction_loss,
-            losses["kl_loss"],
-            reconstruction_loss + capacity_loss,
-            beta=losses["beta"],  # type: ignore[typeddict-item]
-            current_capacity=capacity,
-            capacity_loss=capacity_loss,
-            kl_capacity_diff=difference,
-        )

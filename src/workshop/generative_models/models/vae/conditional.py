@@ -16,6 +16,7 @@ from workshop.generative_models.core.configuration import ConditionalVAEConfig
 from workshop.generative_models.core.keys import sample_key
 from workshop.generative_models.core.likelihoods import Likelihood
 from workshop.generative_models.models.vae.base import VAE, Options
+from workshop.generative_models.models.vae.components import AnyObjective
 from workshop.generative_models.models.vae.conditioning import one_hot
 from workshop.generative_models.models.vae.decoders import ConditionalDecoder
 from workshop.generative_models.models.vae.encoders import ConditionalEncoder
@@ -44,6 +45,7 @@ class ConditionalVAE(VAE):
         embed_dim: size of a learned embedding of the class, for networks wrapped here.
         kl_weight: weight of the KL.
         likelihood: log p(x|z, y) by name, or one of your own; see `VAE`.
+        objective: the loss; see `VAE`.
         options: see `VAE`.
 
     Attributes:
@@ -76,6 +78,7 @@ class ConditionalVAE(VAE):
         embed_dim: int | None = None,
         kl_weight: float = 1.0,
         likelihood: str | Likelihood = "mse",
+        objective: AnyObjective = None,
         **options: Unpack[Options],
     ):
         self.condition_dim = checks.positive_int("condition_dim", condition_dim)
@@ -88,6 +91,7 @@ class ConditionalVAE(VAE):
             rngs=rngs,
             kl_weight=kl_weight,
             likelihood=likelihood,
+            objective=objective,
             **options,
         )
 
@@ -146,6 +150,14 @@ class ConditionalVAE(VAE):
             return one_hot(y, self.condition_dim, n, name=name)
         return jnp.asarray(y if not is_concrete(y) else self.condition_rows(name, y, n))
 
+    @property
+    def conditional(self) -> bool:
+        """True: the networks read a class or another condition."""
+        return True
+
+    def _network_condition(self, condition: dict[str, Any]) -> dict[str, Any]:
+        return {"condition": _read(condition.get("y"))}
+
     def encode(  # type: ignore[override]
         self, x: ArrayLike, y: Any = None, *, rngs: nnx.Rngs | None = None
     ) -> tuple[jax.Array, jax.Array]:
@@ -156,12 +168,7 @@ class ConditionalVAE(VAE):
             y: labels, or None for no class.
             rngs: passed to an encoder that is random.
         """
-        return super().encode(x, rngs=rngs, condition=_read(y))
-
-    def _decoder_output(
-        self, z: jax.Array, rngs: nnx.Rngs | None, condition: dict[str, Any]
-    ) -> jax.Array:
-        return super()._decoder_output(z, rngs, {"condition": _read(condition.get("y"))})
+        return super().encode(x, rngs=rngs, y=y)
 
     def decode(  # type: ignore[override]
         self, z: ArrayLike, y: Any = None, *, rngs: nnx.Rngs | None = None

@@ -1,6 +1,6 @@
 """Encoders: data to the mean and log-variance of q(z|x)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -41,12 +41,17 @@ class Encoder(Picklable, nnx.Module):
     Attributes:
         latent_dim: size of z.
         mean_proj: the projection to μ.
-        logvar_proj: the projection to log σ², or None for an encoder of maps.
+        logvar_proj: the projection to log σ², or None for an encoder of maps, or of a posterior
+            that has none.
+        heads: projections to the other features of the posterior, by name.
     """
 
     config_class = EncoderConfig
     takes_images = False
     spatial = False
+    gives_log_var = True
+    further: tuple[tuple[str, int], ...] = ()
+    """Names and sizes of features besides mean and log-variance; see `with_features`."""
 
     @accepts_config
     def __init__(
@@ -92,12 +97,37 @@ class Encoder(Picklable, nnx.Module):
 
     def _build_projections(self, features: tuple[int, ...], rngs: nnx.Rngs) -> None:
         self.feature_shape = features
+        self.mean_proj = self._projection(self.latent_dim, rngs)
+        self.logvar_proj = nnx.data(
+            None if self.spatial else self._projection(self.latent_dim, rngs)
+        )
+        self._build_heads(rngs)
+
+    def _projection(self, width: int, rngs: nnx.Rngs) -> nnx.Linear:
+        features = self.feature_shape
         size = features[-1] if self.spatial or self.pooling == "mean" else prod(features)
         numerics: dict[str, Any] = {"dtype": self.dtype, "precision": self.precision}
-        self.mean_proj = nnx.Linear(size, self.latent_dim, rngs=rngs, **numerics)
-        self.logvar_proj = nnx.data(
-            None if self.spatial else nnx.Linear(size, self.latent_dim, rngs=rngs, **numerics)
-        )
+        return nnx.Linear(size, width, rngs=rngs, **numerics)
+
+    def _build_heads(self, rngs: nnx.Rngs) -> None:
+        """Make the projections to further features, and leave out that to log σ² if unused."""
+        if not self.gives_log_var:
+            self.logvar_proj = None
+        self.heads = nnx.Dict({name: self._projection(n, rngs) for name, n in self.further})
+
+    def with_features(self, sizes: Mapping[str, int], rngs: nnx.Rngs) -> "Encoder":
+        """Return a copy that gives the features of a posterior, with a layer for each further one.
+
+        Args:
+            sizes: names and sizes of features; "mean" and "log_var" have the size latent_dim.
+            rngs: for the weights of new layers.
+        """
+        encoder = nnx.clone(self)
+        encoder.gives_log_var = "log_var" in sizes
+        encoder.further = tuple((n, k) for n, k in sizes.items() if n not in ("mean", "log_var"))
+        if self.input_dim is not None:
+            encoder._build_heads(rngs)
+        return encoder
 
     def as_map(self, channels: int, rngs: nnx.Rngs) -> "Encoder":
         """Return a copy that gives a map (batch, H', W', channels) instead of a vector."""
@@ -112,8 +142,10 @@ class Encoder(Picklable, nnx.Module):
         x: ArrayLike,
         *,
         rngs: nnx.Rngs | None = None,  # noqa: ARG002 - the reference's signature; nothing is random
-    ) -> tuple[jax.Array, jax.Array]:
+    ) -> Any:
         """Return mean and log-variance, each (batch, latent_dim), or (latent_dim,) of one example.
+
+        With further features this is a dict of all features by name; see `with_features`.
 
         Args:
             x: (batch, *input_dim), or one example of shape input_dim.
@@ -127,7 +159,11 @@ class Encoder(Picklable, nnx.Module):
             h = h.mean((1, 2)) if self.pooling == "mean" else self.flatten(h)
         mean = self.mean_proj(h)
         log_var = jnp.zeros_like(mean) if self.logvar_proj is None else self.logvar_proj(h)
-        return (mean[0], log_var[0]) if single else (mean, log_var)
+        output: Any = (mean, log_var)
+        if self.further:
+            heads = {name: self.heads[name](h) for name, _ in self.further}
+            output = {"mean": mean, "log_var": log_var, **heads}
+        return jax.tree.map(lambda a: a[0], output) if single else output
 
     def _build_for(self, x: jax.Array) -> None:
         if self.input_dim is not None:
@@ -282,6 +318,12 @@ class ConditionalEncoder(Picklable, nnx.Module):
                 encoder.build(self._widened(encoder.input_dim, encoder.takes_images), rngs)
         self.encoder = encoder
 
+    def with_features(self, sizes: Mapping[str, int], rngs: nnx.Rngs) -> "ConditionalEncoder":
+        """Return a copy whose encoder gives the features of a posterior."""
+        wrapper = nnx.clone(self)
+        wrapper.encoder = fit_features(self.encoder, sizes, rngs)
+        return wrapper
+
     def _widened(self, shape: tuple[int, ...], takes_images: bool) -> tuple[int, ...]:
         extra = self.condition.extra_features
         return (*shape[:-1], shape[-1] + extra) if takes_images else (prod(shape) + extra,)
@@ -305,6 +347,30 @@ class ConditionalEncoder(Picklable, nnx.Module):
             x = x.reshape(x.shape[0], -1)
         output = call(self.encoder, self.condition(x, condition), rngs=rngs)
         return jax.tree.map(lambda a: a[0], output) if single else output
+
+
+def fit_features(encoder: Any, sizes: Mapping[str, int], rngs: nnx.Rngs | None) -> nnx.Module:
+    """Return an encoder that gives the features that a posterior reads.
+
+    An encoder of your own is returned as it is, and so is one that gives mean and log-variance to a
+    posterior that reads these.
+
+    Args:
+        encoder: the encoder.
+        sizes: names and sizes of the features.
+        rngs: for the weights of new layers.
+
+    Raises:
+        ValueError: if there are new layers to make, and no rngs for them.
+    """
+    if not hasattr(encoder, "with_features") or {*sizes} == {"mean", "log_var"}:
+        return encoder
+    if rngs is None and {*sizes} - {"mean", "log_var"}:
+        raise ValueError(
+            f"the posterior reads {sorted(sizes)} and rngs=None: pass rngs for new layers of the "
+            "encoder"
+        )
+    return encoder.with_features(sizes, rngs)
 
 
 _ENCODERS: dict[str, type[Encoder]] = {

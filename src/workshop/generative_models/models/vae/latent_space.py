@@ -1,28 +1,131 @@
-"""Samples, reconstructions and paths through the latent space of a trained model."""
+"""Models of examples with latents: how data gets in, and samples and paths through the latents."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.arrays import is_concrete
-from workshop.generative_models.core.keys import row_keys, sample_key
-from workshop.generative_models.models.vae.examples import ExampleModel
+from workshop.generative_models.core.arrays import check_finite, is_concrete, read_labels
+from workshop.generative_models.core.base import GenerativeModel
+from workshop.generative_models.core.keys import row_keys
+from workshop.generative_models.core.likelihoods import Likelihood
+from workshop.generative_models.models.vae import examples
 
 
 def check_temperature(temperature: Any) -> None:
-    """Refuse a temperature that is negative or no number; a traced one is taken on trust."""
+    """Raise a ValueError for a temperature that is negative or no number, unless it is traced."""
     if is_concrete(temperature):
         checks.at_least("temperature", temperature, 0.0)
 
 
-class LatentSpaceModel(ExampleModel):
-    """A model with a latent space to move in, given how it encodes, decodes and takes latents."""
+class LatentVariableModel(GenerativeModel):
+    """A model of examples of one shape, with an encoder, a decoder, a likelihood and latents.
 
+    `VAE` defines the model itself. This class reads data for it, and decodes samples of the prior,
+    reconstructions and paths between latents.
+    """
+
+    encoder: nnx.Module
+    decoder: nnx.Module
+    likelihood: Likelihood
+    latent_dim: int
     rngs: nnx.Rngs | None
+
+    @property
+    def event_shape(self) -> tuple[int, ...] | None:
+        """Shape of one example, or None if it is not known from either network."""
+        shape = getattr(self.decoder, "output_shape", None)
+        return shape or getattr(self.encoder, "input_dim", None)
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of the latents of one example: (latent_dim,), or that of a map."""
+        return getattr(self.decoder, "latent_shape", (self.latent_dim,))
+
+    # How data gets in.
+
+    def read_batch(
+        self,
+        batch: Any,
+        x: Any,
+        kwargs: dict[str, Any],  # noqa: ARG002 - for conditional models
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return the data of `loss_fn`'s arguments, and the condition that the networks read."""
+        if isinstance(batch, dict):
+            checks.batch_keys("batch", batch if x is None else {"x": x, **batch}, self.batch_keys)
+            batch = batch.get("x")
+        if batch is None and x is None:
+            raise ValueError("loss_fn needs data: pass batch, or x")
+        return x if batch is None else batch, {}
+
+    def condition_rows(self, name: str, y: Any, n: int) -> np.ndarray:
+        """Return what a conditional model reads besides n examples, a row for each.
+
+        Args:
+            name: the argument, for errors.
+            y: numbers (n, ...); or one for all, a number or (1, ...).
+            n: number of examples.
+
+        Raises:
+            ValueError: for anything but finite numbers, or another number of rows.
+        """
+        rows = np.asarray(read_labels(name, y))
+        rows = rows[None] if n == 1 and rows.shape[:1] != (1,) else rows  # one example's own row
+        if rows.ndim == 0 or rows.shape[0] == 1:
+            rows = np.broadcast_to(rows, (n, *rows.shape[1:]))
+        if rows.shape[0] != n:
+            raise ValueError(
+                f"{name} has shape {rows.shape}: expected a row for each of {n} examples, ({n}, "
+                "...), or one for all, a number or (1, ...)"
+            )
+        check_finite(name, rows)
+        return rows
+
+    def build(self, batch: Any) -> None:
+        """Make the layers of networks that were given no input shape, by one eager pass."""
+        if any(getattr(module, "pending_rngs", None) for _, module in nnx.iter_modules(self)):
+            self.forward(batch, jax.random.key(0))
+
+    def forward(self, batch: Any, rng: jax.Array) -> dict[str, Any]:
+        """Return what the model computes for a batch, as `loss_fn(batch=batch, rng=rng)` does."""
+        x, condition = self.read_batch(batch, None, {})
+        return self(x, rngs=nnx.Rngs(rng), **condition)
+
+    def read_examples(self, name: str, x: Any) -> Any:
+        """Return examples as uint8 or float32; see `examples.read_examples`."""
+        return examples.read_examples(self.likelihood, name, x)
+
+    def check_data(self, x: Any, y: Any = None) -> None:  # noqa: ARG002 - for conditional models
+        """Raise a ValueError if the model cannot be trained on concrete data."""
+        examples.check_data(self, x)
+
+    def as_batch(self, x: Any, name: str = "x") -> tuple[jax.Array, bool]:
+        """Return x as a float batch, and whether it was a single example, by its shape."""
+        return examples.as_batch(name, self.read_examples(name, x), self.event_shape)
+
+    def _on_batch(self, x: Any, function: Callable[[jax.Array], Any]) -> Any:
+        """Return `function(batch)`, without the batch axis if x is a single example."""
+        x, single = self.as_batch(x)
+        made = function(x)
+        return without_batch(made) if single else made
+
+    def _one_example(self, name: str, x: Any) -> jax.Array:
+        if self.event_shape is None:
+            raise ValueError(
+                f"cannot tell whether {name} is one example: give the decoder an attribute "
+                "output_shape, the shape of one example"
+            )
+        x, _ = self.as_batch(x, name)
+        if x.shape[0] != 1:
+            raise ValueError(f"{name} has {x.shape[0]} examples: expected one, such as {name}[0]")
+        return x
+
+    # What `VAE` defines.
 
     def encode(
         self, x: ArrayLike, *, rngs: nnx.Rngs | None = None, **condition: Any
@@ -30,20 +133,25 @@ class LatentSpaceModel(ExampleModel):
         """Return mean and log-variance of q(z|x)."""
         raise NotImplementedError
 
-    def latents(
-        self,
-        mean: jax.Array,
-        log_var: jax.Array,
-        *,
-        deterministic: bool = False,
-        rngs: nnx.Rngs | None = None,
-    ) -> dict[str, Any]:
-        """Return {"z": what the decoder reads} and whatever else the forward pass shall report."""
-        raise NotImplementedError
-
     def decode(self, z: ArrayLike, *, rngs: nnx.Rngs | None = None, **condition: Any) -> jax.Array:
         """Return E[x|z]."""
         raise NotImplementedError
+
+    def _encoded(
+        self, x: jax.Array, rngs: nnx.Rngs | None, condition: dict[str, Any], deterministic: bool
+    ) -> jax.Array:
+        """Return a sample of q(z|x), or its mean, as the decoder reads it."""
+        raise NotImplementedError
+
+    def _drawn_latents(
+        self, n: int, temperature: ArrayLike, rngs: nnx.Rngs | None, condition: dict[str, Any]
+    ) -> jax.Array:
+        """Return n samples of p(z)."""
+        raise NotImplementedError
+
+    def _decoder_input(self, means: jax.Array) -> jax.Array:
+        """Return points between means of q(z|x) as the decoder reads them."""
+        return means
 
     def _observed(
         self,
@@ -55,6 +163,8 @@ class LatentSpaceModel(ExampleModel):
         """Return E[x|z], or a draw from p(x|z) with the key of each row."""
         raise NotImplementedError
 
+    # Samples, reconstructions and paths.
+
     def _decode_or_draw(
         self,
         z: jax.Array,
@@ -64,9 +174,9 @@ class LatentSpaceModel(ExampleModel):
         observation_noise: bool,
     ) -> jax.Array:
         """Return E[x|z], or with observation noise a draw from p(x|z)."""
-        if not checks.flag("observation_noise", observation_noise):
-            return self.decode(z, rngs=rngs, **condition)
-        return self._observed(z, rngs, condition, self._row_keys(rngs, len(z)))
+        noisy = checks.flag("observation_noise", observation_noise)
+        keys = self._row_keys(rngs, len(z)) if noisy else None
+        return self._observed(z, rngs, condition, keys)
 
     def _row_keys(self, rngs: nnx.Rngs | None, rows: int) -> jax.Array:
         """Return a key for each row, which makes its draws independent of how rows are split."""
@@ -81,7 +191,7 @@ class LatentSpaceModel(ExampleModel):
         observation_noise: bool = False,
         **condition: Any,
     ) -> jax.Array:
-        """Sample z from the prior N(0, temperature² I) and decode it: (n_samples, *event).
+        """Sample z from the prior and decode it: (n_samples, *event).
 
         The result is E[x|z], without the noise of p(x|z), unless `observation_noise` is set.
 
@@ -97,10 +207,8 @@ class LatentSpaceModel(ExampleModel):
         """
         n_samples = checks.positive_int("n_samples", n_samples)
         check_temperature(temperature)
-        noise = jax.random.normal(sample_key(rngs, self.rngs), (n_samples, self.latent_dim))
-        return self._decode_or_draw(
-            temperature * noise, rngs, condition, observation_noise=observation_noise
-        )
+        z = self._drawn_latents(n_samples, temperature, rngs, condition)
+        return self._decode_or_draw(z, rngs, condition, observation_noise=observation_noise)
 
     def generate(
         self,
@@ -113,7 +221,7 @@ class LatentSpaceModel(ExampleModel):
     ) -> jax.Array:
         """Call `sample`; the name of the GenerativeModel interface.
 
-        Other keyword arguments are accepted for compatibility, and warned of.
+        Other keyword arguments are accepted for compatibility, with a warning.
         """
         checks.warn_keywords(self.generate, kwargs)
         return self.sample(
@@ -141,22 +249,13 @@ class LatentSpaceModel(ExampleModel):
         Raises:
             ValueError: for observation noise of a likelihood that cannot be sampled.
         """
-        x, single = self.as_batch(x)
-        mean, log_var = self.encode(x, rngs=rngs, **condition)
-        z = self._z(mean, log_var, deterministic=deterministic, rngs=rngs)
-        made = self._decode_or_draw(z, rngs, condition, observation_noise=observation_noise)
-        return made[0] if single else made
+        deterministic = checks.flag("deterministic", deterministic)
 
-    def _z(
-        self,
-        mean: jax.Array,
-        log_var: jax.Array,
-        *,
-        deterministic: bool,
-        rngs: nnx.Rngs | None,
-    ) -> jax.Array:
-        """Return what the decoder reads, by the latent rule."""
-        return self.latents(mean, log_var, deterministic=deterministic, rngs=rngs)["z"]
+        def made(x: jax.Array) -> jax.Array:
+            z = self._encoded(x, rngs, condition, deterministic)
+            return self._decode_or_draw(z, rngs, condition, observation_noise=observation_noise)
+
+        return self._on_batch(x, made)
 
     def interpolate(
         self,
@@ -187,7 +286,7 @@ class LatentSpaceModel(ExampleModel):
     ) -> jax.Array:
         """Decode the line between two examples, each encoded with its own condition.
 
-        A condition that both share is passed on as it is; two are mixed row by row.
+        If both have the same condition it is passed on as it is; two are mixed row by row.
         """
         if checks.positive_int("steps", steps) < 2:
             raise ValueError(f"interpolate(steps={steps}): expected at least 2, the two ends")
@@ -202,7 +301,7 @@ class LatentSpaceModel(ExampleModel):
 
         first, last = conditions
         condition = first if first is last else jax.tree.map(mixed, first, last)
-        return self._decode_path(mixed(start, end), rngs, condition)
+        return self._observed(self._decoder_input(mixed(start, end)), rngs, condition)
 
     def latent_traversal(
         self,
@@ -235,10 +334,9 @@ class LatentSpaceModel(ExampleModel):
         steps = checks.positive_int("steps", steps)
         values = jnp.linspace(*range_vals, steps).reshape(-1, *(1,) * (mean.ndim - 2))
         path = jnp.repeat(mean, steps, axis=0).at[..., dim].set(values)
-        return self._decode_path(path, rngs, condition)
+        return self._observed(self._decoder_input(path), rngs, condition)
 
-    def _decode_path(
-        self, means: jax.Array, rngs: nnx.Rngs | None, condition: dict[str, Any]
-    ) -> jax.Array:
-        z = self._z(means, jnp.zeros_like(means), deterministic=True, rngs=rngs)
-        return self.decode(z, rngs=rngs, **condition)
+
+def without_batch(tree: Any) -> Any:
+    """Return what belongs to one example, from what a batch of it gave."""
+    return jax.tree.map(lambda a: a[0] if getattr(a, "ndim", 0) else a, tree)

@@ -19,15 +19,15 @@ from workshop.generative_models.core.modules import warn_once
 from workshop.generative_models.core.quantizers import (
     Quantizer,
     VectorQuantizer,
-    code_counts,
     create_quantizer,
 )
-from workshop.generative_models.core.typing import Losses
-from workshop.generative_models.models.vae.base import VAE, Options, check_latent_dims, read
+from workshop.generative_models.models.vae.base import VAE, Options, check_latent_dims
 from workshop.generative_models.models.vae.chunks import chunk_size, in_chunks
 from workshop.generative_models.models.vae.decoders import CNNDecoder
 from workshop.generative_models.models.vae.encoders import CNNEncoder
+from workshop.generative_models.models.vae.inference import Inference, read
 from workshop.generative_models.models.vae.latent_space import check_temperature
+from workshop.generative_models.models.vae.objectives.codes import CodeObjective
 from workshop.generative_models.models.vae.prior import CodePrior, is_guided
 
 USAGE_DECAY = 0.99
@@ -38,8 +38,6 @@ NO_PRIOR = (
     "VQVAE.sample draws each position's code on its own, by its usage in training: no prior over "
     "the codes is fitted (workshop prior RUN)"
 )
-PENALTIES = ("orthogonal_loss", "diversity_loss", "entropy_loss")
-"""Losses that only some quantizers have."""
 
 
 class CodeUsage(nnx.Variable):
@@ -104,6 +102,9 @@ class VQVAE(VAE):
         quantizer: QuantizerConfig | Quantizer | None = None,
         **options: Unpack[Options],
     ):
+        for name in ("prior", "posterior"):
+            if options.get(name) is not None:
+                raise ValueError(f"{name} has no meaning for a VQ-VAE: its latents are codes")
         for name in ("free_bits", "kl_weight", "kl_schedule_steps"):
             if options.get(name):
                 raise ValueError(f"{name} has no meaning for a VQ-VAE: its KL is constant")
@@ -120,7 +121,15 @@ class VQVAE(VAE):
             encoder = encoder.as_map(embedding_dim, rngs)
             decoder = decoder.as_map(embedding_dim, rngs)
         self.spatial = getattr(encoder, "spatial", False)
-        super().__init__(encoder, decoder, latent_dim, rngs=rngs, likelihood=likelihood, **options)
+        super().__init__(
+            encoder,
+            decoder,
+            latent_dim,
+            rngs=rngs,
+            likelihood=likelihood,
+            objective=CodeObjective(),
+            **options,
+        )
         feature_shape = getattr(encoder, "feature_shape", None) if self.spatial else None
         if feature_shape and feature_shape[:2] != self.latent_shape[:2]:
             raise ValueError(
@@ -138,10 +147,23 @@ class VQVAE(VAE):
         self.num_embeddings = self.quantizer.codebook_size
         self.commitment_cost = self.quantizer.commitment_cost
         self.deterministic = False  # what train() and eval() set
-        self.prior: CodePrior | None = nnx.data(None)
         positions = prod(self.code_shape)
         positions = positions if positions * self.num_embeddings <= MOST_USAGE else 1
         self.usage = CodeUsage(jnp.zeros((positions, self.num_embeddings), jnp.float32))
+
+    def _make_latents(self, prior: Any, posterior: Any, rngs: nnx.Rngs | None) -> None:  # noqa: ARG002
+        """Set that q(z|x) has no density, and that there is no prior over the codes yet."""
+        self.posterior = None
+        self.prior: CodePrior | None = nnx.data(None)
+
+    @property
+    def has_codes(self) -> bool:
+        """True: latents are codes."""
+        return True
+
+    @property
+    def _feature_names(self) -> tuple[str, ...]:
+        return ("mean",)
 
     @property
     def embeddings(self) -> nnx.Embed:
@@ -223,18 +245,18 @@ class VQVAE(VAE):
         Args:
             x: (batch, *event), or one example.
         """
-        x, single = self.as_batch(x)
-        check_finite("x", x)
-        indices = in_chunks(
-            lambda x, _: self.quantize(self.encode(x)[0], deterministic=True)[1][
-                "encoding_indices"
-            ],
-            x,
-            size=self._chunk_size(),
-            shared=None,
-            networks=(self.encoder,),
-        )
-        return indices[0] if single else indices
+
+        def rows(x: jax.Array, _: None) -> jax.Array:
+            encoding = self.features(x)["mean"]
+            return self.quantize(encoding, deterministic=True)[1]["encoding_indices"]
+
+        def indices(x: jax.Array) -> jax.Array:
+            check_finite("x", x)
+            return in_chunks(
+                rows, x, size=self._chunk_size(), shared=None, networks=(self.encoder,)
+            )
+
+        return self._on_batch(x, indices)
 
     def decode_indices(self, indices: Any) -> jax.Array:
         """Return what codes stand for: (batch, *event), or one example's.
@@ -271,15 +293,19 @@ class VQVAE(VAE):
             rows, indices, keys, size=self._chunk_size(), shared=None, networks=(self.decoder,)
         )
 
-    def latents(
+    def infer(
         self,
-        mean: jax.Array,
-        log_var: jax.Array,  # noqa: ARG002 - an encoding has no variance
+        features: dict[str, jax.Array],
+        condition: dict[str, Any],  # noqa: ARG002 - codes have none
         *,
+        samples: int = 1,
         deterministic: bool = False,
         rngs: nnx.Rngs | None = None,
-    ) -> dict[str, Any]:
-        """Quantize the encoding."""
+    ) -> Inference:
+        """Return the codes of encodings, of which there is one sample; see `VAE.infer`."""
+        if samples != 1:
+            raise ValueError(f"samples={samples}: codes are chosen without chance, so pass 1")
+        mean = features["mean"]
         if mean.shape[1:] != self.latent_shape:
             raise ValueError(
                 f"the encoding has shape {mean.shape}, expected (batch, "
@@ -287,69 +313,39 @@ class VQVAE(VAE):
                 "decoder an attribute latent_shape, the shape of one example's encoding"
             )
         quantized, terms = self.quantize(mean, rngs=rngs, deterministic=deterministic)
-        return {"z": quantized, "z_e": mean, "quantized": quantized, **terms}
+        return self._coded(quantized, {"z_e": mean, "quantized": quantized, **terms})
 
-    def _z(
-        self,
-        mean: jax.Array,
-        log_var: jax.Array,
-        *,
-        deterministic: bool,
-        rngs: nnx.Rngs | None,
-    ) -> jax.Array:
-        """Quantize in chunks of rows, unless codes are drawn."""
-        return in_chunks(
-            lambda mean, log_var, _: super(VQVAE, self)._z(
-                mean, log_var, deterministic=deterministic, rngs=rngs
-            ),
-            mean,
-            log_var,
-            size=self._chunk_size(),
-            shared=None,
-            networks=() if deterministic else (self,),
-        )
-
-    def encode(self, x: ArrayLike, *, rngs: nnx.Rngs | None = None) -> tuple[jax.Array, jax.Array]:
-        """Return the encoding before quantization, and zeros for its log-variance.
-
-        Args:
-            x: (batch, *event), or one example.
-            rngs: passed to an encoder that is random.
-
-        Returns:
-            (batch, latent_dim), or a map (batch, H', W', embedding_dim), twice.
-        """
-        encoding, _ = super().encode(x, rngs=rngs)
-        return encoding, jnp.zeros_like(encoding)
-
-    def objective(
-        self,
-        reconstruction_loss: jax.Array,
-        outputs: dict[str, Any],
-        beta: ArrayLike | None,  # noqa: ARG002 - the KL is constant
-        step: ArrayLike | None,  # noqa: ARG002 - nothing is scheduled
-    ) -> Losses:
-        """Add what the quantizer asks for to the reconstruction."""
-        indices = read(outputs, "encoding_indices")
-        rows = indices.reshape(-1, self.usage.shape[0])
-        named = ("commitment_loss", "codebook_loss", "perplexity", "codes_used")
-        return self.losses(
-            reconstruction_loss,
-            self.kl_per_dimension(outputs).sum(),
-            reconstruction_loss + read(outputs, "quantizer_loss"),
-            **{name: read(outputs, name) for name in named},
-            **{name: outputs[name] for name in PENALTIES if name in outputs},
-            statistics={
-                "usage": code_counts(rows, self.num_embeddings),
-                "quantizer": outputs.get("statistics", {}),
-            },
-        )
-
-    def kl_per_example(self, outputs: dict[str, Any]) -> jax.Array:
-        """Return the KL to a uniform prior, log(num_embeddings) nats each: (batch, codes)."""
+    def _coded(self, z: jax.Array, outputs: dict[str, Any]) -> Inference:
+        """Return codes with the KL to a uniform prior, log(num_embeddings) nats each."""
         indices = read(outputs, "encoding_indices")
         shape = (len(indices), prod(indices.shape[1:]))
-        return jnp.full(shape, log(self.num_embeddings), jnp.float32)
+        kl = jnp.full(shape, log(self.num_embeddings), jnp.float32)
+        log_q = jnp.zeros((1, len(z)))
+        return Inference(z[None], log_q, -kl.sum(-1)[None], code_kl=kl, outputs=outputs)
+
+    def _inference_of(self, outputs: dict[str, Any], condition: dict[str, Any]) -> Inference:  # noqa: ARG002
+        return self._coded(read(outputs, "z", "quantized"), outputs)
+
+    def _encoded(
+        self, x: jax.Array, rngs: nnx.Rngs | None, condition: dict[str, Any], deterministic: bool
+    ) -> jax.Array:
+        mean = self.features(x, rngs=rngs, **condition)["mean"]
+        return self._quantized(mean, deterministic=deterministic, rngs=rngs)
+
+    def _decoder_input(self, means: jax.Array) -> jax.Array:
+        return self._quantized(means, deterministic=True, rngs=None)
+
+    def _quantized(
+        self, encoding: jax.Array, *, deterministic: bool, rngs: nnx.Rngs | None
+    ) -> jax.Array:
+        """Return the vectors of codes, in chunks of rows unless codes are drawn."""
+
+        def rows(mean: jax.Array, _: None) -> jax.Array:
+            features = {"mean": mean}
+            return self.infer(features, {}, deterministic=deterministic, rngs=rngs).z[0]
+
+        networks = () if deterministic else (self,)
+        return in_chunks(rows, encoding, size=self._chunk_size(), shared=None, networks=networks)
 
     def build(self, batch: Any) -> None:
         """Make the layers that waited for data; a prior of codes that now change is dropped."""

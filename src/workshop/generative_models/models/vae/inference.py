@@ -1,0 +1,144 @@
+"""What a pass through a model leaves for its objective."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from workshop.generative_models.core.distributions import Distribution, kl
+
+
+class Group(NamedTuple):
+    """Latents with their own q and p; K samples of B examples."""
+
+    q: Distribution
+    """q(z|x)."""
+    p: Distribution
+    """p(z)."""
+    z: jax.Array
+    """Samples of q, (K, B, latent_dim)."""
+    log_q: jax.Array | None
+    """log q(z|x), (K, B), in nats; None if q has no density."""
+    log_p: jax.Array | None
+    """log p(z), (K, B), in nats; None if q has no density."""
+
+    def kl(self) -> jax.Array:
+        """Return KL(q ‖ p): (B, latent_dim) if it is a sum over latents, else (B,).
+
+        Where there is no closed form, this is the mean of log q - log p over the samples.
+
+        Raises:
+            ValueError: if q has no density.
+        """
+        closed = kl(self.q, self.p)
+        if closed is not None:
+            return closed.astype(jnp.float32)
+        if self.log_q is None or self.log_p is None:
+            raise ValueError(
+                f"KL({type(self.q).__name__} ‖ {type(self.p).__name__}) has no closed form, and "
+                "there is no sample to estimate it with: outputs must hold 'z', a sample of q(z|x)"
+            )
+        return jnp.mean(self.log_q - self.log_p, axis=0)
+
+
+@dataclass(frozen=True)
+class Inference:
+    """Latents of a batch: K samples of B examples."""
+
+    z: jax.Array
+    """The decoder's input, (K, B, *latent_shape)."""
+    log_q: jax.Array | None
+    """log q(z|x), (K, B), in nats; None if q has no density."""
+    log_p: jax.Array | None
+    """log p(z), (K, B), in nats; None if q has no density."""
+    groups: tuple[Group, ...] = ()
+    """One of flat latents; none of codes."""
+    code_kl: jax.Array | None = None
+    """KL of each code, (B, codes), in nats; None of other latents."""
+    outputs: dict[str, Any] = field(default_factory=dict)
+    """What else the forward pass returns, by name."""
+
+    def kl(self) -> jax.Array:
+        """Return KL(q ‖ p): (B, latents) if it is a sum over latents or codes, else (B,).
+
+        Raises:
+            ValueError: if q has no density.
+        """
+        if self.code_kl is not None:
+            return self.code_kl
+        each = [group.kl() for group in self.groups]
+        if len(each) == 1:
+            return each[0]
+        return sum((term.reshape(len(term), -1).sum(-1) for term in each), jnp.zeros(()))
+
+
+class BoundTerms(NamedTuple):
+    """The terms of the bound on log p(x) for a batch."""
+
+    x: jax.Array
+    """The examples, (B, *event)."""
+    log_likelihood: jax.Array
+    """log p(x|z), (K, B), in nats."""
+    inference: Inference
+    """The latents."""
+
+    @property
+    def reconstruction_loss(self) -> jax.Array:
+        """-log p(x|z), the mean over samples and examples."""
+        return -jnp.mean(self.log_likelihood)
+
+
+class LossContext:
+    """What an objective may depend on besides the terms of the bound.
+
+    Args:
+        step: the training step, traced or not; None stands for the end of every schedule.
+        key: a random key, for objectives that draw.
+        num_examples: number of training examples.
+        beta: weight of the KL in place of the objective's own.
+    """
+
+    def __init__(
+        self,
+        step: ArrayLike | None = None,
+        key: jax.Array | None = None,
+        num_examples: ArrayLike | None = None,
+        beta: ArrayLike | None = None,
+    ):
+        self.step, self.beta = step, beta
+        self._key, self._num_examples = key, num_examples
+
+    @property
+    def num_examples(self) -> ArrayLike:
+        """Number of training examples.
+
+        Raises:
+            ValueError: if `loss_fn` was not given it.
+        """
+        if self._num_examples is None:
+            raise ValueError(
+                "this objective depends on the size of the training set: pass "
+                "loss_fn(..., num_examples=N); Trainer.fit does so"
+            )
+        return self._num_examples
+
+    @property
+    def key(self) -> jax.Array:
+        """A random key.
+
+        Raises:
+            ValueError: if `loss_fn` was not given one.
+        """
+        if self._key is None:
+            raise ValueError("this objective draws random numbers: pass loss_fn(..., rng=key)")
+        return self._key
+
+
+def read(outputs: dict[str, Any], *names: str) -> jax.Array:
+    """Return an output of a forward pass under the first of its names that is there."""
+    for name in names:
+        if name in outputs:
+            return outputs[name]
+    raise ValueError(f"outputs have the keys {sorted(outputs)}: expected {' or '.join(names)}")
