@@ -17,8 +17,8 @@ from workshop.cli.explore import codes, programs
 from workshop.cli.explore.examples import Example, Reconstruction
 from workshop.cli.explore.geometry import Plane, latent_plane, moved, path, principal_plane
 from workshop.generative_models.core.modules import in_evaluation_mode
-from workshop.generative_models.data import Dataset, Split
-from workshop.generative_models.evaluation import latents, outputs
+from workshop.generative_models.data import Dataset
+from workshop.generative_models.evaluation import outputs
 from workshop.generative_models.evaluation.likelihood import fix_scale, rate_and_distortion
 from workshop.generative_models.evaluation.passes import in_passes
 from workshop.generative_models.evaluation.weighing import has_codes, has_moving_scale
@@ -77,7 +77,7 @@ class Session:
         found = outputs.posteriors(model, split)
         self.means = found["mean"]
         self.codes = outputs.code_indices(model, split) if self.discrete else None
-        self.activity = self._activity(found, split)
+        self.activity, _ = outputs.activity(model, split)
         self.order: list[int] = np.argsort(-self.activity, kind="stable").tolist()
         channels = self.means.reshape(-1, self.latent_shape[-1])
         own = self.discrete  # a Gaussian latent has the prior's scale
@@ -88,15 +88,6 @@ class Session:
         self.code_shape: tuple[int, ...] = getattr(model, "code_shape", ())
         self.num_codes: int = getattr(model, "num_embeddings", 0)
         self._graphdef, self._state = nnx.split(model)
-
-    def _activity(self, found: dict[str, np.ndarray], split: Split) -> Float[np.ndarray, " d"]:
-        if self.discrete:
-            vectors = outputs.representations(self.model, split)
-            return vectors.reshape(-1, self.latent_shape[-1]).var(axis=0)
-        if len(self.means) < 2:
-            return latents.example_kl(found["mean"], found["log_var"])[0]
-        every = latents.kl_per_dimension(found["mean"], found["log_var"])
-        return np.array([kl.value for kl in every])
 
     def warm_up(self) -> None:
         """Compile what a page needs, so that the first move of a slider is as quick as others."""
@@ -257,9 +248,12 @@ class Session:
         return made.reshape(len(dims), steps, *made.shape[1:])
 
     def random(self, seed: int) -> Float[np.ndarray, " d"]:
-        """Return latents from the prior N(0, I)."""
-        noise = np.random.default_rng(seed).standard_normal(self.means.shape[1])
-        return noise.astype(np.float32)
+        """Return latents from the prior, or of a model with codes from N(0, I)."""
+        if self.discrete:
+            noise = np.random.default_rng(seed).standard_normal(self.means.shape[1])
+            return noise.astype(np.float32)
+        p = self.model.p_z(**self._condition(None, 1))
+        return np.asarray(p.sample(jax.random.key(seed))).reshape(-1)
 
     def random_codes(self, seed: int, y: int | None = None) -> Int[np.ndarray, "..."]:
         """Return codes from the fitted prior; without one each place's are some example's."""

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation.passes import (
@@ -37,6 +38,30 @@ def representations(model: Any, split: Split, *, progress: Progress = iter) -> n
     return found.reshape(len(found), -1)
 
 
+def divergences(model: Any, split: Split, *, progress: Progress = iter) -> np.ndarray:
+    """Return KL(q(z|x) ‖ p(z)) of each example in nats: (n, latents) if it is a sum, else (n,).
+
+    Where there is no closed form it is estimated from one sample of z.
+    """
+    return run_over(model, _divergences, split, progress=progress)
+
+
+def activity(model: Any, split: Split) -> tuple[np.ndarray, bool]:
+    """Return how active each latent is, and whether that is a KL in nats.
+
+    It is the mean KL of a latent where the KL is a sum over latents. Otherwise it is the variance
+    over examples of its mean, or of a model with codes that of a channel of the codes' vectors.
+    """
+    if model.has_codes:
+        vectors = representations(model, split)
+        return vectors.reshape(-1, model.latent_shape[-1]).var(axis=0), False
+    if model.has_density:
+        kl = divergences(model, split)
+        if kl.ndim == 2:
+            return kl.mean(axis=0), True
+    return posteriors(model, split)["mean"].var(axis=0), False
+
+
 def representation_of(model: Any) -> str:
     """Return the name of what `representations` gives, for tables and notes."""
     return "vectors of the codes, z_q" if has_codes(model) else "means of q(z|x)"
@@ -44,7 +69,7 @@ def representation_of(model: Any) -> str:
 
 def has_codes(model: Any) -> bool:
     """Say whether latents are codes, chosen without chance, and not samples of a density."""
-    return hasattr(model, "encode_indices")
+    return model.has_codes
 
 
 def reconstructions(
@@ -91,6 +116,11 @@ def _encode(model: Any, x: jax.Array, **condition: Any) -> dict[str, jax.Array]:
 def _represent(model: Any, x: jax.Array, **condition: Any) -> jax.Array:
     features = features_of(model, x, **condition)
     return model.infer(features, condition, deterministic=True).z[0]
+
+
+def _divergences(model: Any, x: jax.Array, **condition: Any) -> jax.Array:
+    features = features_of(model, x, **condition)
+    return model.infer(features, condition, rngs=nnx.Rngs(0)).kl()
 
 
 def _reconstruct(model: Any, x: jax.Array, **condition: Any) -> dict[str, jax.Array]:

@@ -11,12 +11,19 @@ import jax
 import numpy as np
 from flax import nnx
 
+from workshop.generative_models.core.distributions import Distribution
 from workshop.generative_models.core.modules import in_evaluation_mode
 from workshop.generative_models.core.moments import moments_of
 from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation import likelihood, outputs
 from workshop.generative_models.evaluation.disentanglement import Sampler
-from workshop.generative_models.evaluation.passes import PASS, Progress, in_passes, reads_labels
+from workshop.generative_models.evaluation.passes import (
+    PASS,
+    Progress,
+    condition_of,
+    in_passes,
+    reads_labels,
+)
 from workshop.generative_models.evaluation.weighing import has_codes, has_moving_scale
 from workshop.generative_models.models.vae.scaling import far_from_unit
 
@@ -167,6 +174,13 @@ class Study:
     def posteriors(self) -> dict[str, np.ndarray]:
         """Mean and log-variance of each test example."""
         return outputs.posteriors(self.model, self.test)
+
+    @functools.cached_property
+    def distributions(self) -> tuple[Distribution, Distribution]:
+        """q(z|x) and p(z) of a test example, for what depends on their families."""
+        one = self.test.take([0])
+        condition = condition_of(self.model, one)
+        return self.model.q_z(one.x, **condition), self.model.p_z(**condition)
 
     @functools.cached_property
     def codes(self) -> np.ndarray:

@@ -1,5 +1,6 @@
 """What each model offers to be exported: encode, decode, reconstruct and sample."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,13 +19,15 @@ from workshop.generative_models.export.codes import (
 )
 from workshop.generative_models.export.functions import BATCH, Draw, Function, Tensor
 from workshop.generative_models.models.vae import VAE, VQVAE, ConditionalVAE
+from workshop.generative_models.models.vae.priors import StandardNormalPrior
 
 
 def functions_of(model: VAE) -> dict[str, Function]:
     """Return encode, decode, reconstruct and sample of a model in eval mode, by name.
 
     Nothing is drawn inside: what `sample` draws is an input, so that its outputs can be repeated
-    anywhere. Only an autoregressive prior over codes draws by itself, from a seed for each example.
+    anywhere. Only a prior over codes, and one that is not N(0, I), draws by itself, from a seed for
+    each example.
     All compute in float32, as parameters are kept: in half precision no two programs would agree.
 
     Args:
@@ -55,9 +58,6 @@ def _continuous(model: VAE) -> list[Function]:
     latents: tuple[int | str, ...] = (BATCH, *model.latent_shape)
     x = _examples(model, lambda rng, n: rng.random((n, *event_of(model))))
     z = Tensor("z", latents, "float32", "latents", _normal(model.latent_shape))
-    noise = Tensor(
-        "noise", latents, "float32", "standard normal numbers", _normal(model.latent_shape)
-    )
     y = (_labels(model.condition_dim, "-1"),) if isinstance(model, ConditionalVAE) else ()
 
     def reconstruct(x: jax.Array, *y: jax.Array) -> tuple[jax.Array]:
@@ -76,14 +76,31 @@ def _continuous(model: VAE) -> list[Function]:
         Function(
             "reconstruct", "E[x|z] at the mean of q(z|x)", reconstruct, (x, *y), ("reconstruction",)
         ),
-        Function(
-            "sample",
-            "E[x|z] at z = temperature * noise",
-            lambda noise, temperature, *y: (model.decode(temperature * noise, *y),),
-            (noise, _temperature(), *y),
-            ("x",),
+        _from_noise(model, y)
+        if isinstance(model.prior, StandardNormalPrior)
+        else _by_seed(
+            "x of latents that the prior draws",
+            lambda temperature, streams, *y: model.sample(
+                1, temperature=temperature, rngs=streams, **({"y": y[0]} if y else {})
+            )[0],
+            y,
         ),
     ]
+
+
+def _from_noise(model: VAE, y: tuple[Tensor, ...]) -> Function:
+    """Return the sampling of a standard normal prior, from the noise."""
+    shape: tuple[int | str, ...] = (BATCH, *model.latent_shape)
+    noise = Tensor(
+        "noise", shape, "float32", "standard normal numbers", _normal(model.latent_shape)
+    )
+    return Function(
+        "sample",
+        "E[x|z] at z = temperature * noise",
+        lambda noise, temperature, *y: (model.decode(temperature * noise, *y),),
+        (noise, _temperature(), *y),
+        ("x",),
+    )
 
 
 def _discrete(model: VQVAE) -> list[Function]:
@@ -135,25 +152,39 @@ def _by_prior(model: VQVAE) -> Function:
     assert prior is not None
     classes = prior.num_classes
 
-    def one(temperature: jax.Array, seed: jax.Array, *y: jax.Array) -> jax.Array:
-        streams = nnx.Rngs(jax.random.key(seed))
+    def one(temperature: jax.Array, streams: nnx.Rngs, *y: jax.Array) -> jax.Array:
         codes = prior.sample(1, temperature=temperature, y=y[0] if y else None, rngs=streams)
         return model.decode_indices(codes)[0]
 
+    y = () if classes is None else (_labels(classes, str(classes)),)
+    return _by_seed("x of codes that the prior draws", one, y)
+
+
+def _by_seed(about: str, one: Callable[..., jax.Array], y: tuple[Tensor, ...]) -> Function:
+    """Return the sampling of a prior that draws by itself, each example from a seed of its own.
+
+    Args:
+        about: what it returns.
+        one: temperature, random streams and perhaps a class to one example.
+        y: the classes, if the prior reads them.
+    """
+
     def run(seed: jax.Array, temperature: jax.Array, *y: jax.Array) -> tuple[jax.Array]:
-        return (jax.vmap(partial(one, temperature))(seed, *y),)
+        def of_seed(seed: jax.Array, *y: jax.Array) -> jax.Array:
+            return one(temperature, nnx.Rngs(jax.random.key(seed)), *y)
+
+        return (jax.vmap(of_seed)(seed, *y),)
 
     seed = Tensor("seed", (BATCH,), "int32", "a seed for each example", lambda _, n: np.arange(n))
-    y = () if classes is None else (_labels(classes, str(classes)),)
     return Function(
         "sample",
-        "x of codes that the prior draws",
+        about,
         run,
         (seed, _temperature(), *y),
         ("x",),
         left_out_of=("onnx",),
-        why="the prior draws codes one after another from JAX's own random numbers, which ONNX "
-        "has no operator for; draw codes with workshop, and decode them",
+        why="the prior draws from JAX's own random numbers, which ONNX has no operator for; draw "
+        "latents or codes with workshop, and decode them",
     )
 
 

@@ -36,8 +36,6 @@ WEIGHTS_FILE = "model.safetensors"
 PRIOR_FILE = "prior.safetensors"
 PRIOR_FORMAT = 3
 """What a prior's weights mean: since 2 its class stands at every place. Another is not read."""
-COMPONENTS = ("likelihood",)
-"""Components that must be those of the configuration for a model to be saved with it."""
 Model = TypeVar("Model", bound=VAE)
 Built = TypeVar("Built", bound=nnx.Module)
 
@@ -64,7 +62,7 @@ def save_config(model: VAE, folder: str | Path, **more: Any) -> None:
     if config.encoder.input_shape is None:  # it was read off the first batch
         encoder = config.encoder.model_copy(update={"input_shape": config.decoder.output_shape})
         config = config.model_copy(update={"encoder": encoder})
-    if part := undescribed(model, config, COMPONENTS):
+    if part := undescribed(model, config, model.components):
         raise ValueError(
             f"this model's {part}, a {type(getattr(model, part)).__name__}, is not that of its "
             "configuration, so nothing on disk could rebuild it: use save_weights, and "
@@ -317,5 +315,6 @@ def variables(module: nnx.Module) -> dict[str, Any]:
 
 
 def _main(model: VAE) -> dict[str, Any]:
-    """Return the model's variables without those of its prior, which has a file of its own."""
-    return {k: v for k, v in variables(model).items() if not k.startswith("prior.")}
+    """Return the model's variables, without those of parts that have a file of their own."""
+    apart = tuple(f"{part}." for part in model.kept_apart)
+    return {k: v for k, v in variables(model).items() if not k.startswith(apart)}

@@ -157,7 +157,7 @@ def draw_traversals(
     steps: int = 11,
 ) -> Figure:
     """Draw one row a latent, the most active first, while that latent alone moves."""
-    activity, kl = _activity(model, split.take(slice(1000)))
+    activity, kl = outputs.activity(model, split.take(slice(1000)))
     if dims is None:
         dims = [int(dim) for dim in np.argsort(-activity)[:10]]
     condition = condition_of(model, split.take([example]))
@@ -219,7 +219,7 @@ def run_figures(
             # Of several codes at a place the first ones.
             yield "code_maps", code_maps(indices[:24].reshape(*indices[:24].shape[:3], -1)[..., 0])
     else:
-        yield "kl_per_latent", kl_bars(_activity(model, split)[0])
+        yield "kl_per_latent", kl_bars(outputs.activity(model, split)[0])
 
 
 def _drawable(model: VAE, split: Split) -> Split:
@@ -228,9 +228,8 @@ def _drawable(model: VAE, split: Split) -> Split:
     if x.dtype == np.uint8 or np.abs(x).max() < FAR:
         return split
     losses = outputs.reconstructions(model, split)["loss"]
-    if not isinstance(model, VQVAE):
-        q = {k: jnp.asarray(v) for k, v in outputs.posteriors(model, split).items()}
-        losses = losses + np.asarray(model.kl_per_example(q)).sum(-1)
+    if model.has_density and not model.has_codes:
+        losses = losses + outputs.divergences(model, split).reshape(len(split), -1).sum(-1)
     finite = np.isfinite(losses)
     if not finite.all():
         logging.getLogger("workshop").warning(
@@ -244,19 +243,6 @@ def _drawable(model: VAE, split: Split) -> Split:
 def save_figures(figures: Iterable[tuple[str, Figure]], folder: Path) -> list[Path]:
     """Write figures as FOLDER/NAME.png."""
     return [save(figure, folder / f"{name}.png") for name, figure in figures]
-
-
-def _activity(model: VAE, split: Split) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return how active each latent is, and that as KL in nats where there is one.
-
-    A channel of a model with codes is as active as its vectors' variance.
-    """
-    if isinstance(model, VQVAE):
-        vectors = outputs.representations(model, split)
-        return vectors.reshape(-1, model.latent_shape[-1]).var(0), None
-    q = outputs.posteriors(model, split)
-    kl = np.asarray(model.kl_per_dimension({k: jnp.asarray(v) for k, v in q.items()}))
-    return kl, kl
 
 
 def _pairs(split: Split, *, of_one_class: bool, count: int = 6) -> list[tuple[int, int]]:

@@ -115,13 +115,14 @@ def test_a_traversal_sets_exactly_one_latent(model, images):
     mean, log_var = model.encode(images[:1])
     walk = model.latent_traversal(images[0], dim=1, range_vals=(-2.0, 4.0), steps=3)
     for image, value in zip(walk, (-2.0, 1.0, 4.0), strict=True):
-        moved = model.latents(mean.at[..., 1].set(value), log_var, deterministic=True)["z"]
+        features = {"mean": mean.at[..., 1].set(value), "log_var": log_var}
+        moved = model.infer(features, {}, deterministic=True).z[0]
         np.testing.assert_allclose(image, model.decode(moved)[0], atol=1e-6)
 
 
 def test_deterministic_reconstruction_decodes_the_mean(model, images):
     mean, log_var = model.encode(images)
-    z = model.latents(mean, log_var, deterministic=True)["z"]
+    z = model.infer({"mean": mean, "log_var": log_var}, {}, deterministic=True).z[0]
     np.testing.assert_array_equal(model.reconstruct(images, deterministic=True), model.decode(z))
 
 

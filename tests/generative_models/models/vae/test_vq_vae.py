@@ -140,8 +140,9 @@ class TestLoss:
         encoding, _ = model.encode(images)
 
         def at_encoding(encoding):
-            latents = model.latents(encoding, jnp.zeros_like(encoding))
-            outputs = {"reconstructed": model.decode(latents["z"]), "mean": encoding, **latents}
+            found = model.infer({"mean": encoding}, {})
+            z = found.z[0]
+            outputs = {"reconstructed": model.decode(z), "mean": encoding, "z": z, **found.outputs}
             return model.loss_fn(x=images, outputs=outputs)["total_loss"]
 
         def at_decoder(z):

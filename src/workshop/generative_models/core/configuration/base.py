@@ -1,8 +1,9 @@
 """The base class of all configurations."""
 
-from typing import Any, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, WrapValidator
 
 
 class Config(BaseModel):
@@ -25,3 +26,25 @@ def by_kind(union: Any) -> dict[str, Any]:
         union: configurations whose field `kind` is a `Literal` of one name with that default.
     """
     return {member.model_fields["kind"].default: member for member in get_args(union)}
+
+
+def component(union: Any, configs: Mapping[str, type[Config]]) -> Any:
+    """Return the type of a field that holds one of a union of configurations, told by `kind`.
+
+    It also takes configurations that are registered later, in `configs`; see
+    `models.vae.components.register`.
+
+    Args:
+        union: the configurations of this package.
+        configs: all configurations by kind.
+    """
+    own = get_args(union)
+
+    def validate(value: Any, handler: Any) -> Any:
+        kind = value.get("kind") if isinstance(value, Mapping) else getattr(value, "kind", None)
+        found = configs.get(kind) if isinstance(kind, str) else None
+        if found is None or found in own:
+            return handler(value)
+        return found.model_validate(value)
+
+    return Annotated[SerializeAsAny[union], Field(discriminator="kind"), WrapValidator(validate)]

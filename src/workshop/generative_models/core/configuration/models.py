@@ -18,7 +18,13 @@ from workshop.generative_models.core.configuration.networks import (
     EncoderConfig,
     NetworkType,
 )
-from workshop.generative_models.core.configuration.objectives import KLScheduleName, check_schedule
+from workshop.generative_models.core.configuration.objectives import (
+    KLScheduleName,
+    ObjectiveField,
+    check_schedule,
+)
+from workshop.generative_models.core.configuration.posteriors import PosteriorField
+from workshop.generative_models.core.configuration.priors import PriorField
 from workshop.generative_models.core.configuration.quantizers import AnyQuantizerConfig
 
 ConditionType = Literal["concat", "add"]
@@ -107,16 +113,27 @@ class AutoencoderConfig(Config):
         return self
 
 
-class VAEConfig(AutoencoderConfig):
+class LatentVectorConfig(AutoencoderConfig):
+    """What the configurations of models with latent vectors share."""
+
+    prior: PriorField | None = None
+    """p(z); None is the standard normal distribution."""
+    posterior: PosteriorField | None = None
+    """q(z|x); None is a diagonal normal distribution."""
+
+
+class VAEConfig(LatentVectorConfig):
     """A variational autoencoder (Kingma & Welling 2014)."""
 
+    objective: ObjectiveField | None = None
+    """What training minimises; None is the ELBO, with kl_weight, free_bits and kl_schedule."""
     kl_weight: NonNegativeFloat = 1.0
     """Weight of the KL divergence."""
     likelihood: LikelihoodName = "mse"
     """log p(x|z): mse is the plain sum of squares, bce reads the decoder's output as logits."""
 
 
-class BetaVAEConfig(AutoencoderConfig):
+class BetaVAEConfig(LatentVectorConfig):
     """A β-VAE (Higgins et al. 2017)."""
 
     beta_default: NonNegativeFloat = 1.0

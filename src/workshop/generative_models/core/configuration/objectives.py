@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
-from workshop.generative_models.core.configuration.base import Config, by_kind
+from workshop.generative_models.core.configuration.base import Config, by_kind, component
 
 KLScheduleName = Literal["constant", "linear", "sigmoid", "cyclical"]
 
@@ -69,3 +69,5 @@ AnyObjectiveConfig = ELBOConfig | CapacityConfig | ReconstructionConfig
 """The objectives of this package by `kind`: a new one is added to this union."""
 OBJECTIVE_CONFIGS: dict[str, type[ObjectiveConfig]] = by_kind(AnyObjectiveConfig)
 """The objectives by kind."""
+ObjectiveField = component(AnyObjectiveConfig, OBJECTIVE_CONFIGS)
+"""The type of a field that holds one of them."""

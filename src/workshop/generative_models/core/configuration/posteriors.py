@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from workshop.generative_models.core.configuration.base import Config, by_kind
+from workshop.generative_models.core.configuration.base import Config, by_kind, component
 
 
 class PosteriorConfig(Config):
@@ -27,3 +27,5 @@ AnyPosteriorConfig = DiagonalNormalConfig | PointMassConfig
 """The posteriors of this package by `kind`: a new one is added to this union."""
 POSTERIOR_CONFIGS: dict[str, type[PosteriorConfig]] = by_kind(AnyPosteriorConfig)
 """The posteriors by kind."""
+PosteriorField = component(AnyPosteriorConfig, POSTERIOR_CONFIGS)
+"""The type of a field that holds one of them."""

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
-from workshop.generative_models.core.configuration.base import Config, by_kind
+from workshop.generative_models.core.configuration.base import Config, by_kind, component
 
 
 class LatentPriorConfig(Config):
@@ -31,3 +31,5 @@ AnyPriorConfig = StandardNormalConfig | MixtureConfig
 """The priors of this package by `kind`: a new one is added to this union."""
 PRIOR_CONFIGS: dict[str, type[LatentPriorConfig]] = by_kind(AnyPriorConfig)
 """The priors by kind."""
+PriorField = component(AnyPriorConfig, PRIOR_CONFIGS)
+"""The type of a field that holds one of them."""

@@ -6,32 +6,47 @@ from workshop.generative_models.evaluation.decomposition import kl_decomposition
 from workshop.generative_models.evaluation.latents import (
     active_units,
     collapse,
-    kl_per_dimension,
 )
 from workshop.generative_models.evaluation.sections.section import Section
 from workshop.generative_models.evaluation.study import Study
 
 
 def latents_section(study: Study) -> Section:
-    """Return active latents, the parts of the KL, and the aggregate posterior."""
-    mean, log_var = study.posteriors["mean"], study.posteriors["log_var"]
-    units, by_latent = active_units(mean), kl_per_dimension(mean, log_var)
+    """Return which latents are active, and what their KL is made of.
+
+    The KL is decomposed for diagonal Gaussian q(z|x), against N(0, I).
+    """
+    model, found = study.model, study.posteriors
+    mean, log_var = found["mean"], found["log_var"]
+    units = active_units(mean)
+    section = Section("Latents", {"active_units": units.count})
+    section.series["variance_of_means"] = [v.value for v in units.variance]
+    section.verdicts.extend(v for v in (collapse(units),) if v is not None)
+    q, p = study.distributions
+    if not isinstance(q, DiagonalNormal):
+        section.notes.append(
+            f"q(z|x) is a {type(q).__name__}: the KL is decomposed for diagonal Gaussians only"
+        )
+        return section
     parts = kl_decomposition(mean, log_var, seed=study.settings.seed)
-    against = aggregate_posterior(mean, log_var)
-    names = ("mutual_information", "total_correlation", "dimension_wise_kl")
-    figures = {"active_units": units.count} | {name: parts[name] for name in names}
-    figures["joint_gaussian_kl"] = against.joint_gaussian_kl
+    section.figures["mutual_information"] = parts["mutual_information"]
+    section.figures["total_correlation"] = parts["total_correlation"]
     note = saturation(parts["mutual_information"])
-    return Section(
-        "Latents",
-        figures,
-        [v for v in (collapse(units), far_from_prior(against, study.odd_scale)) if v is not None],
-        [] if note is None else [note],
-        {
-            "kl_per_dimension": [kl.value for kl in by_latent],
-            "variance_of_means": [v.value for v in units.variance],
-        },
-    )
+    section.notes.extend([] if note is None else [note])
+    kl, in_nats = outputs.activity(model, study.test)
+    if in_nats:
+        section.series["kl_per_dimension"] = kl.tolist()
+    against = aggregate_posterior(mean, log_var)
+    section.figures["joint_gaussian_kl"] = against.joint_gaussian_kl
+    if not isinstance(p, StandardNormal):
+        section.notes.append(
+            f"the prior is a {type(p).__name__}: joint_gaussian_kl is measured against N(0, I)"
+        )
+        return section
+    section.figures["dimension_wise_kl"] = parts["dimension_wise_kl"]
+    far = far_from_prior(against, study.odd_scale)
+    section.verdicts.extend([] if far is None else [far])
+    return section
 
 
 def probes_section(study: Study) -> Section:

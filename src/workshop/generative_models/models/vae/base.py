@@ -1,23 +1,25 @@
 """The variational autoencoder: encoder, posterior, prior, decoder, likelihood and objective."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import nnx
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.arrays import check_finite, read_latents
-from workshop.generative_models.core.building import accepts_config, arguments_of
+from workshop.generative_models.core.building import accepts_config, arguments_of, restated
 from workshop.generative_models.core.configuration import AutoencoderConfig, Scale, VAEConfig
 from workshop.generative_models.core.distributions import Distribution
 from workshop.generative_models.core.gaussian import reparameterize
 from workshop.generative_models.core.keys import sample_key
 from workshop.generative_models.core.likelihood_base import check_draws, identity
 from workshop.generative_models.core.likelihoods import Likelihood, create_likelihood
+from workshop.generative_models.core.metrics import NONE, Metric
 from workshop.generative_models.core.modules import call, set_numerics
 from workshop.generative_models.core.moments import Moments
 from workshop.generative_models.core.typing import DTypeLike, Outputs, Precision
@@ -149,6 +151,10 @@ class VAE(LatentVariableModel, Pretrained):
     """
 
     config_class: type[AutoencoderConfig] = VAEConfig
+    components: tuple[str, ...] = ("likelihood", "posterior", "prior", "objective")
+    """Attributes that a saved configuration must describe for the model to be rebuilt from it."""
+    kept_apart: tuple[str, ...] = ()
+    """Attributes that are saved in a file of their own, not with the model's weights."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -250,6 +256,18 @@ class VAE(LatentVariableModel, Pretrained):
     @kl_weight.setter
     def kl_weight(self, weight: float) -> None:
         self.objective.weight = checks.at_least("kl_weight", weight, 0.0)
+        if self.config is not None:
+            self.config = restated(self.config, {"kl_weight": weight})
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:  # type: ignore[override]
+        """Descriptions of the objective's own metrics."""
+        return getattr(self.objective, "metrics", NONE)
+
+    def critic_optimizer(self) -> optax.GradientTransformation | None:
+        """Return the objective's optimizer of its critic; None: that of the trainer."""
+        make = getattr(self.objective, "critic_optimizer", None)
+        return None if make is None else make()
 
     @property
     def standardize(self) -> bool:

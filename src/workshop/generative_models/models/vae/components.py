@@ -5,6 +5,15 @@ from typing import Any, TypeVar
 from flax import nnx
 
 from workshop.generative_models.core.configuration import Config
+from workshop.generative_models.core.configuration.objectives import (
+    OBJECTIVE_CONFIGS,
+    ObjectiveConfig,
+)
+from workshop.generative_models.core.configuration.posteriors import (
+    POSTERIOR_CONFIGS,
+    PosteriorConfig,
+)
+from workshop.generative_models.core.configuration.priors import PRIOR_CONFIGS, LatentPriorConfig
 from workshop.generative_models.models.vae.objectives import OBJECTIVES, Objective
 from workshop.generative_models.models.vae.posteriors import (
     POSTERIORS,
@@ -37,6 +46,45 @@ def refuse_old_hooks(cls: type[Any]) -> None:
                 f"{cls.__name__} defines the method {name!r}, which is not called: models are made "
                 f"of components. Write {instead}"
             )
+
+
+_TABLES: tuple[tuple[type[Config], dict[str, Any], dict[str, Any]], ...] = (
+    (LatentPriorConfig, PRIOR_CONFIGS, PRIORS),
+    (PosteriorConfig, POSTERIOR_CONFIGS, POSTERIORS),
+    (ObjectiveConfig, OBJECTIVE_CONFIGS, OBJECTIVES),
+)
+
+
+def register(config: type[Config], component: type[Any]) -> None:
+    """Let a configuration of your own describe a component of your own.
+
+    `VAEConfig` then takes the configuration, and models built from it can be saved and rebuilt by
+    programs that call `register` too. The fields of the configuration are the arguments of the
+    component.
+
+    Args:
+        config: a subclass of `LatentPriorConfig`, `PosteriorConfig` or `ObjectiveConfig`, whose
+            field `kind` is a `Literal` of one name with that default.
+        component: the class of the component.
+
+    Raises:
+        TypeError: for a class of another kind.
+        ValueError: for a kind that another configuration has.
+    """
+    for base, configs, components in _TABLES:
+        if not issubclass(config, base):
+            continue
+        field = config.model_fields.get("kind")
+        if field is None or not isinstance(field.default, str):
+            raise TypeError(
+                f"{config.__name__} lacks a kind: add kind: Literal['mine'] = 'mine', with a name"
+            )
+        if configs.get(field.default, config) is not config:
+            raise ValueError(f"kind={field.default!r} is that of {configs[field.default].__name__}")
+        configs[field.default], components[field.default] = config, component
+        return
+    names = ", ".join(base.__name__ for base, _, _ in _TABLES)
+    raise TypeError(f"config={config!r}: expected a subclass of one of {names}")
 
 
 def create_prior(given: AnyPrior, latent_dim: int, rngs: nnx.Rngs | None) -> Any:

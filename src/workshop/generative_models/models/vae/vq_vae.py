@@ -86,6 +86,8 @@ class VQVAE(VAE):
     """
 
     config_class = VQVAEConfig
+    components = ("likelihood", "objective")
+    kept_apart = ("prior",)
 
     @accepts_config
     def __init__(

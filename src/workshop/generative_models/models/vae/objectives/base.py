@@ -1,12 +1,15 @@
 """The interface of objectives."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import nnx
 from jax.typing import ArrayLike
 
+from workshop.generative_models.core.metrics import NONE, Metric
 from workshop.generative_models.core.pickling import Picklable
 from workshop.generative_models.models.vae.inference import BoundTerms, LossContext
 
@@ -19,11 +22,14 @@ class Objective(Picklable, nnx.Module):
 
     Attributes:
         samples: K, the number of samples of q(z|x) that the terms have.
-        needs_density: whether it reads a KL or a density, which a point mass has not.
+        needs_density: whether it reads a KL or a density, which a point mass does not have.
+        metrics: labels, units and directions of the losses that it adds, so that a trainer can
+            monitor them.
     """
 
     samples: int = 1
     needs_density: ClassVar[bool] = True
+    metrics: ClassVar[Mapping[str, Metric]] = NONE
 
     def __call__(self, model: Any, terms: BoundTerms, context: LossContext) -> dict[str, Any]:
         """Return {"total_loss": what is minimised} and further losses by name.
@@ -37,6 +43,10 @@ class Objective(Picklable, nnx.Module):
             context: the training step, the size of the training set, a key.
         """
         raise NotImplementedError
+
+    def critic_optimizer(self) -> optax.GradientTransformation | None:
+        """Return the optimizer of the objective's `CriticParam`s; None: that of the trainer."""
+        return None
 
 
 def weighted(weight: ArrayLike, term: jax.Array) -> jax.Array:
