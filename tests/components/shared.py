@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import workshop
 from flax import nnx
 
 from workshop.cli.explore.session import Session

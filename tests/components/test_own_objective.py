@@ -1,6 +1,6 @@
 """An objective of one's own, with a metric and a configuration, in everything that a model does."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 from shared import live_through
@@ -19,7 +19,7 @@ class HingeConfig(ObjectiveConfig):
 class Hinge(Objective):
     """The KL costs nothing up to a limit, over all latents together."""
 
-    metrics = {"above": Metric("KL above the limit", "nats", larger_is_better=False)}
+    metrics: ClassVar = {"above": Metric("KL above the limit", "nats", larger_is_better=False)}
 
     def __init__(self, limit):
         self.limit = limit

@@ -4,7 +4,6 @@ import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from workshop.generative_models.evaluation.weighing import restored
 
@@ -19,10 +18,7 @@ def encoded(graphdef: Any, state: Any, x: jax.Array, condition: dict[str, Any]) 
 def decoded(graphdef: Any, state: Any, z: jax.Array, condition: dict[str, Any]) -> jax.Array:
     """Return what latents stand for, by the model's own latent rule."""
     model = restored(graphdef, state)
-    found = model.infer({"mean": z, "log_var": jnp.zeros_like(z)}, condition, deterministic=True).z[
-        0
-    ]
-    return model.decode(found, **condition)
+    return model.decode(model.decoder_input(z), **condition)
 
 
 @functools.partial(jax.jit, static_argnames="graphdef")

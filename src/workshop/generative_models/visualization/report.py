@@ -157,7 +157,7 @@ def draw_traversals(
     steps: int = 11,
 ) -> Figure:
     """Draw one row a latent, the most active first, while that latent alone moves."""
-    activity, kl = outputs.activity(model, split.take(slice(1000)))
+    activity, in_nats = outputs.activity(model, split.take(slice(1000)))
     if dims is None:
         dims = [int(dim) for dim in np.argsort(-activity)[:10]]
     condition = condition_of(model, split.take([example]))
@@ -171,7 +171,7 @@ def draw_traversals(
     return traversals(
         moved,
         np.asarray(dims),
-        None if kl is None else kl[list(dims)],
+        activity[list(dims)] if in_nats else None,
         np.linspace(*range_vals, steps),
     )
 

@@ -1,9 +1,9 @@
 """The base class of all configurations."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, get_args
+from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, WrapValidator
+from pydantic import BaseModel, ConfigDict, WrapValidator
 
 
 class Config(BaseModel):
@@ -28,15 +28,12 @@ def by_kind(union: Any) -> dict[str, Any]:
     return {member.model_fields["kind"].default: member for member in get_args(union)}
 
 
-def component(union: Any, configs: Mapping[str, type[Config]]) -> Any:
-    """Return the type of a field that holds one of a union of configurations, told by `kind`.
-
-    It also takes configurations that are registered later, in `configs`; see
-    `models.vae.components.register`.
+def registered(union: Any, configs: Mapping[str, type[Config]]) -> WrapValidator:
+    """Return a validator for a union of configurations that also takes others, told by `kind`.
 
     Args:
         union: the configurations of this package.
-        configs: all configurations by kind.
+        configs: all configurations by kind, to which `models.vae.components.register` adds.
     """
     own = get_args(union)
 
@@ -47,4 +44,4 @@ def component(union: Any, configs: Mapping[str, type[Config]]) -> Any:
             return handler(value)
         return found.model_validate(value)
 
-    return Annotated[SerializeAsAny[union], Field(discriminator="kind"), WrapValidator(validate)]
+    return WrapValidator(validate)

@@ -1,10 +1,17 @@
 """Configurations of the training objective."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    SerializeAsAny,
+    model_validator,
+)
 
-from workshop.generative_models.core.configuration.base import Config, by_kind, component
+from workshop.generative_models.core.configuration.base import Config, by_kind, registered
 
 KLScheduleName = Literal["constant", "linear", "sigmoid", "cyclical"]
 
@@ -69,5 +76,9 @@ AnyObjectiveConfig = ELBOConfig | CapacityConfig | ReconstructionConfig
 """The objectives of this package by `kind`: a new one is added to this union."""
 OBJECTIVE_CONFIGS: dict[str, type[ObjectiveConfig]] = by_kind(AnyObjectiveConfig)
 """The objectives by kind."""
-ObjectiveField = component(AnyObjectiveConfig, OBJECTIVE_CONFIGS)
+ObjectiveField = Annotated[
+    SerializeAsAny[AnyObjectiveConfig],
+    Field(discriminator="kind"),
+    registered(AnyObjectiveConfig, OBJECTIVE_CONFIGS),
+]
 """The type of a field that holds one of them."""

@@ -1,8 +1,10 @@
 """Configurations of the approximate posterior q(z|x)."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from workshop.generative_models.core.configuration.base import Config, by_kind, component
+from pydantic import Field, SerializeAsAny
+
+from workshop.generative_models.core.configuration.base import Config, by_kind, registered
 
 
 class PosteriorConfig(Config):
@@ -27,5 +29,9 @@ AnyPosteriorConfig = DiagonalNormalConfig | PointMassConfig
 """The posteriors of this package by `kind`: a new one is added to this union."""
 POSTERIOR_CONFIGS: dict[str, type[PosteriorConfig]] = by_kind(AnyPosteriorConfig)
 """The posteriors by kind."""
-PosteriorField = component(AnyPosteriorConfig, POSTERIOR_CONFIGS)
+PosteriorField = Annotated[
+    SerializeAsAny[AnyPosteriorConfig],
+    Field(discriminator="kind"),
+    registered(AnyPosteriorConfig, POSTERIOR_CONFIGS),
+]
 """The type of a field that holds one of them."""

@@ -1,10 +1,10 @@
 """Configurations of the prior p(z)."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt, SerializeAsAny
 
-from workshop.generative_models.core.configuration.base import Config, by_kind, component
+from workshop.generative_models.core.configuration.base import Config, by_kind, registered
 
 
 class LatentPriorConfig(Config):
@@ -31,5 +31,9 @@ AnyPriorConfig = StandardNormalConfig | MixtureConfig
 """The priors of this package by `kind`: a new one is added to this union."""
 PRIOR_CONFIGS: dict[str, type[LatentPriorConfig]] = by_kind(AnyPriorConfig)
 """The priors by kind."""
-PriorField = component(AnyPriorConfig, PRIOR_CONFIGS)
+PriorField = Annotated[
+    SerializeAsAny[AnyPriorConfig],
+    Field(discriminator="kind"),
+    registered(AnyPriorConfig, PRIOR_CONFIGS),
+]
 """The type of a field that holds one of them."""

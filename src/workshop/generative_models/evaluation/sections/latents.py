@@ -1,5 +1,6 @@
 """Sections on the latents: active ones, the parts of the KL, labels read from them."""
 
+from workshop.generative_models.core.distributions import DiagonalNormal, StandardNormal
 from workshop.generative_models.evaluation import outputs, probes
 from workshop.generative_models.evaluation.aggregate import aggregate_posterior, far_from_prior
 from workshop.generative_models.evaluation.decomposition import kl_decomposition, saturation

@@ -337,8 +337,8 @@ class VAE(LatentVariableModel, Pretrained):
         names = self._feature_names
         if isinstance(output, tuple) and len(output) == 2 and {*names} <= {"mean", "log_var"}:
             output = dict(zip(("mean", "log_var"), output, strict=True))
-        found = output if isinstance(output, dict) else {}
-        features = {name: found.get(name, found.get(ALIASES.get(name))) for name in names}
+        found: dict[str, Any] = dict(output) if isinstance(output, dict) else {}
+        features = {name: found.get(name, found.get(ALIASES.get(name, name))) for name in names}
         if any(feature is None for feature in features.values()):
             got = sorted(found) if isinstance(output, dict) else type(output).__name__
             keys = " and ".join(map(repr, names))

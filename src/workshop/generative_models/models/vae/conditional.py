@@ -197,7 +197,7 @@ class ConditionalVAE(VAE):
         self,
         n_samples: int = 1,
         *,
-        temperature: float = 1.0,
+        temperature: ArrayLike = 1.0,
         y: Any = None,
         rngs: nnx.Rngs | None = None,
         observation_noise: bool = False,

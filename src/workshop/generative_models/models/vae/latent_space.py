@@ -149,7 +149,7 @@ class LatentVariableModel(GenerativeModel):
         """Return n samples of p(z)."""
         raise NotImplementedError
 
-    def _decoder_input(self, means: jax.Array) -> jax.Array:
+    def decoder_input(self, means: jax.Array) -> jax.Array:
         """Return points between means of q(z|x) as the decoder reads them."""
         return means
 
@@ -186,7 +186,7 @@ class LatentVariableModel(GenerativeModel):
         self,
         n_samples: int = 1,
         *,
-        temperature: float = 1.0,
+        temperature: ArrayLike = 1.0,
         rngs: nnx.Rngs | None = None,
         observation_noise: bool = False,
         **condition: Any,
@@ -301,7 +301,7 @@ class LatentVariableModel(GenerativeModel):
 
         first, last = conditions
         condition = first if first is last else jax.tree.map(mixed, first, last)
-        return self._observed(self._decoder_input(mixed(start, end)), rngs, condition)
+        return self._observed(self.decoder_input(mixed(start, end)), rngs, condition)
 
     def latent_traversal(
         self,
@@ -334,7 +334,7 @@ class LatentVariableModel(GenerativeModel):
         steps = checks.positive_int("steps", steps)
         values = jnp.linspace(*range_vals, steps).reshape(-1, *(1,) * (mean.ndim - 2))
         path = jnp.repeat(mean, steps, axis=0).at[..., dim].set(values)
-        return self._observed(self._decoder_input(path), rngs, condition)
+        return self._observed(self.decoder_input(path), rngs, condition)
 
 
 def without_batch(tree: Any) -> Any:

@@ -334,7 +334,7 @@ class VQVAE(VAE):
         mean = self.features(x, rngs=rngs, **condition)["mean"]
         return self._quantized(mean, deterministic=deterministic, rngs=rngs)
 
-    def _decoder_input(self, means: jax.Array) -> jax.Array:
+    def decoder_input(self, means: jax.Array) -> jax.Array:
         return self._quantized(means, deterministic=True, rngs=None)
 
     def _quantized(
