@@ -335,6 +335,7 @@ class VQVAE(VAE):
         return self._quantized(mean, deterministic=deterministic, rngs=rngs)
 
     def decoder_input(self, means: jax.Array) -> jax.Array:
+        """Return the vectors of the codes of encodings."""
         return self._quantized(means, deterministic=True, rngs=None)
 
     def _quantized(
