@@ -730,7 +730,7 @@ class VAE(LatentVariableModel, Pretrained):
         """
         return self._inference_of(outputs, condition).kl()
 
-    def log_prior(self, z: jax.Array, **condition: Any) -> jax.Array:
+    def log_prior(self, z: ArrayLike, **condition: Any) -> jax.Array:
         """Return log p(z), (batch,), in nats.
 
         Args:
