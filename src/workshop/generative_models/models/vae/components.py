@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 
 from flax import nnx
 
+from workshop.generative_models.core.building import arguments_of
 from workshop.generative_models.core.configuration import Config
 from workshop.generative_models.core.configuration.objectives import (
     OBJECTIVE_CONFIGS,
@@ -106,11 +107,7 @@ def create_objective(given: Any) -> Any:
 
 def _created(name: str, given: Any, table: dict[str, type[Any]], **sizes: Any) -> Any:
     if isinstance(given, Config):
-        fields = dict(given)
-        for beside in ("name", "description"):
-            fields.pop(beside, None)
-        kind = fields.pop("kind")
-        return table[kind](**fields, **sizes)
+        return table[given.kind](**arguments_of(given), **sizes)  # type: ignore[attr-defined]
     if not callable(given) or isinstance(given, type):
         raise TypeError(f"{name}={given!r}: expected a configuration, or an object that is called")
     return given
