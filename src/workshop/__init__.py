@@ -1,13 +1,70 @@
-"""Workshop: variational autoencoders on JAX and Flax NNX."""
+"""Workshop: variational autoencoders on JAX and Flax NNX.
 
+The names below are imported when they are first used, since JAX takes a second or two to import.
+"""
+
+import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workshop.generative_models.models.vae import VAE
+    from workshop.estimator import VAEEstimator
+    from workshop.generative_models.core.configuration import (
+        BetaVAEConfig,
+        BetaVAEWithCapacityConfig,
+        ConditionalVAEConfig,
+        DecoderConfig,
+        EncoderConfig,
+        VAEConfig,
+        VQVAEConfig,
+    )
+    from workshop.generative_models.data import load_dataset
+    from workshop.generative_models.models.vae import (
+        VAE,
+        VQVAE,
+        BetaVAE,
+        BetaVAEWithCapacity,
+        ConditionalVAE,
+    )
+    from workshop.generative_models.training import Trainer
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load"]
+__all__ = [
+    "VAE",
+    "VQVAE",
+    "BetaVAE",
+    "BetaVAEConfig",
+    "BetaVAEWithCapacity",
+    "BetaVAEWithCapacityConfig",
+    "ConditionalVAE",
+    "ConditionalVAEConfig",
+    "DecoderConfig",
+    "EncoderConfig",
+    "Trainer",
+    "VAEConfig",
+    "VAEEstimator",
+    "VQVAEConfig",
+    "__version__",
+    "load",
+    "load_dataset",
+]
+
+_HOMES = {"VAEEstimator": "estimator", "load_dataset": "generative_models.data",
+          "Trainer": "generative_models.training"}  # fmt: skip
+"""Modules of the names that are neither configurations nor models."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'workshop' has no attribute {name!r}")
+    package = "core.configuration" if name.endswith("Config") else "models.vae"
+    home = _HOMES.get(name, f"generative_models.{package}")
+    found = globals()[name] = getattr(importlib.import_module(f"workshop.{home}"), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def load(run: str | Path) -> "VAE":
@@ -24,7 +81,6 @@ def load(run: str | Path) -> "VAE":
     Raises:
         ValueError: if a file is missing or damaged.
     """
-    # JAX takes a second or two to import, and `import workshop` should not.
     from workshop.generative_models.models.restoring import load_run
 
     return load_run(run)

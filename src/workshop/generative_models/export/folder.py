@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 from jax import export
 
-import workshop
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.locks import locked
 from workshop.generative_models.data.builtin import optional
@@ -131,9 +130,9 @@ def _info(function: Function) -> FunctionInfo:
 
 
 def _versions(to: str) -> dict[str, str]:
-    packages = ("jax", "flax", *(("jax2onnx", "onnx", "onnxruntime") if to == "onnx" else ()))
-    found = {"workshop-vae": workshop.__version__}
-    for package in packages:
+    others = ("jax2onnx", "onnx", "onnxruntime") if to == "onnx" else ()
+    found = {}
+    for package in ("workshop-vae", "jax", "flax", *others):
         try:
             found[package] = version(package)
         except PackageNotFoundError:  # from its source, say
