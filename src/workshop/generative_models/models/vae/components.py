@@ -49,11 +49,11 @@ def refuse_old_hooks(cls: type[Any]) -> None:
             )
 
 
-_TABLES: tuple[tuple[type[Config], dict[str, Any], dict[str, Any]], ...] = (
-    (LatentPriorConfig, PRIOR_CONFIGS, PRIORS),
-    (PosteriorConfig, POSTERIOR_CONFIGS, POSTERIORS),
-    (ObjectiveConfig, OBJECTIVE_CONFIGS, OBJECTIVES),
-)
+_TABLES: dict[str, tuple[type[Config], dict[str, Any], dict[str, Any]]] = {
+    "prior": (LatentPriorConfig, PRIOR_CONFIGS, PRIORS),
+    "posterior": (PosteriorConfig, POSTERIOR_CONFIGS, POSTERIORS),
+    "objective": (ObjectiveConfig, OBJECTIVE_CONFIGS, OBJECTIVES),
+}
 
 
 def register(config: type[Config], component: type[Any]) -> None:
@@ -72,7 +72,7 @@ def register(config: type[Config], component: type[Any]) -> None:
         TypeError: for a class of another kind.
         ValueError: for a kind that another configuration has.
     """
-    for base, configs, components in _TABLES:
+    for base, configs, components in _TABLES.values():
         if not issubclass(config, base):
             continue
         field = config.model_fields.get("kind")
@@ -84,7 +84,7 @@ def register(config: type[Config], component: type[Any]) -> None:
             raise ValueError(f"kind={field.default!r} is that of {configs[field.default].__name__}")
         configs[field.default], components[field.default] = config, component
         return
-    names = ", ".join(base.__name__ for base, _, _ in _TABLES)
+    names = ", ".join(base.__name__ for base, _, _ in _TABLES.values())
     raise TypeError(f"config={config!r}: expected a subclass of one of {names}")
 
 
@@ -92,22 +92,29 @@ def create_prior(given: AnyPrior, latent_dim: int, rngs: nnx.Rngs | None) -> Any
     """Return the prior that a configuration describes, or one's own; None is N(0, I)."""
     if given is None:
         return StandardNormalPrior(latent_dim)
-    return _created("prior", given, PRIORS, latent_dim=latent_dim, rngs=rngs)
+    return _created("prior", given, latent_dim=latent_dim, rngs=rngs)
 
 
 def create_posterior(given: AnyPosterior) -> Any:
     """Return the posterior that a configuration describes, or one's own; None is Gaussian."""
-    return DiagonalNormalPosterior() if given is None else _created("posterior", given, POSTERIORS)
+    return DiagonalNormalPosterior() if given is None else _created("posterior", given)
 
 
 def create_objective(given: Any) -> Any:
     """Return the objective that a configuration describes, or one's own."""
-    return _created("objective", given, OBJECTIVES)
+    return _created("objective", given)
 
 
-def _created(name: str, given: Any, table: dict[str, type[Any]], **sizes: Any) -> Any:
+def _created(name: str, given: Any, **sizes: Any) -> Any:
     if isinstance(given, Config):
-        return table[given.kind](**arguments_of(given), **sizes)  # type: ignore[attr-defined]
+        _, configs, components = _TABLES[name]
+        kind = getattr(given, "kind", None)
+        if type(given) is not configs.get(kind):
+            raise TypeError(
+                f"{name}={type(given).__name__}: expected one of "
+                f"{', '.join(config.__name__ for config in configs.values())}; register your own"
+            )
+        return components[kind](**arguments_of(given), **sizes)
     if not callable(given) or isinstance(given, type):
         raise TypeError(f"{name}={given!r}: expected a configuration, or an object that is called")
     return given

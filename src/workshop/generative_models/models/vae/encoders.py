@@ -328,10 +328,8 @@ class ConditionalEncoder(Picklable, nnx.Module):
         extra = self.condition.extra_features
         return (*shape[:-1], shape[-1] + extra) if takes_images else (prod(shape) + extra,)
 
-    def __call__(
-        self, x: ArrayLike, condition: Any = None, *, rngs: nnx.Rngs | None = None
-    ) -> tuple[jax.Array, jax.Array]:
-        """Return mean and log-variance of q(z|x, condition).
+    def __call__(self, x: ArrayLike, condition: Any = None, *, rngs: nnx.Rngs | None = None) -> Any:
+        """Return mean and log-variance of q(z|x, condition), or a dict of more features.
 
         Args:
             x: (batch, *event), or one example if `input_dim` is known.
