@@ -234,7 +234,7 @@ class TestWrongComponents:
             (
                 VAE,
                 {"objective": MixtureConfig()},
-                "objective=MixtureConfig: expected one of ELBOConfig",
+                "objective=MixtureConfig: expected one of ELBO",
             ),
             (VAE, {"objective": ELBO(), "kl_weight": 2.0}, "kl_weight=2.0 beside an objective"),
             (VAE, {"objective": ELBO(), "free_bits": 0.1}, "free_bits=0.1 beside an objective"),
