@@ -9,7 +9,7 @@ from flax import nnx
 from workshop.generative_models.core.base import GenerativeModel
 from workshop.generative_models.core.metrics import Metric
 from workshop.generative_models.training import Trainer
-from workshop.generative_models.training.step import metric_sums
+from workshop.generative_models.training.evaluation import metric_sums
 
 X = np.random.default_rng(0).normal(1.0, 0.1, (20, 3)).astype(np.float32)
 SGD = optax.sgd(0.1)

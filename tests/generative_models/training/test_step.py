@@ -6,13 +6,13 @@ import pytest
 from flax import nnx
 
 from workshop.generative_models.data.order import EpochOrder
+from workshop.generative_models.training.evaluation import metric_sums
 from workshop.generative_models.training.step import (
     EVALUATE,
     TRAIN,
     Feed,
     Plan,
     init_state,
-    metric_sums,
     purpose_key,
     scalars,
     train_steps,

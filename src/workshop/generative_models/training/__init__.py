@@ -5,7 +5,8 @@ from workshop.generative_models.devices import distributed
 from workshop.generative_models.devices.signals import Stopped
 from workshop.generative_models.tracking.callbacks import Callback, StopTraining
 from workshop.generative_models.tracking.trackers import MLflow, TensorBoard, WandB
-from workshop.generative_models.training.trainer import Trainer, create_trainer
+from workshop.generative_models.training.creation import create_trainer
+from workshop.generative_models.training.trainer import Trainer
 
 __all__ = [
     "Callback",

@@ -1,5 +1,6 @@
 """What a trainer hands to each of its runs."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,15 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from workshop.generative_models.core import checks
 from workshop.generative_models.core.base import GenerativeModel
 from workshop.generative_models.core.configuration.training import LoopConfig
-from workshop.generative_models.core.metrics import metric_of
+from workshop.generative_models.core.metrics import Metric, metric_of
 from workshop.generative_models.data.reading import Arrays, parts
 from workshop.generative_models.tracking.callbacks import Callback
+from workshop.generative_models.training.evaluation import metric_sums
 from workshop.generative_models.training.feeds import to_device
-from workshop.generative_models.training.step import Plan, metric_sums
+from workshop.generative_models.training.step import Plan
 
 
 @dataclass(frozen=True)
@@ -71,3 +74,20 @@ class Job:
             for name, value in jax.device_get(found).items():
                 sums[name] = sums.get(name, 0.0) + float(value)
         return {name: total / examples for name, total in sums.items()}
+
+
+def check_monitor(name: str, found: Collection[str], own: Mapping[str, Metric]) -> None:
+    """Refuse a metric that the model does not report, or of which no direction is better."""
+    metric = metric_of(checks.one_of("monitor", name, found), own)
+    if metric.larger_is_better is not None:
+        return
+    if metric.constant:
+        known = sorted(n for n in found if metric_of(n, own).larger_is_better is not None)
+        raise ValueError(
+            f"monitor={name!r} is a setting and no measurement: expected one of {', '.join(known)}"
+        )
+    raise ValueError(
+        f"monitor={name!r}: whether a larger value is better is unknown. State it in the model's "
+        f"class: metrics = {{{name!r}: Metric({name.replace('_', ' ')!r}, larger_is_better=False)}}"
+        ", with Metric from workshop.generative_models.core.metrics"
+    )

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,13 +19,11 @@ from workshop.generative_models.core.base import GenerativeModel
 from workshop.generative_models.core.configuration.training import (
     Devices,
     LoopConfig,
-    TrainingConfig,
     checked_options,
 )
 from workshop.generative_models.core.containers import is_lazy
 from workshop.generative_models.core.critics import has_critic
 from workshop.generative_models.core.locks import locked
-from workshop.generative_models.core.metrics import Metric, metric_of
 from workshop.generative_models.core.moments import moments_of
 from workshop.generative_models.core.optimizers import create_optimizer, plateau
 from workshop.generative_models.core.parameters import refuse_not_finite
@@ -44,7 +42,7 @@ from workshop.generative_models.tracking.callbacks import Callback, Row, checked
 from workshop.generative_models.tracking.loggers import ProgressBar
 from workshop.generative_models.training.checkpoint import Checkpoints
 from workshop.generative_models.training.feeds import Resident, Streamed, fits
-from workshop.generative_models.training.job import Job
+from workshop.generative_models.training.job import Job, check_monitor
 from workshop.generative_models.training.kept import LEARNED, Kept, begin, keep
 from workshop.generative_models.training.run import Run
 from workshop.generative_models.training.settings import run_settings
@@ -249,7 +247,7 @@ class Trainer:
                 "the model has parameters of type CriticParam, and its loss_fn returns no "
                 "'critic_loss' to train them"
             )
-        _check_monitor(options.monitor, state.sums.keys() - {"count"}, self.model.metrics)
+        check_monitor(options.monitor, state.sums.keys() - {"count"}, self.model.metrics)
         where = self.plan.layout
         if where is not None:
             state = where.place(state)
@@ -387,57 +385,3 @@ def _folder(folder: Any) -> Path | None:
     if folder is not None and not isinstance(folder, (str, os.PathLike)):
         raise TypeError(f"folder={folder!r}: expected a path, such as 'runs/mine'")
     return None if folder is None else Path(folder).expanduser()
-
-
-def _check_monitor(name: str, found: Collection[str], own: Mapping[str, Metric]) -> None:
-    """Refuse a metric that the model does not report, or of which no direction is better."""
-    metric = metric_of(checks.one_of("monitor", name, found), own)
-    if metric.larger_is_better is not None:
-        return
-    if metric.constant:
-        known = sorted(n for n in found if metric_of(n, own).larger_is_better is not None)
-        raise ValueError(
-            f"monitor={name!r} is a setting and no measurement: expected one of {', '.join(known)}"
-        )
-    raise ValueError(
-        f"monitor={name!r}: whether a larger value is better is unknown. State it in the model's "
-        f"class: metrics = {{{name!r}: Metric({name.replace('_', ' ')!r}, larger_is_better=False)}}"
-        ", with Metric from workshop.generative_models.core.metrics"
-    )
-
-
-def create_trainer(
-    model: GenerativeModel,
-    config: TrainingConfig,
-    *,
-    folder: str | Path | None = None,
-    callbacks: Sequence[Callback] = (),
-    progress: bool = True,
-) -> Trainer:
-    """Return a trainer with the optimizer and the options of a configuration.
-
-    Args:
-        model: what to train, by `trainer.fit(data, steps=config.steps)`.
-        config: all options of the training run.
-        folder: see `Trainer`.
-        callbacks: see `Trainer`.
-        progress: see `Trainer`.
-
-    Raises:
-        ValueError: if the options contradict each other.
-    """
-    optimizer = create_optimizer(
-        config.optimizer,
-        config.learning_rate,
-        steps=config.steps,
-        schedule=config.schedule,
-        warmup_steps=config.warmup_steps,
-        final=config.final_rate,
-        weight_decay=config.weight_decay,
-        clip_norm=config.clip_norm,
-        accumulate=config.accumulate,
-    )
-    options = {name: getattr(config, name) for name in LoopConfig.model_fields}
-    return Trainer(
-        model, optimizer, folder=folder, callbacks=callbacks, progress=progress, **options
-    )
