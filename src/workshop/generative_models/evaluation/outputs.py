@@ -109,7 +109,7 @@ def pixels(x: np.ndarray) -> np.ndarray:
 
 def _encode(model: Any, x: jax.Array, **condition: Any) -> dict[str, jax.Array]:
     features = features_of(model, x, **condition)
-    mean = features["mean"]
+    mean = model.means_of(features)
     return {"mean": mean, "log_var": features.get("log_var", jnp.zeros_like(mean))}
 
 

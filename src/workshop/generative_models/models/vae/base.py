@@ -1,7 +1,7 @@
 """The variational autoencoder: encoder, posterior, prior, decoder, likelihood and objective."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypedDict
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,13 +17,18 @@ from workshop.generative_models.core.configuration import AutoencoderConfig, Sca
 from workshop.generative_models.core.distributions import Distribution
 from workshop.generative_models.core.gaussian import reparameterize
 from workshop.generative_models.core.keys import sample_key
-from workshop.generative_models.core.likelihood_base import check_draws, identity
-from workshop.generative_models.core.likelihoods import Likelihood, create_likelihood
+from workshop.generative_models.core.likelihood_base import check_draws
+from workshop.generative_models.core.likelihoods import Likelihood
 from workshop.generative_models.core.metrics import NONE, Metric
 from workshop.generative_models.core.modules import call, set_numerics
 from workshop.generative_models.core.moments import Moments
 from workshop.generative_models.core.typing import DTypeLike, Outputs, Precision
 from workshop.generative_models.models.pretrained import Pretrained
+from workshop.generative_models.models.vae.assembly import (
+    check_latent_dims,
+    likelihood_for,
+    refuse_elbo_options,
+)
 from workshop.generative_models.models.vae.chunks import chunk_size, in_chunks
 from workshop.generative_models.models.vae.components import (
     AnyObjective,
@@ -49,30 +54,23 @@ from workshop.generative_models.models.vae.inference import (
     read,
 )
 from workshop.generative_models.models.vae.latent_space import LatentVariableModel
+from workshop.generative_models.models.vae.loss import (
+    LOSS_OPTIONS,
+    log_likelihoods,
+    named_losses,
+    x_and_outputs,
+)
+from workshop.generative_models.models.vae.networks import (
+    ALIASES,
+    check_decoder_output,
+    read_features,
+    repeated,
+)
 from workshop.generative_models.models.vae.objectives import ELBO
 from workshop.generative_models.models.vae.scaling import warn_of_scale
 
 UNKNOWN_EVENT = (1024,)
 """Assumed shape of an example if networks of one's own do not tell it."""
-LOSS_OPTIONS = ("step", "num_examples", "kl_per_dimension", "y", "rngs")
-"""What `loss_fn` reads of its further arguments."""
-ALIASES = {"log_var": "logvar"}
-"""Second names of features, which an encoder and outputs may also use."""
-
-
-class Options(TypedDict, total=False):
-    """Keyword arguments that variants pass on to `VAE`."""
-
-    precision: Precision
-    scale: Scale
-    levels: int
-    standardize: bool
-    free_bits: float
-    kl_schedule: str
-    kl_schedule_steps: int
-    dtype: DTypeLike | None
-    prior: AnyPrior
-    posterior: AnyPosterior
 
 
 class VAE(LatentVariableModel, Pretrained):
@@ -153,6 +151,8 @@ class VAE(LatentVariableModel, Pretrained):
     config_class: type[AutoencoderConfig] = VAEConfig
     components: tuple[str, ...] = ("likelihood", "posterior", "prior", "objective")
     """Attributes that a saved configuration must describe for the model to be rebuilt from it."""
+    weight_argument: str = "kl_weight"
+    """The constructor's argument that `kl_weight` is."""
     kept_apart: tuple[str, ...] = ()
     """Attributes that are saved in a file of their own, not with the model's weights."""
 
@@ -200,7 +200,7 @@ class VAE(LatentVariableModel, Pretrained):
         check_latent_dims(encoder, decoder, latent_dim)
         self.precision, self.dtype = precision, dtype
         self.encoder = encoder
-        self.likelihood = _likelihood_for(
+        self.likelihood = likelihood_for(
             likelihood, encoder, decoder, scale=scale, levels=levels, standardize=standardize
         )
         self.decoder = fit_parameters(decoder, self.likelihood.parameters_per_value, rngs)
@@ -257,7 +257,7 @@ class VAE(LatentVariableModel, Pretrained):
     def kl_weight(self, weight: float) -> None:
         self.objective.weight = checks.at_least("kl_weight", weight, 0.0)
         if self.config is not None:
-            self.config = restated(self.config, {"kl_weight": weight})
+            self.config = restated(self.config, {self.weight_argument: weight})
 
     @property
     def metrics(self) -> Mapping[str, Metric]:  # type: ignore[override]
@@ -307,7 +307,7 @@ class VAE(LatentVariableModel, Pretrained):
 
         def mean_and_log_var(x: jax.Array) -> tuple[jax.Array, jax.Array]:
             features = self.features(x, rngs=rngs, **condition)
-            mean = features["mean"]
+            mean = self.means_of(features)
             return mean, features.get("log_var", jnp.zeros_like(mean))
 
         return self._on_batch(x, mean_and_log_var)
@@ -334,26 +334,7 @@ class VAE(LatentVariableModel, Pretrained):
         self, x: jax.Array, rngs: nnx.Rngs | None, condition: dict[str, Any]
     ) -> dict[str, jax.Array]:
         output = call(self.encoder, self.likelihood.standardized(x), rngs=rngs, **condition)
-        names = self._feature_names
-        if isinstance(output, tuple) and len(output) == 2 and {*names} <= {"mean", "log_var"}:
-            output = dict(zip(("mean", "log_var"), output, strict=True))
-        found: dict[str, Any] = dict(output) if isinstance(output, dict) else {}
-        features = {name: found.get(name, found.get(ALIASES.get(name, name))) for name in names}
-        if any(feature is None for feature in features.values()):
-            got = sorted(found) if isinstance(output, dict) else type(output).__name__
-            keys = " and ".join(map(repr, names))
-            raise ValueError(
-                "invalid encoder output format: expected a tuple (mean, log_var) or a dict with "
-                f"the keys {keys}, got {got}"
-            )
-        features = {name: jnp.asarray(a, jnp.float32) for name, a in features.items()}
-        shapes = {name: features[name].shape for name in names if name in ("mean", "log_var")}
-        if len({*shapes.values()}) > 1:
-            raise ValueError(
-                f"invalid encoder output format: mean has shape {shapes['mean']} and log_var "
-                f"{shapes['log_var']}; they must agree"
-            )
-        return features
+        return read_features(output, self._feature_names)
 
     @property
     def _feature_names(self) -> tuple[str, ...]:
@@ -379,6 +360,10 @@ class VAE(LatentVariableModel, Pretrained):
         """
         x, _ = self.as_batch(x)
         return self.posterior(self.features(x, rngs=rngs, **condition))
+
+    def means_of(self, features: dict[str, jax.Array]) -> jax.Array:
+        """Return the means of q(z|x), or of a model with codes the encodings."""
+        return self.posterior(features).mean
 
     def p_z(self, **condition: Any) -> Distribution:
         """Return p(z), or p(z|y) of a prior that reads the labels.
@@ -473,20 +458,7 @@ class VAE(LatentVariableModel, Pretrained):
         `_network_condition`.
         """
         output = call(self.decoder, z, rngs=rngs, **condition)
-        if not isinstance(output, jax.Array):
-            raise ValueError(
-                "invalid decoder output format: expected an array (batch, *event), got "
-                f"{type(output).__name__}"
-            )
-        several = self.likelihood.parameters_per_value
-        if several > 1:
-            event = output.shape[1:-1] if self.event_shape is None else self.event_shape
-            if output.shape[1:] != (*event, several):
-                raise ValueError(
-                    f"invalid decoder output format: it has shape {output.shape}, expected (batch, "
-                    f"{', '.join(map(str, (*event, several)))}), {several} logits for each value "
-                    "(levels)"
-                )
+        check_decoder_output(output, self.event_shape, self.likelihood.parameters_per_value)
         return output.astype(jnp.float32)
 
     def decode(self, z: ArrayLike, *, rngs: nnx.Rngs | None = None, **condition: Any) -> jax.Array:
@@ -634,7 +606,7 @@ class VAE(LatentVariableModel, Pretrained):
             elbo, beta.
         """
         if isinstance(params, jax.Array | np.ndarray):
-            params, batch, x, outputs = _x_and_outputs(params, batch, x, outputs)
+            params, batch, x, outputs = x_and_outputs(params, batch, x, outputs)
         if params is not None:
             return self.with_params(params).loss_fn(
                 batch=batch,
@@ -666,49 +638,14 @@ class VAE(LatentVariableModel, Pretrained):
                 else outputs
             )
             inference = self._inference_of(outputs, condition)
-        terms = BoundTerms(
-            x, self._log_likelihoods(x, outputs, samples, reconstruction_loss_fn), inference
-        )
+        found = log_likelihoods(self, x, outputs, samples, reconstruction_loss_fn)
+        terms = BoundTerms(x, found, inference)
         context = LossContext(kwargs.get("step"), rng, kwargs.get("num_examples"), beta)
-        losses = self._losses(terms, self.objective(self, terms, context))
+        made = self.objective(self, terms, context)
+        losses = named_losses(terms, made, has_density=self.has_density)
         if kwargs.get("kl_per_dimension"):
             losses["kl_per_dimension"] = inference.kl().mean(0)
         return losses
-
-    def _log_likelihoods(
-        self,
-        x: jax.Array,
-        outputs: dict[str, Any],
-        samples: int,
-        reconstruction_loss_fn: Callable[[jax.Array, jax.Array], jax.Array] | None,
-    ) -> jax.Array:
-        """Return log p(x|z) of each sample and example, (samples, batch), in nats."""
-        rows = repeated(x, len(x), samples)
-        if reconstruction_loss_fn is None:
-            found = self.log_likelihood(rows, outputs)
-        else:
-            loss = reconstruction_loss_fn(read(outputs, "reconstructed", "reconstruction"), rows)
-            loss = jnp.asarray(loss)
-            each = loss.reshape(*loss.shape[:1], -1).sum(-1)
-            found = -jnp.broadcast_to(each, (len(rows),))
-        return found.reshape(samples, len(x))
-
-    def _losses(self, terms: BoundTerms, made: dict[str, Any]) -> dict[str, Any]:
-        """Return the losses under all the reference's keys.
-
-        Args:
-            terms: of the bound; without a density of q there is no KL and no ELBO.
-            made: what the objective returned.
-        """
-        reconstruction = terms.reconstruction_loss
-        named: dict[str, Any] = {
-            "reconstruction_loss": reconstruction,
-            "recon_loss": reconstruction,
-        }
-        if self.has_density:
-            kl = terms.inference.kl().mean(0).sum()
-            named |= {"kl_loss": kl, "elbo": -(reconstruction + kl)}
-        return {**named, **made, "loss": made["total_loss"]}
 
     def kl_per_dimension(self, outputs: dict[str, Any], **condition: Any) -> jax.Array:
         """Return the batch's mean KL of each latent, (latent_dim,), in nats.
@@ -769,90 +706,3 @@ class VAE(LatentVariableModel, Pretrained):
                 f"outputs have shape {parameter.shape} and x has shape {x.shape}: they must agree"
             )
         return self.likelihood.log_prob(parameter, x)
-
-
-def repeated(tree: Any, rows: int, times: int) -> Any:
-    """Return a tree whose arrays of so many rows hold them `times` times over, in order."""
-
-    def repeat(a: Any) -> Any:
-        if np.shape(a)[:1] != (rows,):
-            return a
-        return jnp.broadcast_to(a, (times, *np.shape(a))).reshape(-1, *np.shape(a)[1:])
-
-    return tree if times == 1 else jax.tree.map(repeat, tree)
-
-
-def refuse_elbo_options(given: ELBO) -> None:
-    """Raise a ValueError for options of the ELBO beside another objective."""
-    for name, argument in (
-        ("weight", "kl_weight"),
-        ("free_bits", "free_bits"),
-        ("schedule", "kl_schedule"),
-    ):
-        if getattr(given, name) != getattr(ELBO(), name):
-            raise ValueError(f"{argument}={getattr(given, name)!r} beside an objective of your own")
-
-
-def _likelihood_for(
-    likelihood: str | Likelihood,
-    encoder: nnx.Module,
-    decoder: nnx.Module,
-    *,
-    scale: Scale,
-    levels: int,
-    standardize: bool,
-) -> Likelihood:
-    """Return the likelihood by its name, or one of your own, checked against the decoder."""
-    if isinstance(likelihood, Likelihood):
-        kind = f"a {type(likelihood).__name__} of your own"
-        own = (("scale", scale, 1.0), ("levels", levels, 256),
-               ("standardize", standardize, False))  # fmt: skip
-        for name, given, default in own:
-            if given != default:
-                raise ValueError(f"{name}={given!r} beside {kind}, which has its own")
-        activation = getattr(decoder, "output_activation", None)
-        if activation is not None and getattr(likelihood, "link", activation) is not activation:
-            raise ValueError(
-                f"{kind} has another link than the decoder's output_activation: give it that "
-                f"one, or build the decoder with output_activation='identity'"
-            )
-        return likelihood
-    link = getattr(decoder, "output_activation", identity)
-    if standardize and link is not identity:
-        raise ValueError(
-            "standardize=True with an output_activation: standardised data has no bounds, "
-            "so build the decoder with output_activation='identity'"
-        )
-    return create_likelihood(
-        likelihood,
-        scale=scale,
-        link=link,
-        levels=levels,
-        event_shape=getattr(decoder, "output_shape", getattr(encoder, "input_dim", None)),
-        standardize=standardize,
-    )
-
-
-def _x_and_outputs(first: Any, second: Any, x: Any, outputs: Any) -> tuple[None, None, Any, Any]:
-    """Return the arguments of `loss_fn(x, outputs)` under their own names."""
-    if x is not None or (second is not None and outputs is not None):
-        raise ValueError(
-            "loss_fn: x is given twice: pass loss_fn(x, outputs), loss_fn(params, batch, rng), or "
-            "names such as loss_fn(x=x, outputs=outputs)"
-        )
-    outputs = second if outputs is None else outputs
-    if outputs is not None and not isinstance(outputs, dict):
-        raise ValueError(
-            f"loss_fn(x, outputs): outputs is of type {type(outputs).__name__}, expected the dict "
-            "that model(x) returns; with parameters of your own pass nnx.state(model, nnx.Param) "
-            "first"
-        )
-    return None, None, first, outputs
-
-
-def check_latent_dims(encoder: nnx.Module, decoder: nnx.Module, latent_dim: int) -> None:
-    """Refuse networks that say they are of another latent size; maps have channels instead."""
-    for name, network in (("encoder", encoder), ("decoder", decoder)):
-        size = getattr(network, "latent_dim", None) or latent_dim
-        if size != latent_dim and not getattr(network, "spatial", False):
-            raise ValueError(f"{name}.latent_dim={size} and latent_dim={latent_dim} must agree")

@@ -10,7 +10,8 @@ from workshop.generative_models.core import checks
 from workshop.generative_models.core.building import accepts_config
 from workshop.generative_models.core.configuration import BetaVAEConfig, BetaVAEWithCapacityConfig
 from workshop.generative_models.core.likelihoods import Likelihood
-from workshop.generative_models.models.vae.base import VAE, Options
+from workshop.generative_models.models.vae.assembly import Options
+from workshop.generative_models.models.vae.base import VAE
 from workshop.generative_models.models.vae.objectives import Capacity
 
 
@@ -38,6 +39,7 @@ class BetaVAE(VAE):
     """
 
     config_class = BetaVAEConfig
+    weight_argument = "beta_default"
 
     @accepts_config
     def __init__(

@@ -108,7 +108,7 @@ def create_objective(given: Any) -> Any:
 def _created(name: str, given: Any, **sizes: Any) -> Any:
     if isinstance(given, Config):
         _, configs, components = _TABLES[name]
-        kind = getattr(given, "kind", None)
+        kind = str(getattr(given, "kind", None))
         if type(given) is not configs.get(kind):
             raise TypeError(
                 f"{name}={type(given).__name__}: expected one of "

@@ -15,7 +15,8 @@ from workshop.generative_models.core.building import accepts_config
 from workshop.generative_models.core.configuration import ConditionalVAEConfig
 from workshop.generative_models.core.keys import sample_key
 from workshop.generative_models.core.likelihoods import Likelihood
-from workshop.generative_models.models.vae.base import VAE, Options
+from workshop.generative_models.models.vae.assembly import Options
+from workshop.generative_models.models.vae.base import VAE
 from workshop.generative_models.models.vae.components import AnyObjective
 from workshop.generative_models.models.vae.conditioning import one_hot
 from workshop.generative_models.models.vae.decoders import ConditionalDecoder

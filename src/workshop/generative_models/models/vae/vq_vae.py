@@ -21,7 +21,8 @@ from workshop.generative_models.core.quantizers import (
     VectorQuantizer,
     create_quantizer,
 )
-from workshop.generative_models.models.vae.base import VAE, Options, check_latent_dims
+from workshop.generative_models.models.vae.assembly import Options, check_latent_dims
+from workshop.generative_models.models.vae.base import VAE
 from workshop.generative_models.models.vae.chunks import chunk_size, in_chunks
 from workshop.generative_models.models.vae.decoders import CNNDecoder
 from workshop.generative_models.models.vae.encoders import CNNEncoder
@@ -333,6 +334,10 @@ class VQVAE(VAE):
     ) -> jax.Array:
         mean = self.features(x, rngs=rngs, **condition)["mean"]
         return self._quantized(mean, deterministic=deterministic, rngs=rngs)
+
+    def means_of(self, features: dict[str, jax.Array]) -> jax.Array:
+        """Return the encodings before quantization."""
+        return features["mean"]
 
     def decoder_input(self, means: jax.Array) -> jax.Array:
         """Return the vectors of the codes of encodings."""
