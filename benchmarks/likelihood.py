@@ -21,9 +21,9 @@ import numpy as np
 from flax import nnx
 
 from workshop.generative_models.data import Split
-from workshop.generative_models.evaluation.importance import layout
-from workshop.generative_models.evaluation.likelihood import importance_weighted_bound
-from workshop.generative_models.evaluation.weighing import rows_of
+from workshop.generative_models.evaluation.bounds import importance_weighted_bound
+from workshop.generative_models.evaluation.bounds.importance import layout
+from workshop.generative_models.evaluation.bounds.weighing import rows_of
 from workshop.generative_models.models.vae import VAE, MLPDecoder, MLPEncoder
 
 SIZES = (20, 256, 512, 784)

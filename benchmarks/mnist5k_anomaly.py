@@ -15,7 +15,7 @@ from flax import nnx
 
 from workshop.generative_models.core.configuration import DecoderConfig, EncoderConfig, VAEConfig
 from workshop.generative_models.data import load_dataset
-from workshop.generative_models.evaluation import likelihood
+from workshop.generative_models.evaluation import bounds
 from workshop.generative_models.evaluation.detection import detection
 from workshop.generative_models.models.vae import VAE
 from workshop.generative_models.training import Trainer
@@ -35,8 +35,8 @@ def scores_without(digit: int, steps: int, seed: int) -> tuple[dict[str, np.ndar
     model = VAE(config, rngs=nnx.Rngs(seed))
     normal = data.train.take(data.train.y != digit)
     Trainer(model, seed=seed, progress=False).fit(normal, steps=steps)
-    terms = likelihood.rate_and_distortion(model, data.test, samples=SAMPLES, seed=seed)
-    bound = likelihood.importance_weighted_bound(model, data.test, samples=BOUND, seed=seed)
+    terms = bounds.rate_and_distortion(model, data.test, samples=SAMPLES, seed=seed)
+    bound = bounds.importance_weighted_bound(model, data.test, samples=BOUND, seed=seed)
     found = {
         "-ELBO": terms["rate"] + terms["distortion"],
         "reconstruction loss": terms["distortion"],

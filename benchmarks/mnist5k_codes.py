@@ -27,10 +27,9 @@ from sklearn.svm import SVC
 import workshop
 from workshop.cli import main as command
 from workshop.generative_models.data import load_dataset
-from workshop.generative_models.evaluation.features import pca_features
+from workshop.generative_models.evaluation.latents import codebook_healths
 from workshop.generative_models.evaluation.outputs import code_indices
-from workshop.generative_models.evaluation.quantized import codebook_healths
-from workshop.generative_models.evaluation.samples import sample_quality
+from workshop.generative_models.evaluation.samples import pca_features, sample_quality
 from workshop.generative_models.training import Trainer
 
 WAYS = {

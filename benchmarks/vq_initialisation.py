@@ -29,7 +29,7 @@ from workshop.generative_models.core.configuration import (
     VQVAEConfig,
 )
 from workshop.generative_models.data import Split, load_dataset
-from workshop.generative_models.evaluation.dependence import NEGLIGIBLE, dependence_of
+from workshop.generative_models.evaluation.samples.dependence import NEGLIGIBLE, dependence_of
 from workshop.generative_models.models.vae import VAE, VQVAE
 from workshop.generative_models.training import Trainer
 

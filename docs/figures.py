@@ -29,8 +29,8 @@ from PIL import Image
 
 from workshop.generative_models.data import Dataset
 from workshop.generative_models.evaluation import latents, outputs
+from workshop.generative_models.evaluation.bounds import rate_and_distortion
 from workshop.generative_models.evaluation.estimates import Estimate, mean_of
-from workshop.generative_models.evaluation.likelihood import rate_and_distortion
 from workshop.generative_models.models.vae import VAE
 from workshop.generative_models.tracking.loggers import read_rows
 from workshop.generative_models.visualization import report, training_curves

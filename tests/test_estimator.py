@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from workshop import estimator
 from workshop.estimator import VAEEstimator, numbers_of
-from workshop.generative_models.evaluation import likelihood
+from workshop.generative_models.evaluation import bounds
 
 RANK, COLUMNS = 2, 5
 NOISE = np.array([0.1, 0.2, 0.3, 0.5, 0.8])
@@ -130,7 +130,7 @@ def test_scores_are_those_of_the_evaluation(X, linear, bound, monkeypatch):
     fitted = clone(linear)
     fitted.__setstate__(linear.__getstate__())
     fitted.set_params(bound=bound, draws=20)
-    function = {"elbo": likelihood.elbo, "importance": likelihood.importance_weighted_bound}[bound]
+    function = {"elbo": bounds.elbo, "importance": bounds.importance_weighted_bound}[bound]
     x = X.astype(np.float32)
     expected = function(linear.model_, x, samples=20, seed=linear.seed_)
     # The samples of z depend on what a row holds, there on its number: of one law, so that the

@@ -28,11 +28,11 @@ from workshop.generative_models.core.numbers import as_float32, kind_of, not_num
 from workshop.generative_models.core.optimizers import create_optimizer
 from workshop.generative_models.core.parameters import refuse_not_finite
 from workshop.generative_models.data import Split
-from workshop.generative_models.evaluation.importance import bound_of, layout
-from workshop.generative_models.evaluation.likelihood import terms_of
+from workshop.generative_models.evaluation.bounds.importance import bound_of, layout
+from workshop.generative_models.evaluation.bounds.terms import terms_of
+from workshop.generative_models.evaluation.bounds.weighing import batch_of, example_keys, rows_of
 from workshop.generative_models.evaluation.outputs import posteriors
 from workshop.generative_models.evaluation.passes import PASS, in_passes, run_over
-from workshop.generative_models.evaluation.weighing import batch_of, example_keys, rows_of
 from workshop.generative_models.models.saving import variables
 from workshop.generative_models.models.vae import VAE
 from workshop.generative_models.training import Trainer

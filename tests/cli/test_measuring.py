@@ -17,7 +17,8 @@ from workshop.cli import evaluate, main
 from workshop.cli.progress import Interrupts
 from workshop.cli.tables import console
 from workshop.generative_models.data import load_dataset
-from workshop.generative_models.evaluation import importance, likelihood, summary
+from workshop.generative_models.evaluation import bounds, summary
+from workshop.generative_models.evaluation.bounds import importance
 from workshop.generative_models.evaluation.detection import auroc
 from workshop.generative_models.evaluation.estimates import Estimate
 from workshop.generative_models.evaluation.sections import samples
@@ -52,7 +53,7 @@ def test_evaluate_says_what_the_trainer_says(run):
     found = summary.read(run / "evaluation.json")["sections"]["likelihood"]
     model, test = workshop.load(run), load_dataset("digits").test
     trained = Trainer(model, batch_size=60).evaluate(test)
-    draws = [likelihood.elbo(model, test, seed=seed).mean() for seed in range(1, 9)]
+    draws = [bounds.elbo(model, test, seed=seed).mean() for seed in range(1, 9)]
     assert abs(trained["elbo"] - np.mean(draws)) < 4 * np.std(draws, ddof=1)
     assert abs(found["elbo"].value - np.mean(draws)) < 4 * np.std(draws, ddof=1)
     assert found["rate"].value == pytest.approx(trained["kl_loss"], rel=1e-5)
@@ -112,7 +113,7 @@ def test_score_gives_each_example_its_terms(run, tmp_path, capsys):
     test = load_dataset("digits").test
     assert [int(r["index"]) for r in rows] == list(range(len(test)))
     assert [int(r["label"]) for r in rows] == test.y.tolist()
-    terms = likelihood.rate_and_distortion(workshop.load(run), test, samples=2)
+    terms = bounds.rate_and_distortion(workshop.load(run), test, samples=2)
     for name, key in (("reconstruction_loss", "distortion"), ("kl", "rate")):
         np.testing.assert_allclose([float(r[name]) for r in rows], terms[key], rtol=1e-5)
     elbo = np.array([float(r["elbo"]) for r in rows])

@@ -10,7 +10,7 @@ from flax import nnx
 from workshop.cli.explore.session import Session
 from workshop.generative_models.core.configuration import DecoderConfig, EncoderConfig, VAEConfig
 from workshop.generative_models.data import Dataset, Split
-from workshop.generative_models.evaluation.likelihood import elbo, importance_weighted_bound
+from workshop.generative_models.evaluation.bounds import elbo, importance_weighted_bound
 from workshop.generative_models.evaluation.study import Settings, Study
 from workshop.generative_models.evaluation.summary import evaluate
 from workshop.generative_models.export import export_model, load_exported

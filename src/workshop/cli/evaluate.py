@@ -34,14 +34,13 @@ from workshop.generative_models.core.files import replacing, write_json, write_t
 from workshop.generative_models.core.locks import locked
 from workshop.generative_models.core.metrics import metric_of
 from workshop.generative_models.data import Dataset, Split, sprites
-from workshop.generative_models.evaluation import likelihood, summary
+from workshop.generative_models.evaluation import bounds, summary
 from workshop.generative_models.evaluation.comparison import Compared, compare
-from workshop.generative_models.evaluation.copying import nearest_training_neighbours
 from workshop.generative_models.evaluation.detection import detection
 from workshop.generative_models.evaluation.passes import CutShort
+from workshop.generative_models.evaluation.samples import nearest_training_neighbours
 from workshop.generative_models.evaluation.sections import Section
 from workshop.generative_models.evaluation.study import Settings, Study
-from workshop.generative_models.evaluation.weighing import has_moving_scale
 from workshop.generative_models.models.restoring import load_run, unfinished
 from workshop.generative_models.models.saving import read_config
 from workshop.generative_models.tracking.loggers import read_rows
@@ -225,14 +224,14 @@ def score(
         if trained is not splits:
             splits, classes = trained, content["classes"]
     chosen = _odd_labels(odd, splits, classes)
-    if has_moving_scale(model):
+    if bounds.has_moving_scale(model):
         if "training" not in read_config(run):
             raise ValueError(
                 f"{run}: the likelihood's scale is the best one for training data, of which its "
                 "config.json says nothing: score it from Python, with fix_scale"
             )
         train = load_run_data(run, options).train.take(slice(Settings.fitted))
-        model = likelihood.fix_scale(model, train)
+        model = bounds.fix_scale(model, train)
         say("the likelihood's scale is the best one for the run's training examples")
     interrupts = Interrupts(console)
     scored: dict[str, dict[str, np.ndarray]] = {}
@@ -266,7 +265,7 @@ def _scores(
     interrupts: Interrupts,
 ) -> dict[str, np.ndarray]:
     """Return the columns of scores, in nats; all as long as the shortest that was cut short."""
-    terms = likelihood.rate_and_distortion(
+    terms = bounds.rate_and_distortion(
         model, split, samples=samples, seed=seed, progress=interrupts.cuttable(what)
     )
     rate, distortion = terms["rate"], terms["distortion"]
@@ -274,7 +273,7 @@ def _scores(
     if bound:
         progress = interrupts.cuttable(f"{what}, {bound:,} samples")
         with suppress(CutShort):  # then there is no such column
-            columns["log_likelihood"] = likelihood.importance_weighted_bound(
+            columns["log_likelihood"] = bounds.importance_weighted_bound(
                 model, split, samples=bound, seed=seed, progress=progress
             )
     done = min(map(len, columns.values()))

@@ -36,7 +36,6 @@ from workshop.generative_models.core.locks import LOCK_FILE, locked
 from workshop.generative_models.core.metrics import METRICS, metric_of
 from workshop.generative_models.data import Dataset, Split
 from workshop.generative_models.evaluation.outputs import code_indices
-from workshop.generative_models.evaluation.quantized import codebook_healths, collapses
 from workshop.generative_models.models.restoring import checkpoint_steps
 from workshop.generative_models.models.saving import (
     WEIGHTS_FILE,
@@ -225,7 +224,7 @@ def _independent(model: VAE, dataset: Dataset, longer: str) -> list[str]:
         dataset: that it was trained on.
         longer: the command that trains it for longer.
     """
-    from workshop.generative_models.evaluation.dependence import dependence_of, dependence_verdict
+    from workshop.generative_models.evaluation.samples import dependence_of, dependence_verdict
 
     try:
         figures = dependence_of(model, _some(dataset.test))
@@ -293,6 +292,8 @@ class _Collapse(Callback):
         if jax.process_index() > 0:
             return
         codes = code_indices(model, _some(self.dataset.validation))
+        from workshop.generative_models.evaluation.latents import codebook_healths, collapses
+
         found = collapses(model.quantizer, codebook_healths(model.quantizer, codes))
         for name in found.keys() - self.named:
             self.named.add(name)

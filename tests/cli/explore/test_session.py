@@ -17,7 +17,7 @@ from workshop.generative_models.core.configuration import (
     VQVAEConfig,
 )
 from workshop.generative_models.data import Dataset, Split
-from workshop.generative_models.evaluation import likelihood
+from workshop.generative_models.evaluation import bounds
 from workshop.generative_models.models.vae import VAE, VQVAE
 
 KINDS = ("vae", "conditional-vae", "vq-vae")
@@ -53,7 +53,7 @@ def test_encoding_and_the_elbo_are_the_librarys(sessions, kind, labelled):
     mean, _ = session.model.encode(example.x[None], **known)
     np.testing.assert_allclose(session.encode(example), np.ravel(mean), atol=1e-5)
     y = None if not known else known["y"]
-    bound = likelihood.elbo(session.model, example.x[None], y, samples=SAMPLES)[0]
+    bound = bounds.elbo(session.model, example.x[None], y, samples=SAMPLES)[0]
     made = session.measure(example)
     np.testing.assert_allclose(made.elbo, bound, rtol=1e-6)
     again = session.model.reconstruct(example.x[None], deterministic=True, **known)[0]

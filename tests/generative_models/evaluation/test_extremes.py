@@ -8,10 +8,10 @@ import pytest
 from flax import nnx
 
 from workshop.generative_models.data import Split
-from workshop.generative_models.evaluation import likelihood
-from workshop.generative_models.evaluation.decomposition import kl_decomposition
+from workshop.generative_models.evaluation import bounds
 from workshop.generative_models.evaluation.detection import detection
 from workshop.generative_models.evaluation.estimates import Estimate, mean_of, mean_with_part
+from workshop.generative_models.evaluation.latents import kl_decomposition
 from workshop.generative_models.evaluation.outputs import posteriors, reconstructions
 from workshop.generative_models.evaluation.sections.likelihood import beyond
 from workshop.generative_models.models.vae import VAE, VQVAE, MLPDecoder, MLPEncoder
@@ -65,16 +65,16 @@ def check(values, *, usual_only=False):
 def test_bounds(model):
     with np.errstate(all="raise"):
         for samples in (1, 10):
-            check(likelihood.elbo(model, X, samples=samples))
-        found = likelihood.importance_sampling(model, X, samples=10)
+            check(bounds.elbo(model, X, samples=samples))
+        found = bounds.importance_sampling(model, X, samples=10)
         check(found["bound"])
         assert not np.isnan(found["effective_samples"]).any()
         if type(model.likelihood).__name__ == "Gaussian":  # they differ in one function only
-            check(likelihood.annealed_importance_sampling(model, X, chains=4, steps=3))
+            check(bounds.annealed_importance_sampling(model, X, chains=4, steps=3))
 
 
 def test_scores_find_the_most_unusual_row(model):
-    score = -likelihood.elbo(model, X, samples=10)
+    score = -bounds.elbo(model, X, samples=10)
     threshold = score[: len(USUAL)].max()
     assert (score > threshold)[len(USUAL) :].all()
     found = detection(score[: len(USUAL)], score[len(USUAL) :])
@@ -99,15 +99,15 @@ def test_values_that_float32_holds_are_exact():
     model = VAE(encoder, decoder, latents, likelihood="laplace", scale=10.0, rngs=rngs)
     x = np.array([[1e10, 0, 0], [1e20, 0, 0], [3e38, 0, 0], [1e20, -3e20, 0]], np.float32)
     exact = -np.abs(np.float64(x)).sum(1) / 10 - 3 * np.log(20)
-    np.testing.assert_allclose(likelihood.elbo(model, x, samples=7), exact, rtol=1e-5)
-    annealed = likelihood.annealed_importance_sampling(model, x, chains=2, steps=3)
+    np.testing.assert_allclose(bounds.elbo(model, x, samples=7), exact, rtol=1e-5)
+    annealed = bounds.annealed_importance_sampling(model, x, chains=2, steps=3)
     np.testing.assert_allclose(annealed, exact, rtol=1e-5)
 
 
 def test_codes():
     encoder, decoder, latents, rngs = networks()
     model = VQVAE(encoder, decoder, latents, 4, 1, likelihood="gaussian", rngs=rngs)
-    check(likelihood.elbo(model, X))
+    check(bounds.elbo(model, X))
     assert not np.isnan(posteriors(model, Split(X))["mean"]).any()
 
 
@@ -125,7 +125,7 @@ def test_nan_in_data_is_no_overflow(model):
     assert np.isnan(found["mean"][0]).all()
     assert np.isfinite(found["mean"][1:]).all()
     with pytest.raises(ValueError, match="NaN"):
-        likelihood.elbo(model, np.full((2, FEATURES), np.nan))
+        bounds.elbo(model, np.full((2, FEATURES), np.nan))
 
 
 @pytest.mark.parametrize("network", ["encoder", "decoder"])
@@ -137,8 +137,8 @@ def test_a_model_that_is_not_finite_is_refused_and_not_measured(network, value):
     bias = {"encoder": model.encoder.mean_proj, "decoder": model.decoder.output_layer}[network].bias
     bias[...] = bias[...].at[0].set(value)
     measures = (
-        lambda: likelihood.elbo(model, USUAL),
-        lambda: likelihood.importance_weighted_bound(model, USUAL, samples=2),
+        lambda: bounds.elbo(model, USUAL),
+        lambda: bounds.importance_weighted_bound(model, USUAL, samples=2),
         lambda: posteriors(model, Split(USUAL)),
         lambda: reconstructions(model, Split(USUAL)),
         lambda: Trainer(model, progress=False).evaluate(USUAL),

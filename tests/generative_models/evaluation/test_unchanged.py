@@ -14,15 +14,9 @@ from workshop.cli.explore.session import Session
 from workshop.generative_models import evaluation, export, visualization
 from workshop.generative_models.core.modules import in_evaluation_mode
 from workshop.generative_models.data import Dataset, Split
-from workshop.generative_models.evaluation import (
-    annealing,
-    dependence,
-    importance,
-    likelihood,
-    outputs,
-    passes,
-    weighing,
-)
+from workshop.generative_models.evaluation import bounds, outputs, passes
+from workshop.generative_models.evaluation.bounds import weighing
+from workshop.generative_models.evaluation.samples import dependence
 from workshop.generative_models.evaluation.study import Settings, Study
 from workshop.generative_models.evaluation.summary import evaluate
 from workshop.generative_models.export import export_model
@@ -97,19 +91,21 @@ def decode(model, z):
 
 
 MEASURES = {
-    annealing.annealed_importance_sampling: lambda m: annealing.annealed_importance_sampling(
+    bounds.annealed_importance_sampling: lambda m: bounds.annealed_importance_sampling(
         m, SPLIT.x, chains=1, steps=2
     ),
-    annealing.annealed_log_weights: lambda m: annealing.annealed_log_weights(
+    bounds.annealed_log_weights: lambda m: bounds.annealed_log_weights(
         m, SPLIT.x, chains=1, steps=2
     ),
-    importance.importance_weighted_bound: lambda m: importance.importance_weighted_bound(
+    bounds.importance_weighted_bound: lambda m: bounds.importance_weighted_bound(
         m, SPLIT.x, samples=2
     ),
-    importance.importance_sampling: lambda m: importance.importance_sampling(m, SPLIT.x, samples=2),
-    likelihood.elbo: lambda m: likelihood.elbo(m, SPLIT.x),
-    likelihood.rate_and_distortion: lambda m: likelihood.rate_and_distortion(m, SPLIT.x),
-    likelihood.fix_scale: lambda m: likelihood.fix_scale(m, SPLIT.x),
+    bounds.importance_sampling: lambda m: bounds.importance_sampling(m, SPLIT.x, samples=2),
+    bounds.elbo: lambda m: bounds.elbo(m, SPLIT.x),
+    bounds.rate_and_distortion: lambda m: bounds.rate_and_distortion(m, SPLIT.x),
+    bounds.fix_scale: lambda m: bounds.fix_scale(m, SPLIT.x),
+    outputs.activity: lambda m: outputs.activity(m, SPLIT),
+    outputs.divergences: lambda m: outputs.divergences(m, SPLIT),
     outputs.posteriors: lambda m: outputs.posteriors(m, SPLIT),
     outputs.representations: lambda m: outputs.representations(m, SPLIT),
     outputs.reconstructions: lambda m: outputs.reconstructions(m, SPLIT),
@@ -138,10 +134,10 @@ WITHOUT_CODES = MEASURES.keys() - {outputs.code_indices}
 CASES = [(vae, measure) for measure in MEASURES if measure in WITHOUT_CODES]
 CASES += [(vq_vae, measure) for measure in MEASURES if measure in WITH_CODES]
 PARTS = {
-    "batch_of", "condition_of", "dependence_verdict", "drawn", "event_of", "examples_of",
-    "has_codes", "has_moving_scale", "informative", "log_given", "log_weights", "number_of_classes",
-    "posterior", "reads_labels", "refuse_codes", "refuse_moving_scale", "representation_of",
-    "run_passes", "run_steps", "settled_examples", "settled_noise",
+    "batch_of", "condition_of", "dependence_verdict", "drawn", "encoded", "event_of", "examples_of",
+    "features_of", "has_moving_scale", "informative", "log_given", "log_joint", "number_of_classes",
+    "reads_labels", "refuse_moving_scale", "refuse_no_density", "representation_of", "run_steps",
+    "samples_of", "settled_examples", "settled_noise",
 }  # fmt: skip
 """Functions that take no more than a look at the model, or a copy made by those above."""
 
@@ -206,10 +202,10 @@ def test_every_function_of_a_model_is_among_them():
 def test_measures_are_of_evaluation_mode_whatever_the_mode():
     model, settled = vae(), vae()
     settled.eval()
-    far = likelihood.elbo(model, IMAGES)
-    np.testing.assert_array_equal(far, likelihood.elbo(settled, IMAGES))
+    far = bounds.elbo(model, IMAGES)
+    np.testing.assert_array_equal(far, bounds.elbo(settled, IMAGES))
     outputs.posteriors(model, FAR)
-    np.testing.assert_array_equal(likelihood.elbo(model, IMAGES), far)
+    np.testing.assert_array_equal(bounds.elbo(model, IMAGES), far)
     for measure in (outputs.posteriors, outputs.reconstructions):
         jax.tree.map(np.testing.assert_array_equal, measure(model, SPLIT), measure(settled, SPLIT))
     # The posterior by hand, with the norm's initial mean 0 and variance 1, and nothing dropped.

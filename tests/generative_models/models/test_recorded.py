@@ -15,7 +15,7 @@ from workshop.generative_models.core.quantizer_configuration import ResidualConf
 
 from workshop.cli.options import train_options
 from workshop.generative_models.data import load_dataset
-from workshop.generative_models.evaluation.likelihood import elbo, importance_weighted_bound
+from workshop.generative_models.evaluation.bounds import elbo, importance_weighted_bound
 from workshop.generative_models.models.saving import build_model
 from workshop.generative_models.models.vae import (
     VAE,

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.patches import StepPatch
 
-from workshop.generative_models.evaluation.codebooks import codebook_health, verdict
+from workshop.generative_models.evaluation.latents import codebook_health, verdict
 from workshop.generative_models.visualization.codebooks import codebook_panels
 
 

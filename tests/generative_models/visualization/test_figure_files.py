@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from workshop.generative_models import visualization
-from workshop.generative_models.evaluation.codebooks import codebook_health
+from workshop.generative_models.evaluation.latents import codebook_health
 from workshop.generative_models.visualization import (
     code_maps,
     codebook_panels,

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from workshop.generative_models.evaluation.weighing import restored
+from workshop.generative_models.evaluation.passes import restored
 
 
 @functools.partial(jax.jit, static_argnames="graphdef")

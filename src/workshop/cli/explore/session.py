@@ -19,9 +19,12 @@ from workshop.cli.explore.geometry import Plane, latent_plane, moved, path, prin
 from workshop.generative_models.core.modules import in_evaluation_mode
 from workshop.generative_models.data import Dataset
 from workshop.generative_models.evaluation import outputs
-from workshop.generative_models.evaluation.likelihood import fix_scale, rate_and_distortion
+from workshop.generative_models.evaluation.bounds import (
+    fix_scale,
+    has_moving_scale,
+    rate_and_distortion,
+)
 from workshop.generative_models.evaluation.passes import in_passes
-from workshop.generative_models.evaluation.weighing import has_codes, has_moving_scale
 from workshop.generative_models.models.vae import VAE, ConditionalVAE
 from workshop.generative_models.visualization.report import number_of_classes
 from workshop.generative_models.visualization.scales import scale_of
@@ -65,7 +68,7 @@ class Session:
             model = fix_scale(model, dataset.train.take(slice(points)))
         self.model, self.class_names = model, dataset.class_names
         self.x, self.y = outputs.pixels(np.asarray(split.x)), split.y
-        self.discrete, self.conditional = has_codes(model), isinstance(model, ConditionalVAE)
+        self.discrete, self.conditional = model.has_codes, isinstance(model, ConditionalVAE)
         if isinstance(model, ConditionalVAE) and not model.reads_classes:
             raise ValueError(
                 "explore: the model's own networks read a condition of unknown shape, and the "
@@ -167,7 +170,7 @@ class Session:
     def measure(self, example: Example) -> Reconstruction:
         """Return what the model makes of an example, and the two terms of its ELBO.
 
-        The terms are those of `evaluation.likelihood.elbo(model, x[None], y, samples=64)`.
+        The terms are those of `evaluation.bounds.elbo(model, x[None], y, samples=64)`.
         """
         label = example.label if self.conditional else None
         terms = rate_and_distortion(self.model, example.x[None], label, samples=SAMPLES)

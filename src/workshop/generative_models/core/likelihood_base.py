@@ -298,7 +298,7 @@ class LocationScale(SquaredError):
         if self.scale == "optimal":
             raise ValueError(
                 "scale='optimal' is computed from data, and there is none to draw x ~ p(x|z) with: "
-                "use fix_scale(model, training_data) of evaluation.likelihood in place of the "
+                "use fix_scale(model, training_data) of evaluation.bounds in place of the "
                 "model, or train with scale='learned'"
             )
         noise = self.standard_noise(key, parameter.shape).astype(parameter.dtype)

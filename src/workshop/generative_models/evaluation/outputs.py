@@ -64,12 +64,7 @@ def activity(model: Any, split: Split) -> tuple[np.ndarray, bool]:
 
 def representation_of(model: Any) -> str:
     """Return the name of what `representations` gives, for tables and notes."""
-    return "vectors of the codes, z_q" if has_codes(model) else "means of q(z|x)"
-
-
-def has_codes(model: Any) -> bool:
-    """Say whether latents are codes, chosen without chance, and not samples of a density."""
-    return model.has_codes
+    return "vectors of the codes, z_q" if model.has_codes else "means of q(z|x)"
 
 
 def reconstructions(

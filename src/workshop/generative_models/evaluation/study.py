@@ -15,7 +15,7 @@ from workshop.generative_models.core.distributions import Distribution
 from workshop.generative_models.core.modules import in_evaluation_mode
 from workshop.generative_models.core.moments import moments_of
 from workshop.generative_models.data import Split
-from workshop.generative_models.evaluation import likelihood, outputs
+from workshop.generative_models.evaluation import bounds, outputs
 from workshop.generative_models.evaluation.disentanglement import Sampler
 from workshop.generative_models.evaluation.passes import (
     PASS,
@@ -24,7 +24,6 @@ from workshop.generative_models.evaluation.passes import (
     in_passes,
     reads_labels,
 )
-from workshop.generative_models.evaluation.weighing import has_codes, has_moving_scale
 from workshop.generative_models.models.vae.scaling import far_from_unit
 
 SEARCHED = 2**27
@@ -99,8 +98,7 @@ class Study:
         self.run, self.more = run, more
         self.conditional = reads_labels(model)
         self.sampler = None if self.conditional else sampler
-        self.codes_exist = has_codes(model)
-        self.rescaled = has_moving_scale(model)
+        self.rescaled = bounds.has_moving_scale(model)
 
     @property
     def longer(self) -> str:
@@ -110,7 +108,7 @@ class Study:
     @property
     def draws(self) -> int:
         """How many z the ELBO takes of each example; codes are chosen without chance."""
-        return 1 if self.codes_exist else self.settings.elbo_samples
+        return 1 if self.model.has_codes else self.settings.elbo_samples
 
     @functools.cached_property
     def terms(self) -> dict[str, np.ndarray]:
@@ -123,17 +121,17 @@ class Study:
         return self._terms(self.some_train(len(self.test)), "ELBO of training")
 
     def _terms(self, split: Split, what: str) -> dict[str, np.ndarray]:
-        return likelihood.rate_and_distortion(
+        return bounds.rate_and_distortion(
             self.fixed_scale, split, samples=self.draws, seed=self.settings.seed,
             progress=self.cuttable(what),
         )  # fmt: skip
 
     @functools.cached_property
     def fixed_scale(self) -> Any:
-        """The model with a density of single examples; see `likelihood.fix_scale`."""
+        """The model with a density of single examples; see `bounds.fix_scale`."""
         if not self.rescaled:
             return self.model
-        return likelihood.fix_scale(self.model, self.some_train(self.settings.fitted))
+        return bounds.fix_scale(self.model, self.some_train(self.settings.fitted))
 
     @functools.cached_property
     def odd_scale(self) -> str | None:

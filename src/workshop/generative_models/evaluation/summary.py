@@ -55,7 +55,7 @@ def _further(
     study: Study, *, quick: bool
 ) -> Iterator[tuple[str, Callable[[Study], Section | dict[str, Section]]]]:
     """Yield the sections after the first, which differ by model and data."""
-    if study.codes_exist:
+    if study.model.has_codes:
         yield "codes", sections.codes_section
         if study.model.prior is not None:
             yield "prior", sections.prior_section

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from ..core.checks import positive_int
-from ..evaluation.codebooks import entropy
+from ..evaluation.latents.codebooks import entropy
 from .arrays import vector, whole
 from .codebooks import draw_usage
 from .drawing import draw_sheet

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from ..evaluation.codebooks import CodebookHealth, verdict
+from ..evaluation.latents import CodebookHealth, verdict
 from .style import ACCENT, FIRST, INK, QUIET, SMALL, open_chart, settled, styled
 
 
@@ -23,7 +23,7 @@ def codebook_panels(health: CodebookHealth, *, title: str = "Health of the codeb
         title: the heading of the figure.
 
     Examples:
-        >>> from workshop.generative_models.evaluation.codebooks import codebook_health
+        >>> from workshop.generative_models.evaluation.latents import codebook_health
         >>> from workshop.generative_models.visualization.codebooks import codebook_panels
         >>> codebook_panels(codebook_health([0, 2, 2, 0], 4)).texts[1].get_text()
         '2 of 4 codes used (50%), perplexity 2.0, 1.00 bits an index.'

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from workshop.generative_models.core.modules import in_evaluation_mode
 from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation import outputs
+from workshop.generative_models.evaluation.latents import codebook_healths
 from workshop.generative_models.evaluation.outputs import pixels
 from workshop.generative_models.evaluation.passes import condition_of
-from workshop.generative_models.evaluation.quantized import codebook_healths
 from workshop.generative_models.models.vae import VAE, VQVAE, ConditionalVAE
 
 from .bars import code_maps, kl_bars

@@ -7,7 +7,7 @@ from flax import nnx
 from scipy import stats
 
 from workshop.generative_models.data import Dataset, Split
-from workshop.generative_models.evaluation import importance, likelihood, outputs
+from workshop.generative_models.evaluation import bounds, outputs
 from workshop.generative_models.evaluation.study import Settings, Study
 from workshop.generative_models.models.vae import ConditionalVAE, MLPDecoder, MLPEncoder
 from workshop.generative_models.training import Trainer
@@ -80,11 +80,11 @@ def test_bounds_of_the_exact_posterior_are_log_p_of_x_given_the_condition(kind):
     y, model = ALL[kind], own()
     x = data(y)
     exact = evidence(x, y)
-    bound = importance.importance_weighted_bound(model, x, y, samples=3)
+    bound = bounds.importance_weighted_bound(model, x, y, samples=3)
     np.testing.assert_allclose(bound, exact, atol=1e-4)
     # Of one sample of z its variance is that of log p(x|z) - log q: of 400 on average 1/20.
-    np.testing.assert_allclose(likelihood.elbo(model, x, y, samples=400), exact, atol=0.5)
-    in_split = importance.importance_weighted_bound(
+    np.testing.assert_allclose(bounds.elbo(model, x, y, samples=400), exact, atol=0.5)
+    in_split = bounds.importance_weighted_bound(
         model, Split(x, y if y.ndim == 1 else y.astype(np.float32)), samples=3
     )
     np.testing.assert_allclose(in_split, bound, atol=1e-5)
@@ -149,11 +149,11 @@ def test_several_classes_at_once_train_and_are_measured():
     x, model = np.abs(data(MULTI)), wrapped()
     Trainer(model, batch_size=10, progress=False).fit({"x": x, "y": MULTI}, steps=2)
     rows_of = MULTI.astype(np.float32)
-    found = likelihood.elbo(model, x, MULTI, samples=2)
-    np.testing.assert_array_equal(found, likelihood.elbo(model, x, rows_of, samples=2))
-    np.testing.assert_array_equal(found, likelihood.elbo(model, Split(x, rows_of), samples=2))
+    found = bounds.elbo(model, x, MULTI, samples=2)
+    np.testing.assert_array_equal(found, bounds.elbo(model, x, rows_of, samples=2))
+    np.testing.assert_array_equal(found, bounds.elbo(model, Split(x, rows_of), samples=2))
     # And they are read: other classes give other values.
-    assert np.abs(found - likelihood.elbo(model, x, 1 - MULTI, samples=2)).min() > 0
+    assert np.abs(found - bounds.elbo(model, x, 1 - MULTI, samples=2)).min() > 0
     assert model.sample(N, y=MULTI).shape == x.shape
 
 
@@ -177,8 +177,8 @@ def test_samples_for_an_evaluation_have_the_conditions_of_the_data(kind):
         (lambda m, x: m.interpolate(x[0], x[1], y1=CONTINUOUS[0]), "pass y1 and y2"),
         (lambda m, x: m.interpolate(x[0], x[1], y=0, y1=0, y2=1), "pass y1 and y2"),
         (lambda m, x: m.interpolate(x[0], x[1], y1=0, y2=1), "y1 is of type int32"),
-        (lambda m, x: likelihood.elbo(m, x, CONTINUOUS[:7]), "a row for each of 30 examples"),
-        (lambda m, x: likelihood.elbo(m, x, CONTINUOUS * np.nan), "NaN"),
+        (lambda m, x: bounds.elbo(m, x, CONTINUOUS[:7]), "a row for each of 30 examples"),
+        (lambda m, x: bounds.elbo(m, x, CONTINUOUS * np.nan), "NaN"),
         (lambda m, x: Trainer(m, progress=False).fit({"x": x, "y": CONTINUOUS * np.inf}, steps=1),
          "NaN or infinite"),
     ],
@@ -191,7 +191,7 @@ def test_conditions_that_do_not_fit_are_refused(call, message):
 def test_classes_are_still_checked_where_networks_read_classes():
     model, x = wrapped(), data(LABELS)
     with pytest.raises(ValueError, match="0 <= label < 3"):
-        likelihood.elbo(model, x, LABELS + 1)
+        bounds.elbo(model, x, LABELS + 1)
     with pytest.raises(ValueError, match="negative"):
         model.sample(N, y=CONTINUOUS)
 

@@ -9,7 +9,7 @@ from flax import nnx
 from workshop.generative_models.core.likelihoods import SquaredError, create_likelihood
 from workshop.generative_models.core.moments import moments_of
 from workshop.generative_models.data import Split
-from workshop.generative_models.evaluation.dependence import NEGLIGIBLE, dependence_of
+from workshop.generative_models.evaluation.samples.dependence import NEGLIGIBLE, dependence_of
 from workshop.generative_models.models.vae import (
     VAE,
     VQVAE,

@@ -12,7 +12,7 @@ from flax import nnx
 
 import workshop
 from workshop.generative_models.core.moments import moments_of
-from workshop.generative_models.evaluation import likelihood
+from workshop.generative_models.evaluation import bounds
 from workshop.generative_models.models.vae import MODELS
 from workshop.generative_models.training import Trainer
 
@@ -71,8 +71,8 @@ def test_the_density_is_one_of_the_data_itself(pair):
     assert found["kl_loss"] == pytest.approx(float(expected["kl_loss"]), rel=1e-3)
     reconstruction = float(expected["reconstruction_loss"]) + LOG_JACOBIAN
     assert found["reconstruction_loss"] == pytest.approx(reconstruction, rel=1e-3)
-    bound = likelihood.elbo(plain, U, samples=2) - LOG_JACOBIAN
-    np.testing.assert_allclose(likelihood.elbo(own, X, samples=2), bound, rtol=2e-3, atol=2e-3)
+    bound = bounds.elbo(plain, U, samples=2) - LOG_JACOBIAN
+    np.testing.assert_allclose(bounds.elbo(own, X, samples=2), bound, rtol=2e-3, atol=2e-3)
 
 
 def test_statistics_are_saved_with_the_weights(pair, tmp_path):
@@ -91,10 +91,10 @@ def test_the_best_fixed_scale_counts_in_standard_deviations(make_model):
     own = make_model("vae", standardize=True, scale="optimal", **fields_of("vae"))
     own.initialize(MOMENTS)
     plain = make_model("vae", scale="optimal", **fields_of("vae"))
-    fixed, expected = likelihood.fix_scale(own, X), likelihood.fix_scale(plain, U)
+    fixed, expected = bounds.fix_scale(own, X), bounds.fix_scale(plain, U)
     assert fixed.likelihood.scale == pytest.approx(expected.likelihood.scale, rel=1e-3)
-    bound = likelihood.elbo(expected, U) - LOG_JACOBIAN
-    np.testing.assert_allclose(likelihood.elbo(fixed, X), bound, rtol=2e-3, atol=2e-3)
+    bound = bounds.elbo(expected, U) - LOG_JACOBIAN
+    np.testing.assert_allclose(bounds.elbo(fixed, X), bound, rtol=2e-3, atol=2e-3)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def trained(make_model):
     def train(x, **fields):
         model = make_model("vae", **(fields_of("vae") | fields))
         Trainer(model, batch_size=32, progress=False).fit(x, steps=20)
-        return model, float(likelihood.elbo(model, np.asarray(x, np.float32)).mean())
+        return model, float(bounds.elbo(model, np.asarray(x, np.float32)).mean())
 
     return train
 

@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from workshop.generative_models.evaluation.codebooks import entropy
 from workshop.generative_models.evaluation.disentanglement.inputs import Codes, Factors
+from workshop.generative_models.evaluation.latents.codebooks import entropy
 
 BLOCK = 2**22
 """Pairs of a latent and a factor that are counted at once: 32 MiB of indices."""

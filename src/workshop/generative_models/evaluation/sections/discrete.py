@@ -4,9 +4,12 @@ from math import exp, log, prod
 
 import numpy as np
 
-from workshop.generative_models.evaluation.codebooks import entropy
 from workshop.generative_models.evaluation.estimates import Estimate, jackknife, mean_of
-from workshop.generative_models.evaluation.quantized import codebook_healths, collapses
+from workshop.generative_models.evaluation.latents.codebooks import (
+    codebook_healths,
+    collapses,
+    entropy,
+)
 from workshop.generative_models.evaluation.sections.likelihood import add_bits
 from workshop.generative_models.evaluation.sections.section import Section
 from workshop.generative_models.evaluation.study import Study

@@ -1,12 +1,16 @@
 """Sections on the latents: active ones, the parts of the KL, labels read from them."""
 
 from workshop.generative_models.core.distributions import DiagonalNormal, StandardNormal
-from workshop.generative_models.evaluation import outputs, probes
-from workshop.generative_models.evaluation.aggregate import aggregate_posterior, far_from_prior
-from workshop.generative_models.evaluation.decomposition import kl_decomposition, saturation
+from workshop.generative_models.evaluation import outputs
 from workshop.generative_models.evaluation.latents import (
     active_units,
+    aggregate_posterior,
     collapse,
+    far_from_prior,
+    kl_decomposition,
+    knn_accuracy,
+    linear_accuracy,
+    saturation,
 )
 from workshop.generative_models.evaluation.sections.section import Section
 from workshop.generative_models.evaluation.study import Study
@@ -58,8 +62,8 @@ def probes_section(study: Study) -> Section:
     latents, held_out = (outputs.representations(study.model, s) for s in (train, test))
     data = (latents, train.y, held_out, test.y)
     figures = {
-        "knn_accuracy": probes.knn_accuracy(*data, k=min(5, len(latents))),
-        "linear_accuracy": probes.linear_accuracy(*data),
+        "knn_accuracy": knn_accuracy(*data, k=min(5, len(latents))),
+        "linear_accuracy": linear_accuracy(*data),
     }
     note = f"read from the {outputs.representation_of(study.model)}"
     return Section("Labels from latents", figures, notes=[note])

@@ -6,7 +6,7 @@ import numpy as np
 
 from workshop.generative_models.core.likelihoods import Bernoulli, SquaredError
 from workshop.generative_models.data import Split
-from workshop.generative_models.evaluation import likelihood
+from workshop.generative_models.evaluation import bounds
 from workshop.generative_models.evaluation.estimates import mean_of, mean_with_part
 from workshop.generative_models.evaluation.passes import CutShort
 from workshop.generative_models.evaluation.sections.section import Section
@@ -29,7 +29,7 @@ def likelihood_section(study: Study, *, elbo_only: bool = False) -> Section:
     rate, distortion = study.terms["rate"], study.terms["distortion"]
     elbo = -(rate + distortion)
     draws = study.draws
-    text = "mean over examples" if study.codes_exist else f"mean over examples, {draws} z each"
+    text = "mean over examples" if study.model.has_codes else f"mean over examples, {draws} z each"
     figures = {
         "elbo": mean_of(elbo, text, "nats"),
         "distortion": mean_of(distortion, f"-E log p(x|z), {text}", "nats"),
@@ -38,7 +38,7 @@ def likelihood_section(study: Study, *, elbo_only: bool = False) -> Section:
     section = Section("Likelihood", figures)
     seen = _of_training(study, section, text)
     every, best, how = elbo, np.zeros(len(elbo)), "ELBO"
-    if not (study.codes_exist or elbo_only):
+    if not (study.model.has_codes or elbo_only):
         every, best, how = _stricter(study, elbo, section)
     add_bits(study, section, every, best, f"at most; by the {how}")
     if study.rescaled:
@@ -106,7 +106,7 @@ def _first(study: Study, count: int, elbo: np.ndarray) -> Split:
 def _weighted(study: Study, elbo: np.ndarray, section: Section) -> Bound:
     """Add the importance-weighted bound."""
     settings = study.settings
-    found = likelihood.importance_sampling(
+    found = bounds.importance_sampling(
         study.fixed_scale, _first(study, settings.examples, elbo), samples=settings.samples,
         seed=settings.seed, progress=study.cuttable("importance-weighted bound"),
     )  # fmt: skip
@@ -130,7 +130,7 @@ def _annealed(study: Study, elbo: np.ndarray, section: Section) -> Bound | None:
     settings = study.settings
     if not settings.annealed:
         return None
-    annealed = likelihood.annealed_importance_sampling(
+    annealed = bounds.annealed_importance_sampling(
         study.fixed_scale, _first(study, settings.annealed, elbo), chains=CHAINS,
         steps=TEMPERATURES, seed=settings.seed, progress=study.cuttable("annealing"),
     )  # fmt: skip

@@ -6,12 +6,15 @@ from math import prod
 import numpy as np
 
 from workshop.generative_models.evaluation import outputs
-from workshop.generative_models.evaluation.copying import copying, copying_verdict
-from workshop.generative_models.evaluation.dependence import dependence_of, dependence_verdict
 from workshop.generative_models.evaluation.estimates import Estimate
-from workshop.generative_models.evaluation.features import classifier_features, pca_features
-from workshop.generative_models.evaluation.reconstructions import means_of, quality_of_each
-from workshop.generative_models.evaluation.samples import sample_quality
+from workshop.generative_models.evaluation.samples.copies import copying, copying_verdict
+from workshop.generative_models.evaluation.samples.dependence import (
+    dependence_of,
+    dependence_verdict,
+)
+from workshop.generative_models.evaluation.samples.distances import sample_quality
+from workshop.generative_models.evaluation.samples.features import classifier_features, pca_features
+from workshop.generative_models.evaluation.samples.reconstructions import means_of, quality_of_each
 from workshop.generative_models.evaluation.sections.section import Section
 from workshop.generative_models.evaluation.study import SEARCHED, Study
 
@@ -65,7 +68,7 @@ def samples_sections(study: Study) -> dict[str, Section]:
         figures = sample_quality(real, fake, function, seed=settings.seed)
         found[name] = Section(f"Samples, in {what}", figures)
     coverage = found["samples_pca"].figures["coverage"]
-    if study.codes_exist and study.model.prior is None:
+    if study.model.has_codes and study.model.prior is None:
         found["samples_pca"].notes.append(
             f"no prior is fitted (workshop prior {study.run}): codes are drawn one by one, by "
             "their usage"
