@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from flax import nnx
-from workshop.generative_models.core.quantizer_configuration import ResidualConfig, VQConfig
 
 from workshop.cli.options import train_options
+from workshop.generative_models.core.configuration import ResidualConfig, VQConfig
 from workshop.generative_models.data import load_dataset
 from workshop.generative_models.evaluation.bounds import elbo, importance_weighted_bound
 from workshop.generative_models.models.saving import build_model
