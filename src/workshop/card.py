@@ -55,7 +55,7 @@ def _facts(model: Any) -> dict[str, str]:
     config = model.config
     widths = ", ".join(map(str, config.encoder.hidden_dims))
     count = sum(prod(v[...].shape) for v in variables(model).values())
-    codes = hasattr(model, "encode_indices")
+    codes = model.has_codes
     return {
         "one example": " × ".join(map(str, config.decoder.output_shape)),
         "latents": f"{model.num_embeddings:,} codes" if codes else f"{model.latent_dim} numbers",

@@ -44,7 +44,7 @@ def save_pretrained(
     found = None if evaluation is None else _evaluation(Path(evaluation))
     save_config(model, folder)
     save_weights(model, folder)
-    if model.has_codes and model.prior is not None:
+    if model.code_prior is not None:
         save_prior(model, folder)
     else:
         (folder / PRIOR_FILE).unlink(missing_ok=True)  # of a model that was here before

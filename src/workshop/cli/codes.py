@@ -40,7 +40,6 @@ from workshop.generative_models.models.saving import (
     save_prior,
     save_weights,
 )
-from workshop.generative_models.models.vae import VQVAE
 from workshop.generative_models.models.vae.vq_vae import prior_for
 from workshop.generative_models.training import Stopped, create_trainer
 from workshop.generative_models.visualization import grids, report, save
@@ -170,15 +169,15 @@ def _begin(folder: Path, options: dict[str, Any], resume: bool) -> None:
     write_json(options, file)
 
 
-def _discrete(model: Any, run: Path) -> VQVAE:
-    if not isinstance(model, VQVAE):
+def _discrete(model: Any, run: Path) -> Any:
+    if not model.has_codes:
         raise ValueError(
             f"{run} holds a {read_config(run)['model']}, which has no codes: train a vq-vae"
         )
     return model
 
 
-def _codes(model: VQVAE, splits: dict[str, Split]) -> dict[str, np.ndarray]:
+def _codes(model: Any, splits: dict[str, Split]) -> dict[str, np.ndarray]:
     """Return the codes of splits by name."""
     return {
         name: outputs.code_indices(model, split, progress=progress_bar(f"encoding {name}", console))
@@ -187,11 +186,11 @@ def _codes(model: VQVAE, splits: dict[str, Split]) -> dict[str, np.ndarray]:
 
 
 @nnx.jit
-def _decode(model: VQVAE, indices: ArrayLike) -> jax.Array:
+def _decode(model: Any, indices: ArrayLike) -> jax.Array:
     return model.decode_indices(indices)
 
 
-def _images(model: VQVAE, codes: np.ndarray, where: str) -> np.ndarray:
+def _images(model: Any, codes: np.ndarray, where: str) -> np.ndarray:
     """Return the images of codes, a batch at a time."""
     shape = model.code_shape
     stages = model.quantizer.codes > 1 and codes.shape[1:-1] == shape[:-1]  # the first ones decode

@@ -14,7 +14,6 @@ from workshop.generative_models.core.files import replacing
 from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation import outputs
 from workshop.generative_models.models.saving import read_config
-from workshop.generative_models.models.vae import VQVAE, ConditionalVAE
 from workshop.generative_models.visualization import report, save
 
 console = Console()
@@ -36,13 +35,13 @@ def sample(
     """Draw samples."""
     compile_once()
     model = workshop.load(run)
-    if label is not None and not report.number_of_classes(model):
-        hint = " (a prior that is fitted to labels has)" if isinstance(model, VQVAE) else ""
+    if label is not None and model.num_classes is None:
+        hint = " (a prior that is fitted to labels has)" if model.has_codes else ""
         raise ValueError(f"--label {label}: a {read_config(run)['model']} has no classes{hint}")
-    if guidance != 1 and not (isinstance(model, VQVAE) and report.number_of_classes(model)):
+    if guidance != 1 and (model.code_prior is None or model.num_classes is None):
         raise ValueError(f"--guidance {guidance} is for a prior over codes that knows classes")
     for name, given in (("--top-k", top_k), ("--top-p", top_p)):
-        if given is not None and not (isinstance(model, VQVAE) and model.prior):
+        if given is not None and model.code_prior is None:
             raise ValueError(f"{name} {given} is for a prior over codes (workshop prior RUN)")
     labels = None if label is None else np.full(count, _class_of(run, label))
     figure, samples = report.draw_samples(
@@ -93,7 +92,7 @@ def interpolate(
 ) -> None:
     """Draw an interpolation."""
     model, dataset, _ = open_run(run, data)
-    if labels is not None and not isinstance(model, ConditionalVAE):
+    if labels is not None and not model.conditional:
         kind = read_config(run)["model"]
         raise ValueError(f"--labels {' '.join(labels)}: a {kind} decodes without a class")
     classes = None

@@ -44,7 +44,7 @@ from workshop.generative_models.models.saving import (
     save_config,
     save_weights,
 )
-from workshop.generative_models.models.vae import VAE, VQVAE
+from workshop.generative_models.models.vae import VAE
 from workshop.generative_models.training import (
     Callback,
     Stopped,
@@ -134,7 +134,7 @@ def _show(
     console.print(_metrics_table(model, metrics, f"test, {len(dataset.test):,} examples"))
     longer = suggested("train", "--resume", folder, "--steps", 2 * settings["steps"])
     say_verdicts(_independent(model, dataset, longer))
-    if isinstance(model, VQVAE):
+    if model.has_codes:
         from workshop.generative_models.evaluation.sections import codes_section
         from workshop.generative_models.evaluation.study import Study
 
@@ -254,7 +254,7 @@ def _trainer(
     model: VAE, settings: dict[str, Any], folder: Path, dataset: Dataset, progress: bool
 ) -> Trainer:
     callbacks: list[Callback] = [_Begin(model, folder, settings, dataset)]
-    if isinstance(model, VQVAE):
+    if model.has_codes:
         callbacks.append(_Collapse(dataset))
     if settings["tensorboard"] and jax.process_index() == 0:
         callbacks.append(TensorBoard(folder / "tensorboard", lambda m: _pictures(m, dataset)))
@@ -288,7 +288,7 @@ class _Collapse(Callback):
         self.dataset: Dataset = dataset
         self.named: set[str] = set()
 
-    def on_evaluation(self, step: int, model: VQVAE) -> None:
+    def on_evaluation(self, step: int, model: Any) -> None:
         if jax.process_index() > 0:
             return
         codes = code_indices(model, _some(self.dataset.validation))
@@ -359,6 +359,6 @@ def _refuse_full(folder: Path) -> None:
 
 
 def _check_classes(model: VAE, dataset: Dataset) -> None:
-    classes = getattr(model, "condition_dim", None)
+    classes = model.num_classes
     if classes is not None and dataset.num_classes is not None and classes < dataset.num_classes:
         raise ValueError(f"--condition-dim {classes}: the data has {dataset.num_classes} classes")

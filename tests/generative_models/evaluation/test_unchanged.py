@@ -135,7 +135,7 @@ CASES = [(vae, measure) for measure in MEASURES if measure in WITHOUT_CODES]
 CASES += [(vq_vae, measure) for measure in MEASURES if measure in WITH_CODES]
 PARTS = {
     "batch_of", "condition_of", "dependence_verdict", "drawn", "encoded", "event_of", "examples_of",
-    "features_of", "has_moving_scale", "informative", "log_given", "log_joint", "number_of_classes",
+    "features_of", "has_moving_scale", "informative", "log_given", "log_joint",
     "reads_labels", "refuse_moving_scale", "refuse_no_density", "representation_of", "run_steps",
     "samples_of", "settled_examples", "settled_noise",
 }  # fmt: skip

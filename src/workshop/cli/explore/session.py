@@ -25,8 +25,7 @@ from workshop.generative_models.evaluation.bounds import (
     rate_and_distortion,
 )
 from workshop.generative_models.evaluation.passes import in_passes
-from workshop.generative_models.models.vae import VAE, ConditionalVAE
-from workshop.generative_models.visualization.report import number_of_classes
+from workshop.generative_models.models.vae import VAE
 from workshop.generative_models.visualization.scales import scale_of
 
 POINTS = 2000
@@ -50,8 +49,8 @@ class Session:
         y: (n,) their labels, or None.
         means: (n, d) their latents; of a model with codes the encodings before quantization, which
             a slider can move.
-        activity: of each latent its mean KL in nats, or of a model with codes the variance of a
-            channel of the codes' vectors.
+        activity: of each latent its mean KL in nats, or its variance; see `outputs.activity`.
+        activity_name: which of the two it is, "KL" or "variance".
         order: the latents, the most active first.
         reach: how far from 0 a slider shall go.
         classes: how many classes the model can be asked for; None if it knows none.
@@ -68,28 +67,29 @@ class Session:
             model = fix_scale(model, dataset.train.take(slice(points)))
         self.model, self.class_names = model, dataset.class_names
         self.x, self.y = outputs.pixels(np.asarray(split.x)), split.y
-        self.discrete, self.conditional = model.has_codes, isinstance(model, ConditionalVAE)
-        if isinstance(model, ConditionalVAE) and not model.reads_classes:
+        self.discrete, self.conditional = model.has_codes, model.conditional
+        if model.conditional and not model.reads_classes:
             raise ValueError(
                 "explore: the model's own networks read a condition of unknown shape, and the "
                 "explorer shows conditional models that read classes"
             )
-        self.classes = number_of_classes(model)
+        self.classes = model.num_classes
         self.latent_shape: tuple[int, ...] = model.latent_shape
         self.scale = scale_of("explore", self.x.astype(np.float64))
         found = outputs.posteriors(model, split)
         self.means = found["mean"]
         self.codes = outputs.code_indices(model, split) if self.discrete else None
-        self.activity, _ = outputs.activity(model, split)
+        self.activity, in_nats = outputs.activity(model, split)
+        self.activity_name = "KL" if in_nats else "variance"
         self.order: list[int] = np.argsort(-self.activity, kind="stable").tolist()
         channels = self.means.reshape(-1, self.latent_shape[-1])
         own = self.discrete  # a Gaussian latent has the prior's scale
         self._centre = channels.mean(axis=0) if own else np.zeros(channels.shape[1])
         self._spread = channels.std(axis=0) if own else np.ones(channels.shape[1])
         self.reach = max(4.0, float(np.ceil(np.abs(self.means).max())))
-        # A model without codes has none of a shape.
-        self.code_shape: tuple[int, ...] = getattr(model, "code_shape", ())
-        self.num_codes: int = getattr(model, "num_embeddings", 0)
+        coder: Any = model if self.discrete else None
+        self.code_shape: tuple[int, ...] = coder.code_shape if coder else ()
+        self.num_codes: int = coder.num_embeddings if coder else 0
         self._graphdef, self._state = nnx.split(model)
 
     def warm_up(self) -> None:
@@ -262,7 +262,7 @@ class Session:
         """Return codes from the fitted prior; without one each place's are some example's."""
         if self.codes is None:
             raise ValueError(f"random_codes: {type(self.model).__name__} makes no codes")
-        prior: Any = getattr(self.model, "prior", None)
+        prior = self.model.code_prior
         if prior is not None:
             return np.asarray(prior.sample(1, y=y, rngs=nnx.Rngs(seed)))[0]
         return codes.mixed(self.codes, seed)

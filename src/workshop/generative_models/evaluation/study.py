@@ -204,8 +204,7 @@ class Study:
         rows = self.train.y
         if not self.conditional or rows is None:
             return None
-        draws_classes = getattr(self.model, "reads_classes", True)
-        return None if draws_classes and self.train.labels is not None else rows
+        return None if self.model.reads_classes and self.train.labels is not None else rows
 
     @property
     def labels_of_prior(self) -> np.ndarray | None:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from workshop.generative_models.models.vae import VAE, VQVAE
+from workshop.generative_models.models.vae import VAE
 from workshop.generative_models.models.vae.vq_vae import usage_logits
 
 NUDGE = 1e-5
@@ -45,7 +45,7 @@ def event_of(model: VAE) -> tuple[int, ...]:
 # compared on examples whose codes stay what they are when that which chooses them moves a little.
 
 
-def settled_examples(model: VQVAE, rng: np.random.Generator, n: int) -> np.ndarray:
+def settled_examples(model: Any, rng: np.random.Generator, n: int) -> np.ndarray:
     """Return n examples whose encodings lie well inside of their codes' regions."""
     x = rng.random((4 * n, *event_of(model)), np.float32)
     encoding = jax.jit(lambda x: model.encode(x)[0])(x)
@@ -54,7 +54,7 @@ def settled_examples(model: VQVAE, rng: np.random.Generator, n: int) -> np.ndarr
     return x[_most_settled(codes, np.asarray(encoding), size, rng, n)]
 
 
-def settled_noise(model: VQVAE, rng: np.random.Generator, n: int) -> np.ndarray:
+def settled_noise(model: Any, rng: np.random.Generator, n: int) -> np.ndarray:
     """Return n examples' uniform numbers that lie well between the sums of shares."""
     u = rng.random((4 * n, *model.code_shape), np.float32)
     temperature = jnp.float32(TEMPERATURE)

@@ -34,7 +34,7 @@ from workshop.generative_models.models.saving import (
     save_prior,
     save_weights,
 )
-from workshop.generative_models.models.vae import MODELS, VAE, VQVAE
+from workshop.generative_models.models.vae import MODELS, VAE
 
 
 def export_model(model: VAE, folder: str | Path, to: str) -> Manifest:
@@ -107,7 +107,7 @@ def _write(model: VAE, functions: dict[str, Function], folder: Path, to: str) ->
         return [name + module.SUFFIX for name in functions]
     save_config(model, folder)
     save_weights(model, folder)
-    if not isinstance(model, VQVAE) or model.prior is None:
+    if model.code_prior is None:
         return [CONFIG_FILE, WEIGHTS_FILE]
     save_prior(model, folder)
     return [CONFIG_FILE, WEIGHTS_FILE, PRIOR_FILE]

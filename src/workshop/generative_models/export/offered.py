@@ -18,7 +18,7 @@ from workshop.generative_models.export.codes import (
     settled_noise,
 )
 from workshop.generative_models.export.functions import BATCH, Draw, Function, Tensor
-from workshop.generative_models.models.vae import VAE, VQVAE, ConditionalVAE
+from workshop.generative_models.models.vae import VAE
 from workshop.generative_models.models.vae.priors import StandardNormalPrior
 
 
@@ -41,7 +41,7 @@ def functions_of(model: VAE) -> dict[str, Function]:
             "the model does not know the shape of its examples: give the decoder an attribute "
             "output_shape to export it"
         )
-    if isinstance(model, ConditionalVAE) and not model.reads_classes:
+    if model.conditional and not model.reads_classes:
         raise ValueError(
             "the model's own networks read a condition of unknown shape, and only models that read "
             "classes can be exported: wrap the networks in ConditionalEncoder and "
@@ -50,7 +50,7 @@ def functions_of(model: VAE) -> dict[str, Function]:
     model = nnx.clone(model)
     model.eval()
     set_numerics(model, dtype=jnp.float32)
-    made = _discrete(model) if isinstance(model, VQVAE) else _continuous(model)
+    made = _discrete(model) if model.has_codes else _continuous(model)
     return {function.name: function for function in made}
 
 
@@ -58,7 +58,7 @@ def _continuous(model: VAE) -> list[Function]:
     latents: tuple[int | str, ...] = (BATCH, *model.latent_shape)
     x = _examples(model, lambda rng, n: rng.random((n, *event_of(model))))
     z = Tensor("z", latents, "float32", "latents", _normal(model.latent_shape))
-    y = (_labels(model.condition_dim, "-1"),) if isinstance(model, ConditionalVAE) else ()
+    y = () if model.num_classes is None else (_labels(model.num_classes, "-1"),)
 
     def reconstruct(x: jax.Array, *y: jax.Array) -> tuple[jax.Array]:
         condition: Any = {"y": y[0]} if y else {}
@@ -103,7 +103,7 @@ def _from_noise(model: VAE, y: tuple[Tensor, ...]) -> Function:
     )
 
 
-def _discrete(model: VQVAE) -> list[Function]:
+def _discrete(model: Any) -> list[Function]:
     shape, size = model.code_shape, model.num_embeddings
     x = _examples(model, partial(settled_examples, model))
     codes = Tensor(
@@ -125,11 +125,11 @@ def _discrete(model: VQVAE) -> list[Function]:
             (x,),
             ("reconstruction",),
         ),
-        _by_usage(model) if model.prior is None else _by_prior(model),
+        _by_usage(model) if model.code_prior is None else _by_prior(model),
     ]
 
 
-def _by_usage(model: VQVAE) -> Function:
+def _by_usage(model: Any) -> Function:
     """Return the sampling of each position's code by its usage in training, without a prior."""
 
     def run(noise: jax.Array, temperature: jax.Array) -> tuple[jax.Array]:
@@ -146,10 +146,9 @@ def _by_usage(model: VQVAE) -> Function:
     return Function("sample", about, run, (noise, _temperature()), ("x",))
 
 
-def _by_prior(model: VQVAE) -> Function:
+def _by_prior(model: Any) -> Function:
     """Return the sampling by the model's prior, each example from a seed of its own."""
-    prior = model.prior
-    assert prior is not None
+    prior = model.code_prior
     classes = prior.num_classes
 
     def one(temperature: jax.Array, streams: nnx.Rngs, *y: jax.Array) -> jax.Array:

@@ -28,7 +28,7 @@ from workshop.generative_models.core.files import (
     replacing,
     write_json,
 )
-from workshop.generative_models.models.vae import MODELS, VAE, VQVAE
+from workshop.generative_models.models.vae import MODELS, VAE
 from workshop.generative_models.models.vae.prior import CodePrior
 from workshop.generative_models.models.vae.vq_vae import prior_for
 
@@ -118,7 +118,7 @@ def load_weights(model: VAE, folder: str | Path) -> None:
     path = _weights_in(folder)
     _check_fits(path, _main(model), "model")
     _fill(_main(model), path)
-    if isinstance(model, VQVAE):
+    if model.has_codes:
         model.prior = _load_prior(model, Path(folder), path)
     model.eval()
 
@@ -131,19 +131,20 @@ def _refuse_unbuilt(model: VAE) -> None:
         )
 
 
-def save_prior(model: VQVAE, folder: str | Path) -> None:
+def save_prior(model: VAE, folder: str | Path) -> None:
     """Write the model's prior over codes, `prior.safetensors`: its weights, and what rebuilds it.
 
     Raises:
         ValueError: if it has none.
     """
-    if model.prior is None:
+    prior = model.code_prior
+    if prior is None:
         raise ValueError("this model has no prior: fit one and set model.prior")
-    config = PriorConfig.model_validate(model.prior.config)
-    about = {"config": config.model_dump(mode="json"), "num_classes": model.prior.num_classes}
+    config = PriorConfig.model_validate(prior.config)
+    about = {"config": config.model_dump(mode="json"), "num_classes": prior.num_classes}
     about |= {"fitted_to": _digest(Path(folder) / WEIGHTS_FILE), "format": PRIOR_FORMAT}
     metadata = {"prior": json.dumps(about)}
-    _write(variables(model.prior), Path(folder) / PRIOR_FILE, metadata)
+    _write(variables(prior), Path(folder) / PRIOR_FILE, metadata)
 
 
 def _digest(weights: Path) -> str:
@@ -204,7 +205,7 @@ def load_model(
         )
     except ValidationError as error:
         raise ValueError(f"{about} is damaged: {error}") from None
-    if isinstance(model, VQVAE):
+    if model.has_codes:
         model.prior = _load_prior(model, Path(folder), path)
     model.eval()
     return model  # type: ignore[return-value]
@@ -222,7 +223,7 @@ def _weights_in(folder: str | Path) -> Path:
     return path
 
 
-def _load_prior(model: VQVAE, folder: Path, weights: Path) -> CodePrior | None:
+def _load_prior(model: Any, folder: Path, weights: Path) -> CodePrior | None:
     """Return the prior in a folder, if there is one that was fitted to these weights."""
     path = folder / PRIOR_FILE
     if not path.is_file():

@@ -16,7 +16,7 @@ from workshop.generative_models.evaluation import outputs
 from workshop.generative_models.evaluation.latents import codebook_healths
 from workshop.generative_models.evaluation.outputs import pixels
 from workshop.generative_models.evaluation.passes import condition_of
-from workshop.generative_models.models.vae import VAE, VQVAE, ConditionalVAE
+from workshop.generative_models.models.vae import VAE
 
 from .bars import code_maps, kl_bars
 from .codebooks import codebook_panels
@@ -28,15 +28,6 @@ from .paths import interpolations, traversals
 
 FAR = 1e9
 """Examples with larger values are looked at before they are drawn."""
-
-
-def number_of_classes(model: VAE) -> int | None:
-    """Return how many classes a model can be asked for; None if it knows none."""
-    if isinstance(model, VQVAE):
-        return None if model.prior is None else model.prior.num_classes
-    if not isinstance(model, ConditionalVAE) or not model.reads_classes:
-        return None
-    return model.condition_dim
 
 
 def draw_reconstructions(
@@ -97,7 +88,7 @@ def draw_samples(
         top_k: draw among the k most probable codes.
         top_p: draw among the most probable codes of this probability together.
     """
-    classes = number_of_classes(model)
+    classes = model.num_classes
     if classes and labels is None:
         labels = np.sort(np.arange(count) % classes)
     given = {"y": labels, "top_k": top_k, "top_p": top_p}
@@ -118,7 +109,7 @@ def draw_samples(
 
 def _own_conditions(model: VAE, split: Split, count: int) -> np.ndarray | None:
     """Return conditions of examples to sample with, where they are no classes to go through."""
-    if not isinstance(model, ConditionalVAE) or split.y is None:
+    if not model.conditional or split.y is None:
         return None
     if model.reads_classes and split.labels is not None:
         return None
@@ -205,21 +196,24 @@ def run_figures(
         return
     yield "reconstructions", draw_reconstructions(model, split, class_names=class_names)
     yield "traversals", draw_traversals(model, split)
-    pairs = _pairs(split, of_one_class=isinstance(model, ConditionalVAE))  # which is told it
+    pairs = _pairs(split, of_one_class=model.conditional)  # which is told it
     yield "interpolations", draw_interpolations(model, split, pairs)
     latents = outputs.representations(model, split)
-    what = ", by the vectors of their codes" if isinstance(model, VQVAE) else ""
+    what = ", by the vectors of their codes" if model.has_codes else ""
     title = f"Where the encoder puts the examples{what}"
     yield "latent_map", latent_map(latents, split.labels, class_names, title=title)
-    if isinstance(model, VQVAE):
+    if model.has_codes:
+        codes: Any = model
         indices = outputs.code_indices(model, split)
-        for name, health in codebook_healths(model.quantizer, indices).items():
+        for name, health in codebook_healths(codes.quantizer, indices).items():
             yield f"{name}_usage", codebook_panels(health)
         if indices.ndim > 2:
             # Of several codes at a place the first ones.
             yield "code_maps", code_maps(indices[:24].reshape(*indices[:24].shape[:3], -1)[..., 0])
-    else:
-        yield "kl_per_latent", kl_bars(outputs.activity(model, split)[0])
+        return
+    activity, in_nats = outputs.activity(model, split)
+    if in_nats:
+        yield "kl_per_latent", kl_bars(activity)
 
 
 def _drawable(model: VAE, split: Split) -> Split:

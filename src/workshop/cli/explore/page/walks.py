@@ -93,8 +93,8 @@ class TraversePanel:
 
     def __init__(self, view: View):
         self.view, self.session, self.latest = view, view.session, Latest()
-        what = "variance" if self.session.discrete else "KL"
-        heading("What each latent changes", f"a row each, those of most {what} first")
+        most = f"a row each, those of most {self.session.activity_name} first"
+        heading("What each latent changes", most)
         with ui.row().classes("items-center gap-6"):
             self.rows = self._number("latents", min(ROWS, len(self.session.order)), 1, 40)
             self.reach = self._number("reach", 3, 0.5, 10, precision=1)
@@ -128,8 +128,8 @@ class TraversePanel:
                 for end in ends:
                     ui.label(end)
             for dim, row in zip(dims, made, strict=True):
-                unit = "variance" if self.session.discrete else "KL"
-                ui.label(f"z{dim}  {unit} {self.session.activity[dim]:.2f}").classes("text-xs")
+                active = f"{self.session.activity_name} {self.session.activity[dim]:.2f}"
+                ui.label(f"z{dim}  {active}").classes("text-xs")
                 size = min(60, WIDE // steps - 4)
                 sheet, tiles = sheet_of(paint(row, self.session.scale), steps, size, gap=2)
                 Picture(f"traversal of z{dim}").show(sheet.draw(tiles))

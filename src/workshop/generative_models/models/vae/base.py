@@ -244,6 +244,21 @@ class VAE(LatentVariableModel, Pretrained):
         return False
 
     @property
+    def reads_classes(self) -> bool:
+        """Whether the condition is a class."""
+        return False
+
+    @property
+    def num_classes(self) -> int | None:
+        """Number of classes that samples can be asked for; None if there are none."""
+        return None
+
+    @property
+    def code_prior(self) -> Any:
+        """The prior over codes, a `CodePrior`; None if there is none."""
+        return None
+
+    @property
     def flat(self) -> bool:
         """Whether latents are one vector with one q(z|x) and one p(z)."""
         return not self.has_codes

@@ -130,6 +130,11 @@ class ConditionalVAE(VAE):
         wrappers = ConditionalEncoder | ConditionalDecoder
         return isinstance(self.encoder, wrappers) or isinstance(self.decoder, wrappers)
 
+    @property
+    def num_classes(self) -> int | None:
+        """`condition_dim`, if the condition is a class."""
+        return self.condition_dim if self.reads_classes else None
+
     def condition_rows(self, name: str, y: Any, n: int) -> np.ndarray:
         """Return the conditions of n examples: labels (n,), or rows (n, ...).
 

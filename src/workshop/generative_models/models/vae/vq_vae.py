@@ -165,6 +165,16 @@ class VQVAE(VAE):
         return True
 
     @property
+    def code_prior(self) -> CodePrior | None:
+        """`prior`."""
+        return self.prior
+
+    @property
+    def num_classes(self) -> int | None:
+        """Number of classes of the prior; None if there is no prior, or it has none."""
+        return None if self.prior is None else self.prior.num_classes
+
+    @property
     def _feature_names(self) -> tuple[str, ...]:
         return ("mean",)
 
