@@ -17,12 +17,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.configuration import (
     LOGITS,
-    SCALED,
-    STANDARDIZED,
     DecoderConfig,
     EncoderConfig,
     VAEConfig,
 )
+from workshop.generative_models.core.configuration.likelihoods import in_any_units
 from workshop.generative_models.core.containers import to_array
 from workshop.generative_models.core.numbers import as_float32, kind_of, not_numbers, refuse_inexact
 from workshop.generative_models.core.optimizers import create_optimizer
@@ -229,20 +228,20 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             "activation": self.activation,
         }
         widths = checks.shape("hidden_dims", self.hidden_dims)
-        unit, in_units = self.likelihood in LOGITS, self.likelihood in STANDARDIZED
-        learned = "learned" if self.likelihood in SCALED else 1.0
+        scaling = in_any_units(self.likelihood)
+        if self.standardize is not None:
+            scaling["standardize"] = bool(self.standardize)
         return VAEConfig(
             encoder=EncoderConfig(hidden_dims=widths, input_shape=(columns,), **sizes),
             decoder=DecoderConfig(
                 hidden_dims=widths[::-1],
                 output_shape=(columns,),
-                output_activation="sigmoid" if unit else "identity",
+                output_activation="sigmoid" if self.likelihood in LOGITS else "identity",
                 **sizes,
             ),
             kl_weight=float(self.beta),
             likelihood=self.likelihood,  # type: ignore[arg-type]
-            scale="per_feature" if in_units else learned,
-            standardize=in_units if self.standardize is None else bool(self.standardize),
+            **scaling,
         )
 
     def _check_scoring(self) -> None:

@@ -1,17 +1,17 @@
 """What the command line takes. Nothing here imports JAX: help must come at once."""
 
+from collections.abc import Container
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from workshop.cli.parsing import reading
+from workshop.cli.parsing import kinds_of, reading
 from workshop.generative_models.core.configuration import (
+    COMPONENT_CONFIGS,
     LOGITS,
     MODEL_CONFIGS,
-    QUANTIZER_CONFIGS,
-    STANDARDIZED,
     AutoencoderConfig,
     DecoderConfig,
     EncoderConfig,
@@ -20,13 +20,24 @@ from workshop.generative_models.core.configuration import (
     ResidualConfig,
     VQConfig,
 )
+from workshop.generative_models.core.configuration.likelihoods import DISCRETE, in_any_units
 from workshop.generative_models.core.configuration.training import TrainingConfig
 from workshop.generative_models.data import data_shape
 from workshop.generative_models.data.load import class_count
 
-QuantizerName = Literal["vq", "residual", "fsq", "lfq", "bsq", "simvq"]
-StageName = Literal["vq", "fsq", "lfq", "bsq", "simvq"]
-ModelName = Literal["vae", "beta-vae", "beta-vae-capacity", "conditional-vae", "vq-vae"]
+if TYPE_CHECKING:
+    ModelName = str
+else:
+    ModelName = Literal[tuple(MODEL_CONFIGS)]
+
+
+def _kind(name: str, at: str = "") -> Any:
+    """Return the description of an option that chooses a component, with a prefix."""
+    return tyro.conf.arg(name=f"{at}{name}.kind", constructor=kinds_of(name) | None)
+
+
+OWN_KINDS = {"quantizer": "vq", "stage": "vq"}
+"""Components that the command chooses if none is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +70,16 @@ class Start(Common):
         LikelihoodName | None, tyro.conf.arg(aliases=("--reconstruction-loss-type",))
     ] = None
     """log p(x|z); None is bce for images and gaussian for other data."""
-    quantizer: Annotated[QuantizerName, tyro.conf.arg(name="quantizer.kind")] = "vq"
-    """How a vq-vae makes codes."""
-    stage: Annotated[StageName, tyro.conf.arg(name="quantizer.stage.kind")] = "vq"
-    """What each stage of a residual quantizer is."""
+    prior: Annotated[str | None, _kind("prior")] = None
+    """Kind of prior; None is the model's own."""
+    posterior: Annotated[str | None, _kind("posterior")] = None
+    """Kind of posterior; None is the model's own."""
+    objective: Annotated[str | None, _kind("objective")] = None
+    """Kind of objective; None is the model's own."""
+    quantizer: Annotated[str | None, _kind("quantizer")] = None
+    """Kind of quantizer of a vq-vae; None is vq."""
+    stage: Annotated[str | None, _kind("stage", "quantizer.")] = None
+    """Kind of quantizer of each stage of a residual one; None is vq."""
     steps: int = TrainingConfig().steps
     """Training steps, a share of which is the default of some options."""
 
@@ -129,8 +146,7 @@ def train_options(arguments: list[str]) -> type:
     fields: list[Any] = [
         (
             "config",
-            # Of a union the class of the default counts: no subcommands for it.
-            Annotated[type(config), tyro.conf.arg(name=""), tyro.conf.AvoidSubcommands],
+            Annotated[type(config), tyro.conf.arg(name="")],
             field(default=config),
         )
     ]
@@ -153,10 +169,11 @@ def train_options(arguments: list[str]) -> type:
 
 def default_config(start: Start) -> AutoencoderConfig:
     """Return a model's configuration that suits the data."""
+    model = MODEL_CONFIGS[start.model]
     shape = data_shape(start.data, image_size=start.image_size, skip_unusable=start.skip_unusable)
     images = len(shape) == 3
     small = not images or min(shape[:2]) < 16
-    discrete = start.model == "vq-vae"
+    discrete = "quantizer" in model.model_fields
     kind = start.encoder_type or ("dense" if small and not (discrete and images) else "cnn")
     layers = _layers(kind, shape) if start.hidden_dims is None else start.hidden_dims
     likelihood = start.likelihood or ("bce" if images else "gaussian")
@@ -172,15 +189,11 @@ def default_config(start: Start) -> AutoencoderConfig:
             **shared,
         ),
     }
-    beta = start.model.startswith("beta")
-    fields["reconstruction_loss_type" if beta else "likelihood"] = likelihood
-    # A scale of 1 in data of [0, 1] would say less than no model; learned, it finds the data's.
-    if likelihood == "discretized_logistic":
-        fields["scale"] = "learned"
-    elif likelihood in STANDARDIZED and not images:
-        fields |= {"scale": "per_feature", "standardize": True}
-    fields |= _preset(start, fields["encoder"].latent_dim)
-    return MODEL_CONFIGS[start.model](**fields)
+    name = "likelihood" if "likelihood" in model.model_fields else "reconstruction_loss_type"
+    fields[name] = likelihood
+    if not images or likelihood in DISCRETE:
+        fields |= in_any_units(likelihood)
+    return model(**fields, **_preset(start, model, latent_dim))
 
 
 def _layers(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -189,31 +202,45 @@ def _layers(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     return (32, 64, 128) if min(shape[:2]) >= 32 else (32, 64)
 
 
-def _preset(start: Start, latent_dim: int) -> dict[str, Any]:
+def _preset(start: Start, model: type[AutoencoderConfig], latent_dim: int) -> dict[str, Any]:
     """Return what the command sets otherwise than a model's configuration does on its own."""
-    if start.model == "beta-vae":
-        return {"beta_default": 4.0}
-    if start.model == "beta-vae-capacity":
-        # Half of the run for the capacity to grow, whatever its length.
-        return {"use_capacity_control": True, "capacity_num_iter": max(start.steps // 2, 1)}
-    if start.model == "conditional-vae":
-        return {"condition_dim": classes_of(start)}
-    if start.model == "vq-vae":
-        return {"embedding_dim": latent_dim, "quantizer": quantizer_of(start)}
-    return {}
+    fields = model.model_fields
+    preset = {name: component_of(start, name) for name in COMPONENT_CONFIGS.keys() & fields.keys()}
+    if "embedding_dim" in fields:
+        preset["embedding_dim"] = latent_dim
+    if "condition_dim" in fields:
+        preset["condition_dim"] = classes_of(start)
+    if "use_capacity_control" in fields:
+        preset |= {"use_capacity_control": True, **_steps_of(start, fields)}
+    elif "beta_default" in fields:
+        preset["beta_default"] = 4.0
+    return preset
 
 
-def quantizer_of(start: Start) -> Any:
-    """Return a quantizer whose codes stay in use; that is more than a codebook does on its own."""
-    living = VQConfig(learning="ema", kmeans=True, revive_below=0.1)
-    if start.quantizer == "vq":
-        return living
-    if start.quantizer == "residual":
-        stage: Any = living if start.stage == "vq" else QUANTIZER_CONFIGS[start.stage]()
-        return ResidualConfig(
-            stage=stage, ratio=4.0 if start.stage in ("fsq", "lfq", "bsq") else 1.0
-        )
-    return QUANTIZER_CONFIGS[start.quantizer]()
+def _steps_of(start: Start, fields: Container[str]) -> dict[str, Any]:
+    """Return half of the run's steps for a capacity to grow in, whatever the run's length."""
+    return {"capacity_num_iter": max(start.steps // 2, 1)} if "capacity_num_iter" in fields else {}
+
+
+def component_of(start: Start, name: str) -> Any:
+    """Return the configuration of a component that is asked for, or None.
+
+    A quantizer's codes stay in use, which is more than a codebook does on its own.
+
+    Args:
+        start: the options.
+        name: the field of the model's configuration.
+    """
+    kind = getattr(start, name) or OWN_KINDS.get(name)
+    if kind is None:
+        return None
+    config = COMPONENT_CONFIGS[name][kind]
+    if config is VQConfig:
+        return VQConfig(learning="ema", kmeans=True, revive_below=0.1)
+    if config is ResidualConfig:
+        ratio = 4.0 if start.stage in ("fsq", "lfq", "bsq") else 1.0
+        return ResidualConfig(stage=component_of(start, "stage"), ratio=ratio)
+    return config(**_steps_of(start, config.model_fields))
 
 
 def classes_of(start: Start) -> int:

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import wraps
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from pydantic import BaseModel, ValidationError
@@ -14,8 +14,11 @@ from tyro.constructors import (
     PrimitiveConstructorSpec,
     PrimitiveTypeInfo,
     StructConstructorSpec,
+    StructFieldSpec,
     StructTypeInfo,
 )
+
+from workshop.generative_models.core.configuration import COMPONENT_CONFIGS
 
 
 class _Refused(Exception):
@@ -121,8 +124,9 @@ def _deferred(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _rule() -> Callable[[StructTypeInfo], StructConstructorSpec | None]:
-    """Return the rule that builds configurations: tyro's own, with our exception."""
+    """Return the rule that builds configurations: tyro's own, with our exception and components."""
     asked = False
+    parts: dict[Any, str] = {}
 
     def rule(info: StructTypeInfo) -> StructConstructorSpec | None:
         nonlocal asked
@@ -143,9 +147,38 @@ def _rule() -> Callable[[StructTypeInfo], StructConstructorSpec | None]:
             except ValidationError as error:
                 raise _Refused(kind, error) from None
 
-        return replace(spec, instantiate=instantiate)
+        fields = tuple(_component(field, kind, parts) for field in spec.fields)
+        return replace(spec, instantiate=instantiate, fields=fields)
 
     return rule
+
+
+def _component(field: StructFieldSpec, of: Any, parts: dict[Any, str]) -> StructFieldSpec:
+    """Return a field of a configuration, with the options of the component that it holds.
+
+    Those of a union are the options of its default's class. Where there is no component yet, there
+    is only the option that chooses one.
+
+    Args:
+        field: the field.
+        of: the class of the configuration.
+        parts: fields of the components that were met, by their classes; added to.
+    """
+    if field.name == "kind" and of in parts:
+        return replace(field, type=kinds_of(parts[of]))
+    if field.name not in COMPONENT_CONFIGS:
+        return field
+    if field.default is None:
+        about = f"Kind of {field.name}; None is the model's own."
+        option = tyro.conf.arg(name=f"{field.name}.kind", help=about)
+        return replace(field, type=Annotated[kinds_of(field.name) | None, option])
+    parts[type(field.default)] = field.name
+    return replace(field, type=type(field.default))
+
+
+def kinds_of(component: str) -> Any:
+    """Return the type of an option that chooses a component, a key of `COMPONENT_CONFIGS`."""
+    return Literal[tuple(COMPONENT_CONFIGS[component])]
 
 
 def _value_rule() -> Callable[[PrimitiveTypeInfo], PrimitiveConstructorSpec[Any] | None]:

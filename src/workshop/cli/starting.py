@@ -10,9 +10,13 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from workshop.cli.options import Start, TrainOptions, classes_of, quantizer_of
+from workshop.cli.options import Start, TrainOptions, classes_of, component_of
 from workshop.cli.parsing import joined
-from workshop.generative_models.core.configuration import MODEL_CONFIGS, AutoencoderConfig
+from workshop.generative_models.core.configuration import (
+    COMPONENT_CONFIGS,
+    MODEL_CONFIGS,
+    AutoencoderConfig,
+)
 from workshop.generative_models.core.configuration.training import (
     TrainingConfig,
     checked_options,
@@ -108,14 +112,13 @@ def read_saved(path: Path) -> Saved:
 
 def starting_options(saved: Saved) -> Start:
     """Return the options that decide the defaults of others, as a saved configuration has them."""
-    quantizer: Any = getattr(saved.config, "quantizer", None)
     decisive = {f.name for f in fields(Start)}
     chosen = {name: value for name, value in saved.training.items() if name in decisive}
     if chosen.get("image_size") is not None:
         chosen["image_size"] = tuple(chosen["image_size"])
-    if quantizer is not None:
-        chosen["quantizer"] = quantizer.kind
-        chosen["stage"] = getattr(getattr(quantizer, "stage", None), "kind", "vq")
+    parts = dict(saved.config) | dict(getattr(saved.config, "quantizer", None) or {})
+    for name in COMPONENT_CONFIGS.keys() & parts.keys():
+        chosen[name] = getattr(parts[name], "kind", None)
     return Start(model=saved.model, config_file=saved.file, **chosen)  # type: ignore[arg-type]
 
 
@@ -146,10 +149,13 @@ def saved_config(start: Start, saved: Saved) -> AutoencoderConfig:
         "encoder": config.encoder.model_dump() | encoder,
         "decoder": config.decoder.model_dump() | decoder,
     }
-    if start.latent_dim is not None and hasattr(config, "embedding_dim"):
+    fields = type(config).model_fields
+    if start.latent_dim is not None and "embedding_dim" in fields:
         changed["embedding_dim"] = start.latent_dim
-    if (start.quantizer, start.stage) != (before.quantizer, before.stage):
-        changed["quantizer"] = quantizer_of(start).model_dump()
-    if hasattr(config, "condition_dim") and start.data != before.data:
+    for name in COMPONENT_CONFIGS.keys() & fields.keys():
+        asked = ("quantizer", "stage") if name == "quantizer" else (name,)
+        if any(getattr(start, option) != getattr(before, option) for option in asked):
+            changed[name] = component_of(start, name)
+    if "condition_dim" in fields and start.data != before.data:
         changed["condition_dim"] = classes_of(start)
     return type(config).model_validate(config.model_dump() | changed)

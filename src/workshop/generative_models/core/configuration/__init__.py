@@ -20,6 +20,7 @@ from workshop.generative_models.core.configuration.likelihoods import (
     check_likelihood,
 )
 from workshop.generative_models.core.configuration.models import (
+    COMPONENT_CONFIGS,
     MODEL_CONFIGS,
     AutoencoderConfig,
     BetaVAEConfig,
@@ -85,6 +86,7 @@ from workshop.generative_models.core.configuration.training import (
 )
 
 __all__ = [
+    "COMPONENT_CONFIGS",
     "DISCRETE",
     "LOGITS",
     "MODEL_CONFIGS",

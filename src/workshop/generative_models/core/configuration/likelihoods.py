@@ -1,6 +1,6 @@
 """The likelihoods by name, and which options each of them has."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat
 
@@ -20,6 +20,19 @@ STANDARDIZED = ("gaussian", "laplace")
 """Likelihoods that can work in standard deviations of the training data."""
 Scale = PositiveFloat | Literal["learned", "per_feature", "optimal"]
 Levels = Annotated[int, Field(ge=2, le=65536)]
+
+
+def in_any_units(name: str) -> dict[str, Any]:
+    """Return the options of a likelihood that learns its scale from data in any units.
+
+    A scale of 1 would say little about data whose values lie in [0, 1].
+
+    Args:
+        name: of the likelihood.
+    """
+    if name in STANDARDIZED:
+        return {"scale": "per_feature", "standardize": True}
+    return {"scale": "learned"} if name in SCALED else {}
 
 
 def check_likelihood(name: str, scale: Scale, levels: int, *, standardize: bool = False) -> None:

@@ -1,5 +1,6 @@
 """Configurations of the models, and the table of all of them."""
 
+from collections.abc import Mapping
 from math import prod
 from typing import Literal
 
@@ -19,13 +20,21 @@ from workshop.generative_models.core.configuration.networks import (
     NetworkType,
 )
 from workshop.generative_models.core.configuration.objectives import (
+    OBJECTIVE_CONFIGS,
     KLScheduleName,
     ObjectiveField,
     check_schedule,
 )
-from workshop.generative_models.core.configuration.posteriors import PosteriorField
-from workshop.generative_models.core.configuration.priors import PriorField
-from workshop.generative_models.core.configuration.quantizers import AnyQuantizerConfig
+from workshop.generative_models.core.configuration.posteriors import (
+    POSTERIOR_CONFIGS,
+    PosteriorField,
+)
+from workshop.generative_models.core.configuration.priors import PRIOR_CONFIGS, PriorField
+from workshop.generative_models.core.configuration.quantizers import (
+    QUANTIZER_CONFIGS,
+    STAGE_CONFIGS,
+    AnyQuantizerConfig,
+)
 
 ConditionType = Literal["concat", "add"]
 
@@ -220,3 +229,11 @@ MODEL_CONFIGS: dict[str, type[AutoencoderConfig]] = {
     "vq-vae": VQVAEConfig,
 }
 """The models by the names that the command line and a saved run use."""
+COMPONENT_CONFIGS: dict[str, Mapping[str, type[Config]]] = {
+    "prior": PRIOR_CONFIGS,
+    "posterior": POSTERIOR_CONFIGS,
+    "objective": OBJECTIVE_CONFIGS,
+    "quantizer": QUANTIZER_CONFIGS,
+    "stage": STAGE_CONFIGS,
+}
+"""The components by kind, for each field that holds one."""

@@ -40,7 +40,7 @@ class VQConfig(QuantizerConfig):
     """A codebook: learned, averaged, or frozen."""
 
     kind: Literal["vq"] = "vq"
-    """Kind of quantizer: vq, residual, fsq, lfq, bsq or simvq."""
+    """Kind of quantizer."""
     learning: Literal["loss", "ema", "frozen"] = "loss"
     """How codes learn: by gradients, as moving averages of what chose them, or not at all."""
     decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
@@ -93,7 +93,7 @@ class SimVQConfig(QuantizerConfig):
     """A frozen codebook with a learned linear map."""
 
     kind: Literal["simvq"] = "simvq"
-    """Kind of quantizer: vq, residual, fsq, lfq, bsq or simvq."""
+    """Kind of quantizer."""
     gradient: GradientName = "rotation"
     """Estimator of the gradient through the choice of a code."""
 
@@ -102,7 +102,7 @@ class FSQConfig(QuantizerConfig):
     """Finite scalar quantization: every number is rounded (Mentzer et al. 2023)."""
 
     kind: Literal["fsq"] = "fsq"
-    """Kind of quantizer: vq, residual, fsq, lfq, bsq or simvq."""
+    """Kind of quantizer."""
     levels: Annotated[tuple[Annotated[int, Field(ge=3)], ...], Field(min_length=1)] | None = None
     """Levels of each number; None uses those of the paper for about num_embeddings codes."""
 
@@ -121,7 +121,7 @@ class LFQConfig(QuantizerConfig):
     """The signs of numbers as bits (Yu et al. 2024)."""
 
     kind: Literal["lfq"] = "lfq"
-    """Kind of quantizer: vq, residual, fsq, lfq, bsq or simvq."""
+    """Kind of quantizer."""
     groups: PositiveInt = 1
     """Number of codes per vector, each of log2(num_embeddings) bits."""
     scale: PositiveFloat = 1.0
@@ -147,19 +147,22 @@ class BSQConfig(LFQConfig):
     """Bits of vectors on the unit sphere (Zhao et al. 2025)."""
 
     kind: Literal["bsq"] = "bsq"  # type: ignore[assignment]
-    """Kind of quantizer: vq, residual, fsq, lfq, bsq or simvq."""
+    """Kind of quantizer."""
+
+
+AnyStageConfig = VQConfig | SimVQConfig | FSQConfig | LFQConfig | BSQConfig
+STAGE_CONFIGS: dict[str, type[QuantizerConfig]] = by_kind(AnyStageConfig)
+"""What each stage of a residual quantizer can be, by kind."""
 
 
 class ResidualConfig(QuantizerConfig):
     """A stack of quantizers, each of the residual of those before it."""
 
     kind: Literal["residual"] = "residual"
-    """Kind of quantizer: vq, residual, fsq, lfq, bsq or simvq."""
+    """Kind of quantizer."""
     stages: PositiveInt = 4
     """Number of stages."""
-    stage: VQConfig | SimVQConfig | FSQConfig | LFQConfig | BSQConfig = Field(
-        default=VQConfig(), discriminator="kind"
-    )
+    stage: AnyStageConfig = Field(default=VQConfig(), discriminator="kind")
     """Configuration of every stage, without projection, heads and groups."""
     shared: bool = False
     """Use one codebook for all stages."""
