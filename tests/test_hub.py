@@ -26,7 +26,6 @@ from workshop.generative_models.core.configuration import (
     PriorConfig,
 )
 from workshop.generative_models.models.vae import MODELS, VAE, VQVAE, BetaVAE
-from workshop.generative_models.models.vae.vq_vae import prior_for
 
 EVENT = (4, 4, 1)
 X = np.random.default_rng(0).random((3, *EVENT), np.float32)
@@ -87,7 +86,7 @@ def test_every_model_comes_back_the_same(name, tmp_path):
 
 def test_a_prior_travels_and_does_not_outlive_its_model(tmp_path):
     model = build("vq-vae")
-    model.prior = prior_for(model, PriorConfig(layers=1, width=4, heads=1), rngs=nnx.Rngs(1))
+    model.prior = model.new_prior(PriorConfig(layers=1, width=4, heads=1), rngs=nnx.Rngs(1))
     model.save_pretrained(tmp_path)
     again = VQVAE.from_pretrained(tmp_path)
     for a, b in zip(*(jax.tree.leaves(nnx.state(m.prior, nnx.Param)) for m in (model, again)),

@@ -32,8 +32,8 @@ from workshop.generative_models.evaluation.bounds.terms import terms_of
 from workshop.generative_models.evaluation.bounds.weighing import batch_of, example_keys, rows_of
 from workshop.generative_models.evaluation.outputs import posteriors
 from workshop.generative_models.evaluation.passes import PASS, in_passes, run_over
-from workshop.generative_models.models.saving import variables
 from workshop.generative_models.models.vae import VAE
+from workshop.generative_models.models.weights import variables
 from workshop.generative_models.training import Trainer
 
 FLOATS: Any = [np.float64, np.float32]

@@ -12,7 +12,7 @@ import pytest
 from flax import nnx
 
 from workshop.cli import main
-from workshop.cli.options import train_options
+from workshop.cli.starting import train_options
 from workshop.generative_models.core.configuration import DecoderConfig, EncoderConfig, VAEConfig
 from workshop.generative_models.models.saving import save_config, save_weights
 from workshop.generative_models.models.vae import VAE

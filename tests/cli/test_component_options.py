@@ -5,8 +5,8 @@ import tyro
 
 import workshop
 from workshop.cli import main
-from workshop.cli.options import train_options
 from workshop.cli.parsing import reading
+from workshop.cli.starting import train_options
 from workshop.generative_models.core.configuration import (
     COMPONENT_CONFIGS,
     MODEL_CONFIGS,

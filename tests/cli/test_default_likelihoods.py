@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tyro
 
-from workshop.cli.options import train_options
+from workshop.cli.starting import train_options
 
 
 def config(*arguments):

@@ -90,7 +90,7 @@ def _train_command(arguments: list[str]) -> tuple[Callable[..., None], Any]:
 
     Beside it is the configuration of the model that the options start from.
     """
-    from workshop.cli.options import train_options
+    from workshop.cli.starting import train_options
 
     kind: Any = train_options(arguments)
 

@@ -33,14 +33,9 @@ from workshop.generative_models.evaluation import outputs
 from workshop.generative_models.evaluation.passes import in_passes
 from workshop.generative_models.evaluation.sections import prior_section
 from workshop.generative_models.evaluation.study import Study
+from workshop.generative_models.models.code_prior import PRIOR_FORMAT, save_prior
 from workshop.generative_models.models.restoring import checkpoint_steps, unfinished
-from workshop.generative_models.models.saving import (
-    PRIOR_FORMAT,
-    read_config,
-    save_prior,
-    save_weights,
-)
-from workshop.generative_models.models.vae.vq_vae import prior_for
+from workshop.generative_models.models.saving import read_config, save_weights
 from workshop.generative_models.training import Stopped, create_trainer
 from workshop.generative_models.visualization import grids, report, save
 
@@ -128,7 +123,7 @@ def _fit_prior(
     )
     codes = _codes(model, dataset.splits)
     seed = settings["seed"]
-    prior = prior_for(model, config, num_classes=dataset.num_classes, rngs=nnx.Rngs(seed))
+    prior = model.new_prior(config, num_classes=dataset.num_classes, rngs=nnx.Rngs(seed))
     trainer = create_trainer(prior, training.training(seed), folder=folder, progress=progress)
     say(f"a prior over {model.code_shape} codes of {model.num_embeddings:,}, in {folder}")
     try:

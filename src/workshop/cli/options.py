@@ -1,13 +1,13 @@
 """What the command line takes. Nothing here imports JAX: help must come at once."""
 
 from collections.abc import Container
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from workshop.cli.parsing import kinds_of, reading
+from workshop.cli.parsing import kinds_of
 from workshop.generative_models.core.configuration import (
     COMPONENT_CONFIGS,
     LOGITS,
@@ -113,58 +113,6 @@ class TrainOptions(Common):
     """Which of them this is, from 0, with --coordinator."""
     progress: bool = True
     """Show a progress bar."""
-
-
-def _start(arguments: list[str], default: Start) -> Start:
-    """Return the options that decide the defaults of others; the others are not looked at."""
-    with reading():
-        start, _ = tyro.cli(
-            Start, args=arguments, default=default, return_unknown_args=True, prog="workshop train"
-        )
-    return start
-
-
-def train_options(arguments: list[str]) -> type:
-    """Return the options of `workshop train`, with defaults for the model and data asked for.
-
-    Args:
-        arguments: the command line after `train`.
-    """
-    plain = [a for a in arguments if a not in ("-h", "--help")]
-    if any(a.split("=")[0] == "--resume" for a in plain):
-        plain = []
-    start = _start(plain, Start())
-    saved_options: dict[str, Any] = {}
-    if start.config_file is None:
-        config = default_config(start)
-    else:
-        from workshop.cli.starting import read_saved, saved_config, starting_options
-
-        saved = read_saved(start.config_file)
-        start = _start(plain, starting_options(saved))
-        config, saved_options = saved_config(start, saved), saved.training
-    fields: list[Any] = [
-        (
-            "config",
-            Annotated[type(config), tyro.conf.arg(name="")],
-            field(default=config),
-        )
-    ]
-    flat = len(config.decoder.output_shape) == 1
-    training: dict[str, Any] = {"learning_rate": 3e-3, "schedule": "cosine"} if flat else {}
-    training |= {n: v for n, v in saved_options.items() if n in TrainingConfig.model_fields}
-    defaults = {n: v for n, v in saved_options.items() if n not in TrainingConfig.model_fields}
-    defaults |= {name: getattr(start, name) for name in ("model", "data", "image_size")}
-    defaults["training"] = TrainingConfig.model_validate(training)
-    fields[:0] = [
-        (name, TrainOptions.__dataclass_fields__[name].type, field(default=value))
-        for name, value in defaults.items()
-    ]
-    options = make_dataclass(
-        "TrainOptions", fields, bases=(TrainOptions,), frozen=True, kw_only=True
-    )
-    options.__doc__ = TrainOptions.__doc__
-    return options
 
 
 def default_config(start: Start) -> AutoencoderConfig:

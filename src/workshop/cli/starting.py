@@ -4,14 +4,21 @@ Nothing here imports JAX: the help of a command shows them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import tyro
 from pydantic import TypeAdapter, ValidationError
 
-from workshop.cli.options import Start, TrainOptions, classes_of, component_of
-from workshop.cli.parsing import joined
+from workshop.cli.options import (
+    Start,
+    TrainOptions,
+    classes_of,
+    component_of,
+    default_config,
+)
+from workshop.cli.parsing import joined, reading
 from workshop.generative_models.core.configuration import (
     COMPONENT_CONFIGS,
     MODEL_CONFIGS,
@@ -60,8 +67,8 @@ def checked_training(found: Mapping[str, Any], file: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{file} is damaged: {error}") from None
     options = {name: f.default for name, f in KEPT.items()} | dict(found)
-    for name, field in KEPT.items():
-        kind: Any = field.type
+    for name, kept in KEPT.items():
+        kind: Any = kept.type
         try:
             TypeAdapter(kind).validate_python(options[name])
         except ValidationError as error:
@@ -159,3 +166,48 @@ def saved_config(start: Start, saved: Saved) -> AutoencoderConfig:
     if "condition_dim" in fields and start.data != before.data:
         changed["condition_dim"] = classes_of(start)
     return type(config).model_validate(config.model_dump() | changed)
+
+
+def _start(arguments: list[str], default: Start) -> Start:
+    """Return the options that decide the defaults of others; the others are not looked at."""
+    with reading():
+        start, _ = tyro.cli(
+            Start, args=arguments, default=default, return_unknown_args=True, prog="workshop train"
+        )
+    return start
+
+
+def train_options(arguments: list[str]) -> type:
+    """Return the options of `workshop train`, with defaults for the model and data asked for.
+
+    Args:
+        arguments: the command line after `train`.
+    """
+    plain = [a for a in arguments if a not in ("-h", "--help")]
+    if any(a.split("=")[0] == "--resume" for a in plain):
+        plain = []
+    start = _start(plain, Start())
+    saved_options: dict[str, Any] = {}
+    if start.config_file is None:
+        config = default_config(start)
+    else:
+        saved = read_saved(start.config_file)
+        start = _start(plain, starting_options(saved))
+        config, saved_options = saved_config(start, saved), saved.training
+    kind: Any = Annotated[type(config), tyro.conf.arg(name="")]
+    added: list[Any] = [("config", kind, field(default=config))]
+    flat = len(config.decoder.output_shape) == 1
+    training: dict[str, Any] = {"learning_rate": 3e-3, "schedule": "cosine"} if flat else {}
+    training |= {n: v for n, v in saved_options.items() if n in TrainingConfig.model_fields}
+    defaults = {n: v for n, v in saved_options.items() if n not in TrainingConfig.model_fields}
+    defaults |= {name: getattr(start, name) for name in ("model", "data", "image_size")}
+    defaults["training"] = TrainingConfig.model_validate(training)
+    added[:0] = [
+        (name, TrainOptions.__dataclass_fields__[name].type, field(default=value))
+        for name, value in defaults.items()
+    ]
+    options = make_dataclass(
+        "TrainOptions", added, bases=(TrainOptions,), frozen=True, kw_only=True
+    )
+    options.__doc__ = TrainOptions.__doc__
+    return options

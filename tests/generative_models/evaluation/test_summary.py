@@ -21,7 +21,6 @@ from workshop.generative_models.evaluation import summary
 from workshop.generative_models.evaluation.estimates import Estimate
 from workshop.generative_models.evaluation.study import Settings, Study
 from workshop.generative_models.models.vae import VQVAE
-from workshop.generative_models.models.vae.vq_vae import prior_for
 
 LITTLE = Settings(samples=64, examples=60, generated=40, elbo_samples=2, factor_examples=100)
 
@@ -130,8 +129,8 @@ def discrete():
     model = VQVAE(config, rngs=nnx.Rngs(0))
     far = jnp.full((64, 2), 100.0).at[0].set(0.0)
     model.embeddings.embedding[...] = far
-    model.prior = prior_for(
-        model, PriorConfig(layers=1, width=8, heads=2), num_classes=2, rngs=nnx.Rngs(0)
+    model.prior = model.new_prior(
+        PriorConfig(layers=1, width=8, heads=2), num_classes=2, rngs=nnx.Rngs(0)
     )
     x = np.random.default_rng(0).random((120, 4, 4, 1), np.float32)
     y = np.arange(120, dtype=np.int32) % 2

@@ -17,7 +17,6 @@ from workshop.generative_models.core.configuration import (
 )
 from workshop.generative_models.export import export_model, load_exported
 from workshop.generative_models.models.saving import build_model
-from workshop.generative_models.models.vae.vq_vae import prior_for
 
 CASES = {
     "vae": ("vae", "cnn", {}),
@@ -47,7 +46,7 @@ def make(case: str):
     model = build_model(name, config, rngs=nnx.Rngs(0))
     if case == "with a prior":
         prior = PriorConfig(layers=1, width=8, heads=2)
-        model.prior = prior_for(model, prior, num_classes=3, rngs=nnx.Rngs(1))
+        model.prior = model.new_prior(prior, num_classes=3, rngs=nnx.Rngs(1))
     rng = np.random.default_rng(2)  # of numpy, which compiles nothing
     for leaf in jax.tree.leaves(nnx.state(model, nnx.Param), is_leaf=_variable):
         noise = 0.3 * rng.standard_normal(leaf.shape)

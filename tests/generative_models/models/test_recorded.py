@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from workshop.cli.options import train_options
+from workshop.cli.starting import train_options
 from workshop.generative_models.core.configuration import ResidualConfig, VQConfig
 from workshop.generative_models.data import load_dataset
 from workshop.generative_models.evaluation.bounds import elbo, importance_weighted_bound

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
+from workshop.generative_models.core.extras import optional
 from workshop.generative_models.data.arrays import SPLITS, Part, Source
 from workshop.generative_models.data.dataset import DatasetInfo
 
@@ -29,17 +28,6 @@ DATASETS = {
 def read(name: str, seed: int) -> Source:
     """The arrays of a data set; `seed` chooses which sprites, the others being what they are."""
     return _sprites(seed) if name == "sprites" else _READERS[name]()
-
-
-def optional(module: str, extra: str, call: str) -> ModuleType:
-    """Imports a module that an extra of this package installs."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(
-            f"{call} needs {module.partition('.')[0]}, which is not installed: "
-            f"pip install 'workshop-vae[{extra}]'"
-        ) from error
 
 
 def _digits() -> Source:

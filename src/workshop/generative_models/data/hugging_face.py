@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
+from workshop.generative_models.core.extras import optional
 from workshop.generative_models.data.arrays import Part, Source
-from workshop.generative_models.data.builtin import optional
 from workshop.generative_models.data.folders import SPLIT_NAMES
 from workshop.generative_models.data.images import LOOKED_AT, in_memory_or_on_disk, stack
 from workshop.generative_models.data.pixels import count_frames, pixels

@@ -1,71 +1,12 @@
-"""A figure with what a reviewer asks of it: estimator, sample size, standard error."""
+"""Means, shares and jackknife estimates, with their standard errors."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from workshop.generative_models.core.checks import positive_int
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure and how it came about."""
-
-    value: float
-    """The figure."""
-    standard_error: float | None
-    """Standard deviation of the estimator over repetitions; None where there is no estimate."""
-    n: int
-    """How many examples, samples or runs it rests on."""
-    estimator: str
-    """How it was estimated, in a few words: "mean over examples, 1 sample of z each"."""
-    unit: str = ""
-    """Such as nats or bits; empty for a plain number."""
-
-    def __str__(self) -> str:
-        """Return the figure with as many digits as its error leaves two of: -101.39 ± 0.30 nats."""
-        unit = f" {self.unit}" if self.unit else ""
-        error = self.standard_error
-        # Float32 has no digits for an error of less than a millionth of the figure.
-        if not error or not np.isfinite(error) or error < 1e-6 * abs(self.value):
-            whole = float(self.value).is_integer()
-            return f"{self.value:,.{'0f' if whole else '4g'}}{unit}"
-        digits = min(max(0, 1 - int(np.floor(np.log10(error)))), 9)
-        return f"{self.value:,.{digits}f} ± {error:,.{digits}f}{unit}"
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the fields for `evaluation.json`, which knows no NaN and no infinity.
-
-        NaN is None there, and infinity the string "inf" or "-inf".
-        """
-        return in_json(asdict(self))
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> "Estimate":
-        """Return the estimate that `as_json` gave the fields of."""
-        value = content["value"]
-        known: dict[str, Any] = {field.name: content[field.name] for field in fields(cls)}
-        known["value"] = float("nan" if value is None else value)
-        return cls(**known)
-
-
-def in_json(value: Any) -> Any:
-    """Return numbers, or lists or dicts of them, as strict JSON can hold them: NaN as None.
-
-    Examples:
-        >>> in_json([1.0, float("nan"), float("-inf")])
-        [1.0, None, '-inf']
-    """
-    if isinstance(value, dict):
-        return {name: in_json(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [in_json(part) for part in value]
-    if not isinstance(value, float) or np.isfinite(value):
-        return value
-    return None if np.isnan(value) else str(float(value))
+from workshop.generative_models.core.estimates import Estimate
 
 
 def mean_of(values: ArrayLike, estimator: str, unit: str = "", *, scale: float = 1.0) -> Estimate:

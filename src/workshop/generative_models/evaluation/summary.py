@@ -1,19 +1,16 @@
 """Everything to say of one model: its figures, what they rest on, and what is wrong."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+from workshop.generative_models.core.estimates import FORMAT, in_json, read
 from workshop.generative_models.evaluation import sections
-from workshop.generative_models.evaluation.estimates import Estimate, in_json
 from workshop.generative_models.evaluation.sections import Section
 from workshop.generative_models.evaluation.study import Study
 
-FORMAT = 1
-"""Of `evaluation.json`."""
+__all__ = ["as_json", "evaluate", "read"]
 
 
 def evaluate(study: Study, *, quick: bool = False) -> Iterator[tuple[str, Section]]:
@@ -98,27 +95,3 @@ def as_json(found: Mapping[str, Section], study: Study, **about: Any) -> dict[st
             for name, section in found.items()
         },
     }
-
-
-def read(path: Path) -> dict[str, Any]:
-    """Return an evaluation with its figures as `Estimate`, and the titles of sections as "titles".
-
-    Raises:
-        ValueError: if there is none, or it is damaged or of a newer format.
-    """
-    if not path.is_file():
-        raise ValueError(f"{path} is missing: run workshop evaluate {path.parent} first")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] > FORMAT:
-            raise ValueError(f"its format {content['format']} is newer than {FORMAT}")
-        content["titles"] = {name: s["title"] for name, s in content["sections"].items()}
-        content["sections"] = {
-            name: {
-                key: Estimate.from_json(figure) for key, figure in section["figures"].items()
-            }
-            for name, section in content["sections"].items()
-        }  # fmt: skip
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
-    return content

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jax import export
 
 from workshop.generative_models.core import checks
+from workshop.generative_models.core.extras import optional
 from workshop.generative_models.core.locks import locked
-from workshop.generative_models.data.builtin import optional
 from workshop.generative_models.export import readme
 from workshop.generative_models.export.agreement import difference
 from workshop.generative_models.export.functions import BATCH, FORMATS, Function
@@ -26,15 +26,15 @@ from workshop.generative_models.export.manifest import (
     digests,
 )
 from workshop.generative_models.export.offered import functions_of
+from workshop.generative_models.models.code_prior import PRIOR_FILE, save_prior
+from workshop.generative_models.models.registry import name_of
 from workshop.generative_models.models.saving import (
     CONFIG_FILE,
-    PRIOR_FILE,
     WEIGHTS_FILE,
     save_config,
-    save_prior,
     save_weights,
 )
-from workshop.generative_models.models.vae import MODELS, VAE
+from workshop.generative_models.models.vae import VAE
 
 
 def export_model(model: VAE, folder: str | Path, to: str) -> Manifest:
@@ -82,7 +82,7 @@ def export_model(model: VAE, folder: str | Path, to: str) -> Manifest:
         files = _write(model, kept, new, to)
         manifest = Manifest(
             format=to,  # type: ignore[arg-type]
-            model=next((k for k, v in MODELS.items() if v is type(model)), type(model).__name__),
+            model=name_of(model) or type(model).__name__,
             config=None if model.config is None else model.config.model_dump(mode="json"),
             made_with=_versions(to),
             functions={name: _info(f) for name, f in kept.items()},

@@ -1,1 +1,3 @@
-"""Families of models: encoders, decoders, the VAE and its variants, and how one is saved."""
+"""Models; importing this package makes them known by name."""
+
+from workshop.generative_models.models import vae as vae

@@ -8,14 +8,13 @@ a requirement of every model.
 from pathlib import Path
 from typing import TypeVar
 
+from workshop.generative_models.models import hub
+
 Model = TypeVar("Model", bound="Pretrained")
 
 
 class Pretrained:
-    """A model that can be saved, loaded and published; what each does is in `workshop.hub`."""
-
-    # `workshop.hub` stands above the models, since a card shows figures of their evaluation. These
-    # methods are the one place that reaches up, and only when called.
+    """A model that can be saved, loaded and published; see `models.hub`."""
 
     def save_pretrained(self, folder: str | Path, *, evaluation: str | Path | None = None) -> None:
         """Write `config.json`, `model.safetensors` and a model card, `README.md`, to a folder.
@@ -45,8 +44,6 @@ class Pretrained:
             ...     VAE.from_pretrained(folder).latent_dim
             2
         """
-        from workshop import hub
-
         hub.save_pretrained(self, folder, evaluation=evaluation)
 
     @classmethod
@@ -76,8 +73,6 @@ class Pretrained:
                 model is not of this class; if there is no such folder or name.
             ImportError: for a name on the hub without the extra `hub`.
         """
-        from workshop import hub
-
         return hub.from_pretrained(
             cls,
             source,
@@ -117,8 +112,6 @@ class Pretrained:
             ImportError: without the extra `hub`.
             OSError: if the hub refuses.
         """
-        from workshop import hub
-
         return hub.push_to_hub(
             self,
             repo_id,

@@ -14,20 +14,15 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from workshop.generative_models.core.bits import checksum
-from workshop.generative_models.models.saving import (
-    CONFIG_FILE,
-    WEIGHTS_FILE,
-    load_model,
-    read_config,
-    weights_step,
-)
-from workshop.generative_models.models.vae import VAE
+from workshop.generative_models.core.files import CONFIG_FILE, read_config
+from workshop.generative_models.models.saving import load_model, weights_step
+from workshop.generative_models.models.weights import WEIGHTS_FILE
 
-Model = TypeVar("Model", bound=VAE)
+Model = TypeVar("Model")
 _log = logging.getLogger("workshop")
 
 
-def load_run(folder: str | Path, kind: type[Model] = VAE) -> Model:
+def load_run(folder: str | Path, kind: type[Model] | None = None) -> Model:
     """Return the newest model of a run folder.
 
     That is `model.safetensors`, unless there is a newer checkpoint, because the run was stopped or
@@ -36,7 +31,7 @@ def load_run(folder: str | Path, kind: type[Model] = VAE) -> Model:
 
     Args:
         folder: a folder with `config.json`, and `model.safetensors` or `checkpoints/`.
-        kind: the class that the model must be of, or a subclass of it.
+        kind: the class that the model must be of, or a subclass of it; None is any.
 
     Raises:
         ValueError: if a file is missing or damaged, or the model is of another class.

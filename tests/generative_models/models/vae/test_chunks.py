@@ -13,7 +13,6 @@ from flax import nnx
 from workshop.generative_models.core.configuration import PriorConfig
 from workshop.generative_models.models.vae import VAE, ConditionalVAE, chunks
 from workshop.generative_models.models.vae.chunks import chunk_size, in_chunks, in_training
-from workshop.generative_models.models.vae.vq_vae import prior_for
 
 ROWS = 13
 """Of which chunks of four leave one."""
@@ -63,7 +62,7 @@ def with_prior(model):
     model.eval()
     if hasattr(model, "encode_indices"):
         config = PriorConfig(layers=1, width=8, heads=2)
-        model.prior = prior_for(model, config, rngs=nnx.Rngs(0))
+        model.prior = model.new_prior(config, rngs=nnx.Rngs(0))
         model.prior.eval()
     return model
 

@@ -10,7 +10,6 @@ from workshop.generative_models.core.configuration import PriorConfig
 from workshop.generative_models.core.likelihood_base import LocationScale
 from workshop.generative_models.core.likelihoods import Gaussian, Likelihood
 from workshop.generative_models.models.vae import VAE, VQVAE, ConditionalVAE
-from workshop.generative_models.models.vae.vq_vae import prior_for
 
 FEATURES = 40
 ROWS = 100
@@ -109,7 +108,7 @@ def test_completed_codes_are_decoded_with_or_without_noise():
     known = np.array([True, False])
     with pytest.raises(ValueError, match="complete draws codes from a prior"):
         model.complete(np.array([3, 0]), known)
-    model.prior = prior_for(model, config, rngs=nnx.Rngs(0))
+    model.prior = model.new_prior(config, rngs=nnx.Rngs(0))
     model.prior.eval()
     codes = model.prior.complete(np.array([[3, 0]] * 5), known, rngs=nnx.Rngs(1))
     means = model.complete(np.array([[3, 0]] * 5), known, rngs=nnx.Rngs(1))

@@ -37,7 +37,6 @@ from workshop.generative_models.models.vae import (
     MLPDecoder,
     MLPEncoder,
 )
-from workshop.generative_models.models.vae.vq_vae import prior_for
 
 X = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
 CONFIG = VAEConfig(
@@ -193,7 +192,7 @@ def test_a_vq_vae_gets_the_folders_prior_or_none(tmp_path):
         )
         for i in (0, 1)
     )
-    model.prior = prior_for(model, config, rngs=nnx.Rngs(2))
+    model.prior = model.new_prior(config, rngs=nnx.Rngs(2))
     model.prior.eval()
     save_weights(model, tmp_path)
     save_prior(model, tmp_path)

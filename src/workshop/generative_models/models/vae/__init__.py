@@ -1,6 +1,7 @@
 """Variational autoencoders."""
 
 from workshop.generative_models.core.base import GenerativeModel
+from workshop.generative_models.models.registry import MODELS
 from workshop.generative_models.models.vae.base import VAE
 from workshop.generative_models.models.vae.beta_vae import BetaVAE, BetaVAEWithCapacity
 from workshop.generative_models.models.vae.conditional import ConditionalVAE
@@ -22,14 +23,15 @@ from workshop.generative_models.models.vae.encoders import (
 )
 from workshop.generative_models.models.vae.vq_vae import VQVAE
 
-MODELS: dict[str, type[VAE]] = {
-    "vae": VAE,
-    "beta-vae": BetaVAE,
-    "beta-vae-capacity": BetaVAEWithCapacity,
-    "conditional-vae": ConditionalVAE,
-    "vq-vae": VQVAE,
-}
-"""The models by the names that the command line and a saved run use."""
+MODELS.update(
+    {
+        "vae": VAE,
+        "beta-vae": BetaVAE,
+        "beta-vae-capacity": BetaVAEWithCapacity,
+        "conditional-vae": ConditionalVAE,
+        "vq-vae": VQVAE,
+    }
+)
 
 __all__ = [
     "MODELS",

@@ -510,6 +510,21 @@ class VQVAE(VAE):
         images = self._from_indices(found, keys)
         return images[0] if single else images
 
+    def new_prior(
+        self, config: PriorConfig, *, num_classes: int | None = None, rngs: nnx.Rngs
+    ) -> CodePrior:
+        """Return an unfitted prior over this model's codes.
+
+        Args:
+            config: sizes of the prior.
+            num_classes: number of classes that it shall know; None for none.
+            rngs: for the initial weights.
+        """
+        codes = self.quantizer.codes
+        return CodePrior(
+            config, self.code_shape, self.num_embeddings, num_classes, codes, rngs=rngs
+        )
+
     def _check_prior(self, prior: Any) -> None:
         """Refuse a prior over codes of another shape or number, which may decode all the same."""
         names = ("code_shape", "codebook_size", "codes")
@@ -556,21 +571,6 @@ def usage_logits(usage: jax.Array, temperature: ArrayLike) -> jax.Array:
     """Return log usage / temperature, even where nothing was used: (positions or 1, codes)."""
     usage = jnp.where(usage.sum(-1, keepdims=True) > 0, usage, 1.0)
     return jnp.log(usage) / jnp.maximum(temperature, 1e-6)
-
-
-def prior_for(
-    model: VQVAE, config: PriorConfig, *, num_classes: int | None = None, rngs: nnx.Rngs
-) -> CodePrior:
-    """Return an unfitted prior over a model's codes.
-
-    Args:
-        model: whose codes.
-        config: sizes of the prior.
-        num_classes: number of classes that it shall know; None for none.
-        rngs: for the initial weights.
-    """
-    codes = model.quantizer.codes
-    return CodePrior(config, model.code_shape, model.num_embeddings, num_classes, codes, rngs=rngs)
 
 
 def _check_unsaid(given: tuple[int, int, float], quantizer: Quantizer) -> None:
