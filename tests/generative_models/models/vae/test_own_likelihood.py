@@ -21,11 +21,11 @@ from workshop.generative_models.core.likelihood_base import (
     sum_features,
 )
 from workshop.generative_models.core.likelihoods import create_likelihood
+from workshop.generative_models.models.code_prior import save_prior
 from workshop.generative_models.models.saving import (
     load_model,
     load_weights,
     save_config,
-    save_prior,
     save_weights,
 )
 from workshop.generative_models.models.vae import (
