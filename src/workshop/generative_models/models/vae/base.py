@@ -11,7 +11,7 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.arrays import check_finite, read_latents
+from workshop.generative_models.core.arrays import read_latents
 from workshop.generative_models.core.building import accepts_config, arguments_of, restated
 from workshop.generative_models.core.configuration import AutoencoderConfig, Scale, VAEConfig
 from workshop.generative_models.core.distributions import Distribution
@@ -612,13 +612,18 @@ class VAE(LatentVariableModel, Pretrained):
             reconstruction_loss_fn: `f(predictions, targets)` in place of the likelihood, giving a
                 scalar, a value per example, or an array that is summed over features.
             kwargs: `step`, the training step, for what changes with it (None is after every
-                warm-up);
+                warm-up); `num_examples`, the size of the training set, for objectives that need it;
                 `kl_per_dimension=True` for the KL of each latent; `y`, the labels of a conditional
                 model; `rngs`, streams in place of a key.
 
         Returns:
             The keys of `Losses`: reconstruction_loss (recon_loss), kl_loss, total_loss (loss),
-            elbo, beta.
+            elbo, beta; and what else the objective returns. Without a density of q(z|x) there is no
+            kl_loss and no elbo.
+
+        Raises:
+            ValueError: for data that does not fit the model, outputs of another kind of model, or
+                what the objective needs and was not given.
         """
         if isinstance(params, jax.Array | np.ndarray):
             params, batch, x, outputs = x_and_outputs(params, batch, x, outputs)
@@ -635,7 +640,6 @@ class VAE(LatentVariableModel, Pretrained):
         checks.refuse_keywords(self.loss_fn, kwargs, LOSS_OPTIONS)
         x, condition = self.read_batch(batch, x, kwargs)
         x, single = self.as_batch(x)
-        check_finite("x", x)  # before anything that is computed from it is
         self.check_data(x)
         samples = getattr(self.objective, "samples", 1)
         if outputs is None:
