@@ -4,12 +4,18 @@ import numpy as np
 import pytest
 import tyro
 
+from workshop.cli.parsing import reading
 from workshop.cli.starting import train_options
 
 
-def config(*arguments):
+def options(*arguments):
     given = list(map(str, arguments))
-    return tyro.cli(train_options(given), args=given).config
+    with reading():
+        return tyro.cli(train_options(given), args=given)
+
+
+def config(*arguments):
+    return options(*arguments).config
 
 
 @pytest.mark.parametrize(
@@ -55,15 +61,15 @@ def test_of_a_table(tmp_path, likelihood, scale, activation):
 
 def test_training_of_a_table(tmp_path):
     np.save(tmp_path / "table.npy", np.zeros((6, 5), np.float32))
-    given = ["--data", str(tmp_path / "table.npy")]
+    given = ["--data", tmp_path / "table.npy"]
     for more, expected in (
         ([], (3e-3, "cosine")),
         (["--learning-rate", "0.1", "--schedule", "linear"], (0.1, "linear")),
     ):
-        options = tyro.cli(train_options(given + more), args=given + more)
-        assert (options.learning_rate, options.schedule) == expected
-    options = tyro.cli(train_options([]), args=[])  # images
-    assert (options.learning_rate, options.schedule) == (1e-3, "constant")
+        training = options(*given, *more).training
+        assert (training.learning_rate, training.schedule) == expected
+    training = options().training  # images
+    assert (training.learning_rate, training.schedule) == (1e-3, "constant")
 
 
 def test_levels_have_no_meaning_for_others():
