@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tyro
 
+from workshop.cli import main
 from workshop.cli.parsing import reading
 from workshop.cli.starting import train_options
 
@@ -72,6 +73,8 @@ def test_training_of_a_table(tmp_path):
     assert (training.learning_rate, training.schedule) == (1e-3, "constant")
 
 
-def test_levels_have_no_meaning_for_others():
-    with pytest.raises(ValueError, match="levels=17 has no meaning for the likelihood 'bce'"):
-        config("--levels", 17)
+def test_levels_have_no_meaning_for_others(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--levels", "17"])
+    said = capsys.readouterr().err
+    assert "--levels=17 has no meaning for the likelihood 'bce'" in " ".join(said.split())
