@@ -60,7 +60,7 @@ def measure(folder: Path, seed: int) -> tuple[dict[str, float], np.ndarray, np.n
 
 EXAMPLES = np.random.default_rng(0).choice(sprites.NUM_IMAGES, 1000, replace=False)
 SHOWN = (
-    "elbo", "distortion", "rate", "active_units", "total_correlation", "beta_vae_score",
+    "elbo", "reconstruction_loss", "kl_loss", "active_units", "total_correlation", "beta_vae_score",
     "factor_vae_score", "mig", "sap", "dci_disentanglement", "dci_completeness",
     "dci_informativeness_test", "modularity", "explicitness", "irs",
 )  # fmt: skip

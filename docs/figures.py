@@ -29,7 +29,7 @@ from PIL import Image
 
 from workshop.generative_models.data import Dataset
 from workshop.generative_models.evaluation import latents, outputs
-from workshop.generative_models.evaluation.bounds import rate_and_distortion
+from workshop.generative_models.evaluation.bounds import elbo_terms
 from workshop.generative_models.evaluation.estimates import Estimate, mean_of
 from workshop.generative_models.models.vae import VAE
 from workshop.generative_models.tracking.loggers import read_rows
@@ -250,12 +250,12 @@ def _missing(draw: Callable[[Workplace], Drawn]) -> str | None:
 
 def _say(name: str, model: VAE, data: Dataset) -> dict[str, Estimate]:
     """Print and return what the pages quote of a run on test examples."""
-    terms = rate_and_distortion(model, data.test, samples=10)
+    terms = elbo_terms(model, data.test, samples=10)
     units = latents.active_units(outputs.posteriors(model, data.test)["mean"])
     found = {
-        "elbo": mean_of(-terms["rate"] - terms["distortion"], "test", "nats"),
-        "distortion": mean_of(terms["distortion"], "test", "nats"),
-        "rate": mean_of(terms["rate"], "test", "nats"),
+        "elbo": mean_of(-terms["kl_loss"] - terms["reconstruction_loss"], "test", "nats"),
+        "reconstruction_loss": mean_of(terms["reconstruction_loss"], "test", "nats"),
+        "kl_loss": mean_of(terms["kl_loss"], "test", "nats"),
     }
     print(f"  {name}:", *(f"{key} {figure}," for key, figure in found.items()),
           f"{int(units.active.sum())} of {len(units.active)} latents active")  # fmt: skip

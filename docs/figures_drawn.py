@@ -115,7 +115,7 @@ def rate_distortion(measured: Sequence[tuple[float, Mapping[str, Estimate]]]) ->
     """Draw the distortion over the rate for each β, and the ELBO over β.
 
     Args:
-        measured: β and the figures `rate`, `distortion` and `elbo`, by rising β.
+        measured: β and the figures `kl_loss`, `reconstruction_loss` and `elbo`, by rising β.
     """
     notes = [
         "Test digits, nats per example, bars of one standard error. Dashed: where the ELBO is the "
@@ -127,15 +127,16 @@ def rate_distortion(measured: Sequence[tuple[float, Mapping[str, Estimate]]]) ->
     value = {k: np.array([f[k].value for _, f in measured]) for k in measured[0][1]}
     error = {k: np.array([f[k].standard_error for _, f in measured]) for k in value}
     style = {"color": FIRST, "marker": "o", "markersize": 4, "elinewidth": 1}
-    plane.errorbar(value["rate"], value["distortion"], error["distortion"], error["rate"], **style)
+    x, y = "kl_loss", "reconstruction_loss"
+    plane.errorbar(value[x], value[y], error[y], error[x], **style)
     places: dict[tuple[float, ...], list[str]] = {}
-    for beta, rate, distortion in zip(betas, value["rate"], value["distortion"], strict=True):
+    for beta, rate, distortion in zip(betas, value[x], value[y], strict=True):
         places.setdefault((round(rate, 1), round(distortion, 1)), []).append(f"{beta:g}")
     for place, at in places.items():
         plane.annotate(f"β = {', '.join(at)}", place, xytext=(7, 6),
                        textcoords="offset points", size=SMALL)  # fmt: skip
     limits = plane.get_xlim(), plane.get_ylim()
-    ends = np.array([-1.0, 2 * value["rate"].max() + 1])
+    ends = np.array([-1.0, 2 * value[x].max() + 1])
     plane.plot(ends, -value["elbo"].max() - ends, color=QUIET, ls=(0, (4, 3)), lw=1)
     plane.set(xlim=(limits[0][0], limits[0][1] * 1.2), ylim=limits[1])
     plane.set(xlabel="rate: KL(q(z|x) ‖ p(z)), nats", ylabel="distortion: -log p(x|z), nats")

@@ -191,7 +191,7 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             return weigh(graphdef, state, batch, jnp.asarray(self.draws))
 
         found = in_passes(one_pass, len(split), size=size)
-        bound = found["bound"] if "bound" in found else -(found["rate"] + found["distortion"])
+        bound = found["bound"] if "bound" in found else -np.add(*found.values())
         return bound[: len(rows)]
 
     def score(self, X: Any, y: Any = None) -> float:  # noqa: ARG002

@@ -34,7 +34,7 @@ from workshop.generative_models.core.files import replacing, write_json, write_t
 from workshop.generative_models.core.locks import locked
 from workshop.generative_models.core.metrics import metric_of
 from workshop.generative_models.data import Dataset, Split, sprites
-from workshop.generative_models.evaluation import bounds, summary
+from workshop.generative_models.evaluation import bounds, outputs, summary
 from workshop.generative_models.evaluation.comparison import Compared, compare
 from workshop.generative_models.evaluation.detection import detection
 from workshop.generative_models.evaluation.passes import CutShort
@@ -264,12 +264,18 @@ def _scores(
     what: str,
     interrupts: Interrupts,
 ) -> dict[str, np.ndarray]:
-    """Return the columns of scores, in nats; all as long as the shortest that was cut short."""
-    terms = bounds.rate_and_distortion(
+    """Return the columns of scores, in nats; all as long as the shortest that was cut short.
+
+    Without a density of q(z|x) there is the reconstruction loss only, at its mean.
+    """
+    if not model.has_density:
+        made = outputs.reconstructions(model, split, progress=interrupts.cuttable(what))
+        return {"reconstruction_loss": made["loss"]}
+    terms = bounds.elbo_terms(
         model, split, samples=samples, seed=seed, progress=interrupts.cuttable(what)
     )
-    rate, distortion = terms["rate"], terms["distortion"]
-    columns = {"elbo": -(rate + distortion), "reconstruction_loss": distortion, "kl": rate}
+    elbo = -(terms["kl_loss"] + terms["reconstruction_loss"])
+    columns = {"elbo": elbo} | {name: terms[name] for name in ("reconstruction_loss", "kl_loss")}
     if bound:
         progress = interrupts.cuttable(f"{what}, {bound:,} samples")
         with suppress(CutShort):  # then there is no such column
@@ -330,9 +336,12 @@ def _say_detection(
     splits: dict[str, Split], scored: dict[str, dict[str, np.ndarray]], odd: list[int]
 ) -> None:
     """Print how well scores tell odd examples from normal ones."""
-    columns = [c for c in next(iter(scored.values())) if c != "kl"]
+    columns = [c for c in next(iter(scored.values())) if c != "kl_loss"]
     is_odd = np.concatenate(
-        [np.isin(split.y, odd)[: len(scored[name]["elbo"])] for name, split in splits.items()]  # type: ignore[arg-type]
+        [
+            np.isin(split.y, odd)[: len(scored[name]["reconstruction_loss"])]  # type: ignore[arg-type]
+            for name, split in splits.items()
+        ]
     )
     table = folding_table("score", "AUROC ± error", "average precision ± error",
                   title=f"{int(is_odd.sum()):,} odd of {len(is_odd):,} examples")  # fmt: skip

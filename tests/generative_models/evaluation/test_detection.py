@@ -1,11 +1,14 @@
 """AUROC and average precision against double loops, scikit-learn, a textbook and Monte Carlo."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from workshop.generative_models.evaluation import detection as module
 from workshop.generative_models.evaluation.detection import auroc, average_precision, detection
 
 # Few distinct values, so that ties are the rule.
@@ -18,7 +21,8 @@ def labelled(normal, odd):
 
 @given(few, few)
 def test_values_are_those_of_scikit_learn_with_ties(normal, odd):
-    figures = detection(normal, odd)
+    with mock.patch.object(module, "RESAMPLES", 2):
+        figures = detection(normal, odd)
     assert figures["auroc"].value == pytest.approx(roc_auc_score(*labelled(normal, odd)), abs=1e-12)
     assert figures["average_precision"].value == pytest.approx(
         average_precision_score(*labelled(normal, odd)), abs=1e-12
@@ -47,12 +51,13 @@ def test_auroc_of_the_ratings_of_hanley_and_mcneil():
 
 
 @pytest.mark.parametrize("figure", [auroc, average_precision])
-def test_errors_are_the_spread_over_repeated_draws(figure):
+def test_errors_are_the_spread_over_repeated_draws(figure, monkeypatch):
+    monkeypatch.setattr(module, "RESAMPLES", 20)
     rng = np.random.default_rng(0)
-    drawn = [figure(rng.normal(size=150), rng.normal(1, 1, 40)) for _ in range(150)]
+    drawn = [figure(rng.normal(size=150), rng.normal(1, 1, 40)) for _ in range(60)]
     spread = np.std([one.value for one in drawn], ddof=1)
-    # 150 draws know the spread to 1/√300 = 6%; three times that, and the bootstrap's 5% for each.
-    assert np.mean([one.standard_error for one in drawn]) == pytest.approx(spread, rel=0.2)
+    # 60 draws know the spread to 1/√120 = 9%; three times that.
+    assert np.mean([one.standard_error for one in drawn]) == pytest.approx(spread, rel=0.27)
 
 
 def test_perfect_reversed_and_constant_scores():

@@ -47,7 +47,7 @@ def test_the_bound_of_an_exact_posterior_is_the_evidence(found):
     np.testing.assert_allclose(figures["effective_samples"].value, LITTLE.samples, rtol=1e-3)
     bits = -evidence.mean() / (study.test.shape[0] * log(2))
     np.testing.assert_allclose(figures["bits_per_dim"].value, bits, rtol=1e-4)
-    total = figures["rate"].value + figures["distortion"].value
+    total = figures["kl_loss"].value + figures["reconstruction_loss"].value
     np.testing.assert_allclose(figures["elbo"].value, -total, rtol=1e-6)
     assert figures["elbo"].n == len(study.test)
 
@@ -59,7 +59,7 @@ def test_sections_are_those_of_the_model_and_its_data(found):
         "probes",
     }  # fmt: skip
     series = sections["latents"].series["kl_per_dimension"]
-    rate = sections["likelihood"].figures["rate"].value
+    rate = sections["likelihood"].figures["kl_loss"].value
     np.testing.assert_allclose(sum(series), rate, rtol=1e-5)
 
 
@@ -78,7 +78,7 @@ def test_infinite_figures_and_series_are_written_too(found, tmp_path):
     study, sections = found
     odd = replace(
         sections["latents"],
-        figures={"rate": Estimate(np.inf, None, 3, "mean")},
+        figures={"kl_loss": Estimate(np.inf, None, 3, "mean")},
         series={"kl_per_dimension": [np.inf, np.nan, 1.0]},
     )
     write_json(summary.as_json({"latents": odd}, study), tmp_path / "e.json", allow_nan=False)
@@ -147,13 +147,13 @@ def test_of_a_discrete_model_codes_and_prior_are_told(discrete):
     assert sections["codes"].series["codebook_counts"][0] == 60
     assert "1 of 64 codes used" in sections["codes"].verdicts[0]
     likelihood = sections["likelihood"].figures
-    np.testing.assert_allclose(likelihood["rate"].value, log(64), rtol=1e-6)
-    assert likelihood["rate"].standard_error == 0
+    np.testing.assert_allclose(likelihood["kl_loss"].value, log(64), rtol=1e-6)
+    assert likelihood["kl_loss"].standard_error == 0
     prior = sections["prior"].figures
     nats = -np.asarray(model.prior.log_prob(model.encode_indices(test.x), test.y))
-    np.testing.assert_allclose(prior["prior_rate"].value, nats.mean(), rtol=1e-5)
+    np.testing.assert_allclose(prior["prior_kl_loss"].value, nats.mean(), rtol=1e-5)
     np.testing.assert_allclose(prior["prior_bits_per_code"].value, nats.mean() / log(2), rtol=1e-5)
-    whole = likelihood["distortion"].value + nats.mean() + log(2)  # two classes, alike
+    whole = likelihood["reconstruction_loss"].value + nats.mean() + log(2)  # two classes, alike
     np.testing.assert_allclose(prior["prior_elbo"].value, -whole, rtol=1e-5)
 
 

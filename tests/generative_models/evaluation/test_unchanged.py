@@ -102,7 +102,7 @@ MEASURES = {
     ),
     bounds.importance_sampling: lambda m: bounds.importance_sampling(m, SPLIT.x, samples=2),
     bounds.elbo: lambda m: bounds.elbo(m, SPLIT.x),
-    bounds.rate_and_distortion: lambda m: bounds.rate_and_distortion(m, SPLIT.x),
+    bounds.elbo_terms: lambda m: bounds.elbo_terms(m, SPLIT.x),
     bounds.fix_scale: lambda m: bounds.fix_scale(m, SPLIT.x),
     outputs.activity: lambda m: outputs.activity(m, SPLIT),
     outputs.divergences: lambda m: outputs.divergences(m, SPLIT),

@@ -26,12 +26,12 @@ class Reconstruction:
 
     x: Float[np.ndarray, "..."]
     """What it makes of the mean of q(z|x)."""
-    rate: float
+    kl_loss: float
     """KL(q(z|x) ‖ p(z)), in nats."""
-    distortion: float
+    reconstruction_loss: float
     """-E_q(z|x)[log p(x|z)], in nats."""
 
     @property
     def elbo(self) -> float:
-        """-(rate + distortion), in nats."""
-        return -(self.rate + self.distortion)
+        """-(kl_loss + reconstruction_loss), in nats."""
+        return -(self.kl_loss + self.reconstruction_loss)

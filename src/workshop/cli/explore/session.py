@@ -20,9 +20,9 @@ from workshop.generative_models.core.modules import in_evaluation_mode
 from workshop.generative_models.data import Dataset
 from workshop.generative_models.evaluation import outputs
 from workshop.generative_models.evaluation.bounds import (
+    elbo_terms,
     fix_scale,
     has_moving_scale,
-    rate_and_distortion,
 )
 from workshop.generative_models.evaluation.passes import in_passes
 from workshop.generative_models.models.vae import VAE
@@ -173,9 +173,9 @@ class Session:
         The terms are those of `evaluation.bounds.elbo(model, x[None], y, samples=64)`.
         """
         label = example.label if self.conditional else None
-        terms = rate_and_distortion(self.model, example.x[None], label, samples=SAMPLES)
+        terms = elbo_terms(self.model, example.x[None], label, samples=SAMPLES)
         made = self.decode(self.encode(example)[None], label)[0]
-        return Reconstruction(made, float(terms["rate"][0]), float(terms["distortion"][0]))
+        return Reconstruction(made, **{name: float(term[0]) for name, term in terms.items()})
 
     def _condition(self, y: int | None, count: int) -> dict[str, Any]:
         """Return what a conditional model reads: rows, for which no class is zeros."""

@@ -51,15 +51,13 @@ _LOSSES = {
 }
 _FIGURES = {
     "elbo_train": Metric("ELBO, training", "nats"),
-    "distortion": Metric("distortion", "nats"),
-    "rate": Metric("rate", "nats"),
     "importance_weighted_bound": Metric("importance-weighted bound", "nats", larger_is_better=True),
     "effective_samples": Metric("effective samples"),
     "annealed_importance_sampling": Metric(
         "annealed importance sampling", "nats", larger_is_better=True
     ),
     "bits_per_dim": Metric("bits per dimension", "bits", larger_is_better=False),
-    "prior_rate": Metric("rate under the prior", "nats"),
+    "prior_kl_loss": Metric("KL under the prior", "nats"),
     "prior_bits_per_code": Metric("bits per code under the prior", "bits"),
     "prior_elbo": Metric("ELBO with the prior", "nats", larger_is_better=True),
     "mse": Metric("mean squared error", larger_is_better=False),

@@ -10,6 +10,8 @@ from workshop.generative_models.evaluation.estimates import Estimate
 
 LIKELIHOOD = ("likelihood", "prior")
 """Sections whose figures are of one family of likelihoods."""
+TERMS = ("reconstruction_loss", "kl_loss")
+"""Terms of the ELBO: models of one ELBO may split it in all ways, so that none is the best."""
 ERRORS = 2.0
 """Standard errors of a difference within which two figures count as equal."""
 
@@ -59,7 +61,8 @@ def compare(evaluations: Sequence[Mapping[str, Any]]) -> list[Compared]:
         known = [f for f in found if f is not None]
         alike = len({(f.estimator, f.n) for f in known}) == 1 and same["data"]
         alike = alike and (same["likelihood"] or section not in LIKELIHOOD)
-        best = best_of(found, metric_of(name)) if alike and len(known) > 1 else ()
+        compared = alike and len(known) > 1 and name not in TERMS
+        best = best_of(found, metric_of(name)) if compared else ()
         rows.append(Compared(section, name, found, best, alike))
     return rows
 

@@ -3,7 +3,8 @@
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata
+from scipy.stats import bootstrap, rankdata
+from sklearn.metrics import average_precision_score
 
 from workshop.generative_models.evaluation.estimates import Estimate
 
@@ -95,29 +96,22 @@ def average_precision(
     """
     normal, odd = scores("scores_normal", scores_normal), scores("scores_odd", scores_odd)
     n, m = len(normal), len(odd)
-    joined = np.concatenate([odd, normal])
-    order = np.argsort(-joined)
-    # Only the last of equal scores is a threshold.
-    ends = np.append(np.flatnonzero(joined[order][1:] != joined[order][:-1]), n + m - 1)
+    ranks = rankdata(np.concatenate([odd, normal]))  # scores may be infinite
+    parts = ranks[:m], ranks[m:]
 
-    def area(times: np.ndarray) -> float:
-        hits = np.cumsum(np.where(order < m, times[order], 0))[ends]
-        flagged = np.cumsum(times[order])[ends]
-        # A bootstrap sample may have nothing above the first thresholds: no hits there either.
-        return float(np.sum(np.diff(hits, prepend=0) * hits / np.maximum(flagged, 1)) / m)
+    def area(odd: np.ndarray, normal: np.ndarray) -> float:
+        is_odd = np.repeat([1, 0], [len(odd), len(normal)])
+        return float(average_precision_score(is_odd, np.concatenate([odd, normal])))
 
     error = None
     if min(n, m) > 1:
-        rng = np.random.default_rng(seed)
-        error = float(np.std([area(resampled(rng, n, m)) for _ in range(RESAMPLES)], ddof=1))
+        found = bootstrap(
+            parts, area, n_resamples=RESAMPLES, vectorized=False, method="percentile",
+            random_state=np.random.default_rng(seed),  # type: ignore[call-arg]
+        )  # fmt: skip
+        error = float(found.standard_error)
     text = f"{described(n, m)}, {m / (n + m):.3g} by chance, error of {RESAMPLES} bootstrap samples"
-    return Estimate(area(np.ones(n + m, np.int64)), error, n + m, text)
-
-
-def resampled(rng: np.random.Generator, n: int, m: int) -> np.ndarray:
-    """Return how often each of m odd and n normal examples is in one bootstrap sample."""
-    odd = np.bincount(rng.integers(m, size=m), minlength=m)
-    return np.concatenate([odd, np.bincount(rng.integers(n, size=n), minlength=n)])
+    return Estimate(area(*parts), error, n + m, text)
 
 
 def described(n: int, m: int) -> str:

@@ -112,7 +112,7 @@ class Study:
 
     @functools.cached_property
     def terms(self) -> dict[str, np.ndarray]:
-        """Rate and distortion of each test example; fewer if it was cut short."""
+        """The terms of the ELBO of each test example; fewer if it was cut short."""
         return self._terms(self.test, "ELBO of test")
 
     @functools.cached_property
@@ -121,7 +121,7 @@ class Study:
         return self._terms(self.some_train(len(self.test)), "ELBO of training")
 
     def _terms(self, split: Split, what: str) -> dict[str, np.ndarray]:
-        return bounds.rate_and_distortion(
+        return bounds.elbo_terms(
             self.fixed_scale, split, samples=self.draws, seed=self.settings.seed,
             progress=self.cuttable(what),
         )  # fmt: skip

@@ -26,11 +26,11 @@ from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation import bounds
 from workshop.generative_models.evaluation.bounds import (
     elbo,
+    elbo_terms,
     fix_scale,
     importance,
     importance_sampling,
     importance_weighted_bound,
-    rate_and_distortion,
     weighing,
 )
 from workshop.generative_models.evaluation.bounds.importance import Sums, add_samples, layout
@@ -55,27 +55,27 @@ class TestElbo:
     def test_its_terms_are_the_closed_form_ones_of_a_linear_model(self):
         x = LINEAR.data(6)
         samples = 4000
-        terms = rate_and_distortion(LINEAR.model(**WRONG), x, samples=samples)
+        terms = elbo_terms(LINEAR.model(**WRONG), x, samples=samples)
         mean, variance = LINEAR.q(x, **WRONG)
         rate = 0.5 * (variance + mean**2 - 1 - np.log(variance)).sum(-1)
-        np.testing.assert_allclose(terms["rate"], rate, rtol=2e-5)
+        np.testing.assert_allclose(terms["kl_loss"], rate, rtol=2e-5)
         # E log p(x|z) = log p(x|E z) - tr(Wᵀ W S) / 2σ².
         spread = (np.square(LINEAR.weight).sum(0) * variance).sum() / (2 * LINEAR.sigma**2)
         distortion = spread - LINEAR.log_p_given(x, mean)
         z = mean + np.sqrt(variance) * np.random.default_rng(0).normal(size=(20_000, 6, 2))
         error = LINEAR.log_p_given(x, z).std(0) / np.sqrt(samples)
-        assert (abs(terms["distortion"] - distortion) < 5 * error).all()
+        assert (abs(terms["reconstruction_loss"] - distortion) < 5 * error).all()
         assert error.max() < 0.04
 
     def test_it_is_minus_rate_minus_distortion(self):
         x, model = LINEAR.data(6), LINEAR.model()
-        terms = rate_and_distortion(model, x, samples=3, seed=4)
+        terms = elbo_terms(model, x, samples=3, seed=4)
         bound = elbo(model, x, samples=3, seed=4)
-        np.testing.assert_array_equal(bound, -(terms["rate"] + terms["distortion"]))
+        np.testing.assert_array_equal(bound, -(terms["kl_loss"] + terms["reconstruction_loss"]))
 
     def test_more_samples_are_the_mean_of_single_ones(self):
         x, model = LINEAR.data(500), LINEAR.model(**WRONG)
-        many, one = (rate_and_distortion(model, x, samples=k)["distortion"] for k in (16, 1))
+        many, one = (elbo_terms(model, x, samples=k)["reconstruction_loss"] for k in (16, 1))
         # The variance over examples of the difference is 17/16 σ²; σ is 1.5 nats or more here.
         spread = (many - one).std()
         assert abs((many - one).mean()) < 5 * spread / np.sqrt(500)
@@ -97,8 +97,8 @@ class TestElbo:
     def test_a_vq_vae_has_it_exactly(self, make_vqvae, x):
         model = make_vqvae()
         expected = Trainer(model, batch_size=20).evaluate(x)
-        terms = rate_and_distortion(model, x)
-        np.testing.assert_allclose(terms["rate"], 2 * log(5), rtol=1e-6)  # two codes out of five
+        terms = elbo_terms(model, x)
+        np.testing.assert_allclose(terms["kl_loss"], 2 * log(5), rtol=1e-6)  # two codes out of five
         assert elbo(model, x).mean() == pytest.approx(expected["elbo"], rel=1e-5)
 
     def test_examples_do_not_see_each_other(self):

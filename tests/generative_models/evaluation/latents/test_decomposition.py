@@ -15,7 +15,7 @@ from workshop.generative_models.evaluation.latents import decomposition
 from workshop.generative_models.evaluation.latents.decomposition import (
     kl_decomposition,
     log_ratios,
-    log_weights,
+    log_shares,
     mutual_information,
     saturation,
 )
@@ -107,13 +107,13 @@ SIZES = ("dataset_size", "batch_size")
 def test_stratified_weights_are_without_bias(whole, size):
     # Over all batches that hold example 0 in the first place and others in any order, each of N
     # examples has the weight 1/N on average, so that q(z) is right on average.
-    weights = np.exp(np.asarray(log_weights(jnp.int32(0), size, float(whole), "mss")))
+    weights = np.exp(np.asarray(log_shares(jnp.int32(0), size, float(whole), "mss")))
     total, batches = np.zeros(whole), list(itertools.permutations(range(1, whole), size - 1))
     for others in batches:
         total[[0, *others]] += weights
     np.testing.assert_allclose(total / len(batches), 1 / whole, rtol=1e-6)
     # The same for the last place, whose next is the first.
-    turned = np.exp(np.asarray(log_weights(jnp.int32(size - 1), size, float(whole), "mss")))
+    turned = np.exp(np.asarray(log_shares(jnp.int32(size - 1), size, float(whole), "mss")))
     np.testing.assert_array_equal(np.roll(weights, -1), turned)
 
 

@@ -20,16 +20,16 @@ class ReconstructPanel:
         heading("What the model makes of the chosen example")
         with ui.row().classes("gap-6"):
             self.pictures = [self._picture(name) for name in ("example", "model", "difference")]
-        rate, open_ = "what the latents say of the example", "what they leave open"
+        said, open_ = "what the latents say of the example", "what they leave open"
         if self.session.discrete:
-            rate = "the logarithm of the number of codes, for each place"
+            said = "the logarithm of the number of codes, for each place"
         else:
             open_ += f"; over {SAMPLES} samples of z"
         with ui.grid(columns="auto auto 1fr").classes("gap-x-6 gap-y-1 items-baseline"):
             self.figures = [
                 self._figure("ELBO", "the lower bound of log p(x); higher is better"),
-                self._figure("rate", f"KL(q(z|x) ‖ p(z)): {rate}"),
-                self._figure("distortion", f"-E log p(x|z): {open_}"),
+                self._figure("KL", f"KL(q(z|x) ‖ p(z)): {said}"),
+                self._figure("reconstruction loss", f"-E log p(x|z): {open_}"),
             ]
 
     def _picture(self, name: str) -> Picture:
@@ -59,5 +59,6 @@ class ReconstructPanel:
             strict=True,
         ):
             picture.show(paint(array[None], own)[0])
-        for label, value in zip(self.figures, (made.elbo, made.rate, made.distortion), strict=True):
+        found = made.elbo, made.kl_loss, made.reconstruction_loss
+        for label, value in zip(self.figures, found, strict=True):
             label.set_text(f"{value:.2f} nats")

@@ -15,15 +15,15 @@ from workshop.generative_models.evaluation.bounds.importance import (
     importance_weighted_bound,
 )
 from workshop.generative_models.evaluation.bounds.scale import fix_scale, has_moving_scale
-from workshop.generative_models.evaluation.bounds.terms import elbo, rate_and_distortion
+from workshop.generative_models.evaluation.bounds.terms import elbo, elbo_terms
 
 __all__ = [
     "annealed_importance_sampling",
     "annealed_log_weights",
     "elbo",
+    "elbo_terms",
     "fix_scale",
     "has_moving_scale",
     "importance_sampling",
     "importance_weighted_bound",
-    "rate_and_distortion",
 ]

@@ -36,7 +36,7 @@ def elbo(
 
         ELBO(x) = E_q(z|x)[log p(x|z)] - KL(q(z|x) ‖ p(z)) ≤ log p(x),
 
-    the divergence in closed form, the expectation by the mean over samples.
+    the expectation by the mean over samples, and so the divergence where it has no closed form.
 
     Args:
         model: a VAE of any kind.
@@ -60,15 +60,15 @@ def elbo(
         >>> model = VAE(MLPEncoder([8], 2, "relu", (5,), rngs=rngs),
         ...             MLPDecoder([8], (5,), 2, rngs=rngs), 2, likelihood="bce", rngs=rngs)
         >>> x = np.ones((3, 5))
-        >>> terms = rate_and_distortion(model, x)
-        >>> (elbo(model, x) == -(terms["rate"] + terms["distortion"])).all()
+        >>> terms = elbo_terms(model, x)
+        >>> (elbo(model, x) == -(terms["kl_loss"] + terms["reconstruction_loss"])).all()
         np.True_
     """
-    terms = rate_and_distortion(model, x, y, samples=samples, seed=seed, progress=progress)
-    return -(terms["rate"] + terms["distortion"])
+    terms = elbo_terms(model, x, y, samples=samples, seed=seed, progress=progress)
+    return -(terms["kl_loss"] + terms["reconstruction_loss"])
 
 
-def rate_and_distortion(
+def elbo_terms(
     model: Any,
     x: Any,
     y: Any = None,
@@ -82,7 +82,7 @@ def rate_and_distortion(
     The arguments and errors are those of `elbo`.
 
     Returns:
-        "rate", KL(q(z|x) ‖ p(z)), and "distortion", -E_q(z|x)[log p(x|z)].
+        "kl_loss", KL(q(z|x) ‖ p(z)), and "reconstruction_loss", -E_q(z|x)[log p(x|z)].
 
     References:
         Alemi et al., Fixing a Broken ELBO, ICML 2018.
@@ -103,7 +103,7 @@ def rate_and_distortion(
 def terms_of(
     graphdef: nnx.GraphDef, state: Any, batch: Batch, samples: Int[Array, ""]
 ) -> dict[str, jax.Array]:
-    """Return rate and distortion of a batch in one call: means over samples."""
+    """Return the terms of a batch in one call: means over samples."""
     first = jnp.zeros_like(samples)
     return add_terms(graphdef, state, batch, no_terms(batch), first, samples)
 
@@ -111,7 +111,7 @@ def terms_of(
 def no_terms(batch: Batch) -> dict[str, jax.Array]:
     """Return the means before the first sample."""
     zeros = jnp.zeros(len(batch.x))
-    return {"rate": zeros, "distortion": zeros}
+    return {"kl_loss": zeros, "reconstruction_loss": zeros}
 
 
 @functools.partial(jax.jit, static_argnames=("graphdef",))
@@ -123,15 +123,15 @@ def add_terms(
     first: Int[Array, ""],
     last: Int[Array, ""],
 ) -> dict[str, jax.Array]:
-    """Return rate and distortion of a batch with the samples from `first` to before `last`."""
+    """Return the terms of a batch with the samples from `first` to before `last`."""
     model = restored(graphdef, state)
     features = encoded(model, batch)
 
     def add(number: jax.Array, means: dict[str, jax.Array]) -> dict[str, jax.Array]:
         inference = drawn(model, features, batch, number)
         log_p = log_given(model, batch, inference.z[0])
-        rate = inference.kl().reshape(len(batch.x), -1).sum(-1)
-        terms = {"rate": rate, "distortion": -log_p}
+        kl = inference.kl().reshape(len(batch.x), -1).sum(-1)
+        terms = {"kl_loss": kl, "reconstruction_loss": -log_p}
         return jax.tree.map(functools.partial(moved_mean, count=number), means, terms)
 
     return jax.lax.fori_loop(first, last, add, means)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from workshop.generative_models.core.gaussian import LOG_VAR_LIMITS
 from workshop.generative_models.evaluation.estimates import Estimate, mean_of
 from workshop.generative_models.evaluation.latents.decomposition import METHODS, log_ratios
-from workshop.generative_models.evaluation.latents.units import posteriors
+from workshop.generative_models.evaluation.latents.units import read_parameters
 
 FAR = 0.1
 """Nats of a latent's KL above which it is called far from the prior."""
@@ -54,7 +54,7 @@ def aggregate_posterior(mean: ArrayLike, log_var: ArrayLike) -> AggregatePosteri
         >>> round(narrow.variance[0].value, 3), round(narrow.gaussian_kl[0].value, 3)
         (0.25, 0.318)
     """
-    means, log_vars = posteriors("aggregate_posterior", mean, log_var)
+    means, log_vars = read_parameters("aggregate_posterior", mean, log_var)
     means = means.astype(np.float64)
     variances = np.exp(np.clip(log_vars.astype(np.float64), *LOG_VAR_LIMITS))
     spread = variances + np.square(means - means.mean(axis=0))
@@ -82,7 +82,7 @@ def marginal_kl(mean: ArrayLike, log_var: ArrayLike, *, seed: int = 0) -> list[E
     Raises:
         ValueError: if shapes differ or are others, or if numbers are not finite.
     """
-    means, log_vars = posteriors("marginal_kl", mean, log_var)
+    means, log_vars = read_parameters("marginal_kl", mean, log_var)
     n = len(means)
     ratios = log_ratios(means, log_vars, np.arange(n)[None], "all", n, seed)[2][0]
     return [mean_of(k, f"{METHODS['all']}, 1 sample of z each", "nats") for k in ratios.T]

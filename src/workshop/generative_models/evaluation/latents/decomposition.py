@@ -12,10 +12,10 @@ from jaxtyping import Array, Float, Int
 from numpy.typing import ArrayLike
 
 from workshop.generative_models.core.checks import one_of, positive_int
-from workshop.generative_models.core.gaussian import log_density, reparameterize
+from workshop.generative_models.core.distributions import DiagonalNormal, StandardNormal
 from workshop.generative_models.core.pace import Pace
 from workshop.generative_models.evaluation.estimates import Estimate, mean_of
-from workshop.generative_models.evaluation.latents.units import example_kl, posteriors
+from workshop.generative_models.evaluation.latents.units import example_kl, read_parameters
 
 BLOCK = 2**21
 """Log-densities that are held at a time: 8 MiB of float32, which stay in the cache."""
@@ -68,6 +68,8 @@ def kl_decomposition(
 
         E_x KL(q(z|x) ‖ p(z)) = I(x; z) + KL(q(z) ‖ Π_j q(z_j)) + Σ_j KL(q(z_j) ‖ p(z_j))
 
+    with p(z) = N(0, I), on which the first two parts do not depend.
+
     All are means over one z drawn for each example; they differ in what stands for q(z):
 
     - `all`: the mixture of all n examples, exact for these. For the population the errors s / √n
@@ -107,7 +109,7 @@ def kl_decomposition(
         >>> round(parts["mutual_information"].value, 3), parts["total_correlation"].value
         (0.693, 0.0)
     """
-    means, log_vars = posteriors("kl_decomposition", mean, log_var)
+    means, log_vars = read_parameters("kl_decomposition", mean, log_var)
     order, size = _batches(len(means), method, dataset_size, batch_size, seed)
     information, correlation, marginal = log_ratios(means, log_vars, order, method, size, seed)
     parts = {
@@ -225,7 +227,7 @@ def log_ratios(
 @jax.jit
 def _draws(mean, log_var, key):
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(len(mean)))
-    return jax.vmap(reparameterize)(mean, log_var, keys)
+    return jax.vmap(lambda q, key: q.sample(key))(DiagonalNormal(mean, log_var), keys)
 
 
 @partial(jax.jit, static_argnames=("method", "rows"))
@@ -239,14 +241,15 @@ def _add_ratios(
     def add(number, found):
         batch, block = number // blocks, number % blocks
         index = order[batch]
-        z, means, log_vars = draws[index], mean[index], log_var[index]
+        z, q = draws[index], DiagonalNormal(mean[index], log_var[index])
+        p = StandardNormal(q.event_size)
 
         def of_row(row):
-            each = log_density(jnp.broadcast_to(z[row], means.shape), means, log_vars)
-            weight = log_weights(row, size, dataset_size, method)
+            each = q.log_prob_each(z[row])
+            weight = log_shares(row, size, dataset_size, method)
             joint = logsumexp(each.sum(axis=1) + weight)
             marginal = logsumexp(each + weight[:, None], axis=0)
-            prior = log_density(z[row], jnp.zeros_like(z[row]), jnp.zeros_like(z[row]))
+            prior = p.log_prob_each(z[row])
             return each[row].sum() - joint, joint - marginal.sum(), marginal - prior
 
         # The last block of a batch is filled up with its last row.
@@ -261,7 +264,7 @@ def _add_ratios(
     return jax.lax.fori_loop(first, last, add, found)
 
 
-def log_weights(
+def log_shares(
     row: Int[Array, ""], size: int, dataset_size: Float[Array, ""] | float, method: str
 ) -> Float[Array, " size"]:
     """Return the logarithm of each example's weight in q(z), for the z of example `row`."""

@@ -13,7 +13,7 @@ from workshop.generative_models.core.gaussian import kl_to_standard_normal
 from workshop.generative_models.evaluation.estimates import Estimate, mean_of
 
 
-def posteriors(
+def read_parameters(
     where: str, mean: ArrayLike, log_var: ArrayLike
 ) -> tuple[Float[np.ndarray, "n latents"], Float[np.ndarray, "n latents"]]:
     """Return means and log-variances of q(z|x) as float32, checked; `where` is the caller."""
@@ -139,7 +139,7 @@ def kl_per_dimension(mean: ArrayLike, log_var: ArrayLike) -> list[Estimate]:
         >>> [round(kl.value, 3) for kl in kl_per_dimension([[1.0, 0.0]] * 2, [[0.0, 0.0]] * 2)]
         [0.5, 0.0]
     """
-    kl = example_kl(*posteriors("kl_per_dimension", mean, log_var))
+    kl = example_kl(*read_parameters("kl_per_dimension", mean, log_var))
     return [mean_of(column, "mean over examples, analytic", "nats") for column in kl.T]
 
 

@@ -53,15 +53,15 @@ def codes_section(study: Study) -> Section:
 def prior_section(study: Study) -> Section:
     """Return what a fitted prior over the codes makes of the whole model."""
     prior, labels = study.model.prior, study.labels_of_prior
-    distortion = study.terms["distortion"]
-    nats = study.prior_nats[: len(distortion)]  # the ELBO may have been cut short
+    reconstruction_loss = study.terms["reconstruction_loss"]
+    nats = study.prior_nats[: len(reconstruction_loss)]  # the ELBO may have been cut short
     given = "" if labels is None else ", given the class"
     each = prod(study.codes.shape[1:])
     # p(x) is at least p(x, y), and classes are as likely.
-    whole = -(distortion + nats + (0.0 if labels is None else log(prior.num_classes)))
+    whole = -(reconstruction_loss + nats + (0.0 if labels is None else log(prior.num_classes)))
     text = f"mean over examples{given}"
     figures = {
-        "prior_rate": mean_of(nats, f"-log p(z), {text}", "nats"),
+        "prior_kl_loss": mean_of(nats, f"-log p(z), {text}", "nats"),
         "prior_bits_per_code": mean_of(nats, text, "bits", scale=1 / (each * log(2))),
         "prior_elbo": mean_of(whole, "log p(x, z), mean over examples", "nats"),
     }

@@ -4,9 +4,11 @@ from math import log, prod
 
 import numpy as np
 
+from workshop.generative_models.core.distributions import kl
 from workshop.generative_models.core.likelihoods import Bernoulli, SquaredError
 from workshop.generative_models.data import Split
-from workshop.generative_models.evaluation import bounds
+from workshop.generative_models.evaluation import bounds, outputs
+from workshop.generative_models.evaluation.bounds.annealing import starts_from
 from workshop.generative_models.evaluation.estimates import mean_of, mean_with_part
 from workshop.generative_models.evaluation.passes import CutShort
 from workshop.generative_models.evaluation.sections.section import Section
@@ -15,7 +17,7 @@ from workshop.generative_models.evaluation.study import Study
 FEW = 10
 """Effective samples below which an importance-weighted bound hangs on a few."""
 OVERFIT = 0.05
-"""Share of the distortion that the ELBO may lose from training to other examples, unremarked."""
+"""Share of the reconstruction loss that the ELBO may lose beyond training data, unremarked."""
 CHAINS, TEMPERATURES = 16, 1000
 
 
@@ -26,14 +28,16 @@ def likelihood_section(study: Study, *, elbo_only: bool = False) -> Section:
         study: the model and its data.
         elbo_only: leave out the bounds that cost more.
     """
-    rate, distortion = study.terms["rate"], study.terms["distortion"]
-    elbo = -(rate + distortion)
+    if not study.model.has_density:
+        return _without_density(study)
+    kl_loss, reconstruction_loss = study.terms["kl_loss"], study.terms["reconstruction_loss"]
+    elbo = -(kl_loss + reconstruction_loss)
     draws = study.draws
     text = "mean over examples" if study.model.has_codes else f"mean over examples, {draws} z each"
     figures = {
         "elbo": mean_of(elbo, text, "nats"),
-        "distortion": mean_of(distortion, f"-E log p(x|z), {text}", "nats"),
-        "rate": mean_of(rate, "KL(q(z|x) ‖ p(z)), mean over examples", "nats"),
+        "reconstruction_loss": mean_of(reconstruction_loss, f"-E log p(x|z), {text}", "nats"),
+        "kl_loss": mean_of(kl_loss, f"KL(q(z|x) ‖ p(z)), {_how_kl(study, text)}", "nats"),
     }
     section = Section("Likelihood", figures)
     seen = _of_training(study, section, text)
@@ -44,8 +48,24 @@ def likelihood_section(study: Study, *, elbo_only: bool = False) -> Section:
     if study.rescaled:
         section.notes.append("the likelihood's scale is the best one for the training examples")
     if seen is not None:
-        _compare_with_training(section, elbo, seen, float(distortion.mean()))
+        _compare_with_training(section, elbo, seen, float(reconstruction_loss.mean()))
     return section
+
+
+def _without_density(study: Study) -> Section:
+    """Return the reconstruction loss of a model of which there is no bound on log p(x)."""
+    loss = outputs.reconstructions(study.fixed_scale, study.test)["loss"]
+    figures = {"reconstruction_loss": mean_of(loss, "-log p(x|z), mean over examples", "nats")}
+    q = type(study.distributions[0]).__name__
+    note = f"q(z|x) is a {q}, which has no density: there is no bound on log p(x)"
+    return Section("Likelihood", figures, notes=[note])
+
+
+def _how_kl(study: Study, samples: str) -> str:
+    """Return how the KL is estimated: from samples if it has no closed form."""
+    if study.model.has_codes or kl(*study.distributions) is not None:
+        return "mean over examples"
+    return samples
 
 
 def _of_training(study: Study, section: Section, text: str) -> np.ndarray | None:
@@ -55,7 +75,7 @@ def _of_training(study: Study, section: Section, text: str) -> np.ndarray | None
     except CutShort:
         section.notes.append("the ELBO of training examples was cut short")
         return None
-    seen = -(terms["rate"] + terms["distortion"])
+    seen = -(terms["kl_loss"] + terms["reconstruction_loss"])
     section.figures["elbo_train"] = mean_of(seen, text, "nats")
     return seen
 
@@ -93,8 +113,8 @@ def _stricter(study: Study, elbo: np.ndarray, section: Section) -> Bound:
     for name, add in (("importance-weighted bound", _weighted), ("annealing", _annealed)):
         try:
             best = add(study, elbo, section) or best
-        except CutShort:
-            section.notes.append(f"{name}: cut short before its first examples were done")
+        except ValueError as error:  # it was cut short, or is not to be had of this model
+            section.notes.append(f"{name}: {error}")
     return best
 
 
@@ -130,12 +150,14 @@ def _annealed(study: Study, elbo: np.ndarray, section: Section) -> Bound | None:
     settings = study.settings
     if not settings.annealed:
         return None
+    initial = "prior" if starts_from(study.distributions[1]) else "posterior"
     annealed = bounds.annealed_importance_sampling(
         study.fixed_scale, _first(study, settings.annealed, elbo), chains=CHAINS,
-        steps=TEMPERATURES, seed=settings.seed, progress=study.cuttable("annealing"),
+        steps=TEMPERATURES, initial=initial, seed=settings.seed,
+        progress=study.cuttable("annealing"),
     )  # fmt: skip
     every, extra = beyond(elbo, annealed)
-    text = f"{CHAINS} chains of {TEMPERATURES:,} temperatures each, HMC"
+    text = f"{CHAINS} chains of {TEMPERATURES:,} temperatures each from the {initial}, HMC"
     section.figures["annealed_importance_sampling"] = mean_with_part(every, extra, text, "nats")
     return every, extra, "annealed importance sampling"
 
@@ -153,7 +175,7 @@ def beyond(elbo: np.ndarray, bound: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def _compare_with_training(
-    section: Section, elbo: np.ndarray, seen: np.ndarray, distortion: float
+    section: Section, elbo: np.ndarray, seen: np.ndarray, reconstruction_loss: float
 ) -> None:
     lost = np.flatnonzero(np.isneginf(elbo))
     if len(lost):
@@ -166,8 +188,8 @@ def _compare_with_training(
         return
     gap = float(seen.mean() - elbo.mean())
     error = float(np.hypot(seen.std() / len(seen) ** 0.5, elbo.std() / len(elbo) ** 0.5))
-    # Half a nat, because the distortion of a density may be near 0.
-    if gap > 3 * error and gap > max(OVERFIT * abs(distortion), 0.5):
+    # Half a nat, because the reconstruction loss of a density may be near 0.
+    if gap > 3 * error and gap > max(OVERFIT * abs(reconstruction_loss), 0.5):
         section.verdicts.append(
             f"training examples have an ELBO {gap:.1f} nats higher than others (± {error:.1f}), "
             "the model overfits: train for fewer steps, keep the best (keep_best), use a smaller "
