@@ -7,7 +7,6 @@ import shutil
 import textwrap
 from pathlib import Path
 
-import jax
 import pytest
 
 from workshop.cli import main
@@ -36,14 +35,6 @@ def _offline(monkeypatch, tmp_path):
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     datasets.disable_progress_bars()
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def _quick_compilation():
-    """Nearly all of the time is compilation of programs that run once."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -3,7 +3,6 @@
 import inspect
 import pickle
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -22,14 +21,6 @@ from workshop.generative_models.evaluation import bounds
 
 RANK, COLUMNS = 2, 5
 NOISE = np.array([0.1, 0.2, 0.3, 0.5, 0.8])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _compile_quickly():
-    """Spend no time on optimising programs that run a few steps."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 # Few steps: what is checked is the manner. The shapes of the data, 12 of them, are scikit-learn's.

@@ -42,13 +42,6 @@ def build(name="vae", input_shape=EVENT):
     return MODELS[name](config, rngs=nnx.Rngs(7))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _compile_quickly():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved") / "vae"

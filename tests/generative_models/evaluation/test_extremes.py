@@ -39,14 +39,6 @@ def networks(seed=0):
     return encoder, decoder, 2, rngs
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _compile_quickly():
-    """Spend no time on optimising programs that run once."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture(scope="module", params=FAMILIES)
 def model(request):
     encoder, decoder, latents, rngs = networks()

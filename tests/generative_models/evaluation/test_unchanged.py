@@ -163,13 +163,6 @@ def name_of(case):
     return f"{build.__name__}-{getattr(measure, '__name__', measure)}"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _compile_quickly():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_no_variable_and_no_mode_changes(case):
     build, measure = case

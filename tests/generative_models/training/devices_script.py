@@ -102,7 +102,6 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
-    jax.config.update("jax_disable_most_optimizations", True)  # programs that run for a moment
     if len(sys.argv) > 3:
         distributed.join(sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))
     print(json.dumps([train(job) for job in json.loads(sys.argv[2])]))

@@ -19,15 +19,6 @@ from workshop.generative_models.evaluation.bounds.annealing import (
     temperatures,
 )
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _compile_quickly():
-    """Spend no time on optimising programs that run once."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 LINEAR = LinearGaussian()
 WRONG = {"shift": 0.3, "factor": 2.0}
 

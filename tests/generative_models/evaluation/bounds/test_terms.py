@@ -38,15 +38,6 @@ from workshop.generative_models.evaluation.passes import CutShort
 from workshop.generative_models.models.vae import VAE, VQVAE, ConditionalVAE
 from workshop.generative_models.training import Trainer
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _compile_quickly():
-    """Spend no time on optimising programs that run once."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 LINEAR = LinearGaussian()
 WRONG = {"shift": 0.2, "factor": 1.7}
 

@@ -24,14 +24,6 @@ SMALL = PriorConfig(layers=1, width=8, heads=2, dropout=0.0)
 TWO_LAYERS = PriorConfig(layers=2, width=8, heads=2, dropout=0.0)
 
 
-@pytest.fixture(autouse=True)
-def _quick_compilation():
-    """Nearly all of the time is compilation of programs that run once."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def make(code_shape, values, *, config=SMALL, classes=None, codes=1, seed=0):
     """A prior whose weights are far from their small beginnings, so that every part matters.
 
