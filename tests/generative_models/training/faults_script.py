@@ -30,8 +30,7 @@ class Slow(Callback):
         time.sleep(0.02)
 
 
-def main() -> None:
-    folder, how = Path(sys.argv[1]), sys.argv[2]
+def train(folder: Path, how: str) -> None:
     generator = np.random.default_rng(0)
     x = generator.integers(0, 256, (300, 6), np.uint8)
     config = VQVAEConfig(
@@ -68,4 +67,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    train(Path(sys.argv[1]), sys.argv[2])

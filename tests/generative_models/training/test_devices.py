@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from devices_script import train
 
 from workshop.generative_models.core.configuration import MODEL_CONFIGS
 from workshop.generative_models.training import Trainer
@@ -22,6 +23,8 @@ from workshop.generative_models.training import Trainer
 SCRIPT = Path(__file__).with_name("devices_script.py")
 ENVIRONMENT = os.environ | {"JAX_PLATFORMS": "cpu"}
 MODELS = [*MODEL_CONFIGS, "vq-vae, averaged", "batch statistics"]
+# Of all that is split or summed: labels, averages of codes, statistics of batches.
+KINDS = ["conditional-vae", "vq-vae, averaged", "batch statistics"]
 
 
 def start(devices, jobs, *process):
@@ -59,38 +62,37 @@ def assert_close(found, expected):
 
 @pytest.fixture(scope="module")
 def one():
-    """Every model on one device."""
-    results = result(start(1, [job(name, "one") for name in MODELS]))
-    return dict(zip(MODELS, results, strict=True))
+    """Every model on one device, that of this process."""
+    return {name: train(job(name, "one")) for name in MODELS}
 
 
-@pytest.mark.parametrize("layout", ["data", "full"])
-def test_eight_devices_give_the_losses_of_one(one, layout):
+@pytest.mark.parametrize(("layout", "names"), [("data", KINDS), ("full", MODELS)])
+def test_eight_devices_give_the_losses_of_one(one, layout, names):
     for name, found in zip(
-        MODELS, result(start(8, [job(name, layout) for name in MODELS])), strict=True
+        names, result(start(8, [job(name, layout) for name in names])), strict=True
     ):
         assert_close(found, one[name])
 
 
 def test_two_processes_give_the_losses_of_one(one):
     """Over Gloo; the streamed feed too, of which each process reads only its half."""
-    jobs = [job(name, "full") for name in MODELS] + [job("vq-vae", "data", stream=True)]
+    jobs = [job(name, "full") for name in KINDS] + [job("conditional-vae", "data", stream=True)]
     runs = pair(2, jobs)
     results = [result(run) for run in runs]
-    for first, second, name in zip(*results, [*MODELS, "vq-vae"], strict=True):
+    for first, second, name in zip(*results, [*KINDS, "conditional-vae"], strict=True):
         assert first == second
         assert_close(first, one[name])
 
 
-def test_a_run_saved_on_eight_devices_resumes_on_one(one, tmp_path):
+def test_a_run_saved_on_eight_devices_resumes_train(one, tmp_path):
     result(start(8, [job("vq-vae", "full", steps=8, folder=str(tmp_path))]))
     # Ten evaluations in a run: their steps depend on its length, so only the end is compared.
-    (found,) = result(start(1, [job("vq-vae", "one", folder=str(tmp_path), resume=True)]))
+    found = train(job("vq-vae", "one", folder=str(tmp_path), resume=True))
     np.testing.assert_allclose(found["weights"], one["vq-vae"]["weights"], rtol=1e-5)
     np.testing.assert_allclose(found["usage"], one["vq-vae"]["usage"], rtol=1e-5)
 
 
-def test_a_killed_process_leaves_a_checkpoint_that_both_can_resume(one, tmp_path):
+def test_a_killed_process_leaves_a_checkpoint_that_both_can_resume(tmp_path):
     jobs = [job("vae", "data", steps=4000, folder=str(tmp_path))]
     runs = pair(1, jobs)
     while not any(p.name.isdigit() for p in (tmp_path / "checkpoints").glob("*")):
@@ -106,7 +108,7 @@ def test_a_killed_process_leaves_a_checkpoint_that_both_can_resume(one, tmp_path
     jobs = [job("vae", "data", steps=steps, folder=str(tmp_path), resume=True)]
     results = [result(run) for run in pair(1, jobs)]
     assert results[0] == results[1]
-    (whole,) = result(start(1, [job("vae", "one", steps=steps)]))
+    whole = train(job("vae", "one", steps=steps))
     # Adam divides small numbers by small ones: orders of summation grow apart with the steps.
     np.testing.assert_allclose(results[0][0]["weights"], whole["weights"],
                                rtol=1e-3)  # fmt: skip
