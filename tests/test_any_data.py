@@ -5,6 +5,7 @@ from the values alone: the oracle is the model's metrics for these numbers in a 
 """
 
 import re
+from functools import cache
 
 import jax.numpy as jnp
 import ml_dtypes
@@ -29,17 +30,24 @@ from workshop.generative_models.training import Trainer
 pandas = pytest.importorskip("pandas")
 N, D, CLASSES = 12, 4, 3
 ADAM = optax.adam(1e-3)
-MODEL = ConditionalVAE(
-    ConditionalVAEConfig(
+
+
+@cache
+def model():
+    config = ConditionalVAEConfig(
         encoder=EncoderConfig(hidden_dims=(4,), latent_dim=2, input_shape=(D,)),
         decoder=DecoderConfig(
             hidden_dims=(4,), latent_dim=2, output_shape=(D,), output_activation="identity"
         ),
         condition_dim=CLASSES,
-    ),
-    rngs=nnx.Rngs(0),
-)
-ESTIMATOR = VAEEstimator(hidden_dims=(4,), max_iter=1, random_state=0).fit(np.eye(N, D))
+    )
+    return ConditionalVAE(config, rngs=nnx.Rngs(0))
+
+
+@cache
+def estimator():
+    return VAEEstimator(hidden_dims=(4,), max_iter=1, random_state=0).fit(np.eye(N, D))
+
 
 TYPES = [
     "f4", "f8", ">f4", "f2", "g", "i8", "i4", ">i2", "u8", "u1", "i1", "?",
@@ -170,7 +178,7 @@ def outcome(call, names):
 
 
 def trainer():
-    return Trainer(MODEL, ADAM, batch_size=4, progress=False)
+    return Trainer(model(), ADAM, batch_size=4, progress=False)
 
 
 @settings(max_examples=150)
@@ -237,12 +245,12 @@ def test_any_array_in_splits(made):
 @given(arrays(shapes=[*SHAPES, (1, D)]))
 def test_any_table(made):
     passed, meant = made
-    means = outcome(lambda: ESTIMATOR.transform(passed), "X")
+    means = outcome(lambda: estimator().transform(passed), "X")
     if means is not None:
         assert meant is not None
-        same = ESTIMATOR.transform(meant.astype(np.float32).reshape(-1, D))
+        same = estimator().transform(meant.astype(np.float32).reshape(-1, D))
         np.testing.assert_allclose(means, same, rtol=1e-6)
-    scores = outcome(lambda: ESTIMATOR.score_samples(passed), "X")
+    scores = outcome(lambda: estimator().score_samples(passed), "X")
     assert (scores is None) == (means is None)
     if scores is not None:
         assert not np.isnan(scores).any()
