@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from workshop.generative_models.models.vae import VAE
-from workshop.generative_models.models.vae.vq_vae import usage_logits
+from workshop.generative_models.models.vae.vq_sampling import usage_logits
 
 NUDGE = 1e-5
 """Far more than two programs' rounding differs by, and far less than what separates most codes."""

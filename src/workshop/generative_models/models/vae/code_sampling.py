@@ -53,7 +53,7 @@ def draw_codes(
     def step(carry: tuple[nnx.State, jax.Array], place: jax.Array) -> Any:
         caches, x = carry
         model = nnx.merge(graphdef, caches, rest, copy=True)
-        logits = _guided(model._next_logits(x, labels, place), choice)
+        logits = _guided(model.next_logits(x, labels, place), choice)
         place_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, place)
         drawn = jax.vmap(_chosen, (0, None, 0))(logits, choice, place_keys)
         codes = jnp.where(given[:, place] == UNKNOWN, drawn, given[:, place])

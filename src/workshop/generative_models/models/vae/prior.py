@@ -6,21 +6,24 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.arrays import is_concrete, read_codes, read_labels
-from workshop.generative_models.core.base import GenerativeModel
-from workshop.generative_models.core.configuration import PriorConfig
+from workshop.generative_models.core.arrays import read_codes
 from workshop.generative_models.core.containers import to_array
 from workshop.generative_models.core.keys import row_keys, sample_key
 from workshop.generative_models.models.vae.chunks import chunk_size, in_chunks
+from workshop.generative_models.models.vae.code_arguments import (
+    check_codes,
+    choice_of,
+    labels_of,
+    read_known,
+)
 from workshop.generative_models.models.vae.code_sampling import UNKNOWN, Choice, draw_codes
-from workshop.generative_models.models.vae.latent_space import check_temperature
+from workshop.generative_models.models.vae.code_transformer import CodeTransformer
 
 UNLABELLED = 0.1
 """Share of a batch that training shows to a conditional prior without its class, so that the prior
@@ -29,39 +32,8 @@ also learns the codes of no class in particular (as Ho & Salimans do, arXiv 2207
 CACHE_BYTES = 1 << 28
 """Bytes of the keys and values that a chunk of samples keeps."""
 
-_small = nnx.initializers.normal(0.02)  # the first predictions are nearly even
 
-
-class Block(nnx.Module):
-    """A transformer block that normalises first: x ← x + A(N₁(x)), x ← x + M(N₂(x)).
-
-    A attends to this place and those before it, M is a layer of four times the width. Dropout is on
-    what is added, not inside the attention, whose fast forms have none.
-    """
-
-    def __init__(self, config: PriorConfig, *, rngs: nnx.Rngs):
-        width = config.width
-        self.norm1 = nnx.LayerNorm(width, rngs=rngs)
-        self.attention = nnx.MultiHeadAttention(config.heads, width, decode=False, rngs=rngs)
-        self.norm2 = nnx.LayerNorm(width, rngs=rngs)
-        self.up = nnx.Linear(width, 4 * width, rngs=rngs)
-        self.down = nnx.Linear(4 * width, width, rngs=rngs)
-        self.dropout = nnx.Dropout(config.dropout)
-
-    def __call__(
-        self,
-        x: Float[Array, "batch length width"],
-        *,
-        rngs: nnx.Rngs | None = None,
-        decode: bool = False,
-    ) -> Float[Array, "batch length width"]:
-        """Map all places at once, or with `decode` the next one, after those in the cache."""
-        drop = functools.partial(self.dropout, deterministic=rngs is None, rngs=rngs)
-        x = x + drop(self.attention(self.norm1(x), is_causal=not decode, decode=decode))
-        return x + drop(self.down(jax.nn.gelu(self.up(self.norm2(x)))))
-
-
-class CodePrior(GenerativeModel):
+class CodePrior(CodeTransformer):
     """An autoregressive prior over the codes of a VQ-VAE.
 
         p(s | y) = Π_i p(s_i | s_<i, y)
@@ -91,6 +63,8 @@ class CodePrior(GenerativeModel):
         Vaswani et al., Attention Is All You Need, NeurIPS 2017.
 
     Examples:
+        >>> from flax import nnx
+        >>> from workshop.generative_models.core.configuration import PriorConfig
         >>> config = PriorConfig(layers=1, width=8, heads=2)
         >>> prior = CodePrior(config, code_shape=(2, 2), codebook_size=5, rngs=nnx.Rngs(0))
         >>> codes = prior.sample(3, temperature=0.9)
@@ -101,44 +75,6 @@ class CodePrior(GenerativeModel):
         >>> sorted(history[-1].keys() - {"step", "split"})
         ['bits_per_code', 'elbo', 'loss', 'nats_per_code']
     """
-
-    def __init__(
-        self,
-        config: PriorConfig | None = None,
-        code_shape: Any = (7, 7),
-        codebook_size: int = 512,
-        num_classes: int | None = None,
-        codes: int = 1,
-        *,
-        rngs: nnx.Rngs,
-    ):
-        self.config = config = PriorConfig() if config is None else config
-        self.code_shape = checks.shape("code_shape", code_shape)
-        self.codebook_size = checks.positive_int("codebook_size", codebook_size)
-        self.codes = checks.positive_int("codes", codes)
-        if codes > 1 and self.code_shape[-1] != codes:
-            raise ValueError(
-                f"codes={codes} and code_shape={self.code_shape}: several codes of a position are "
-                f"the last axis, such as {(*self.code_shape, codes)}"
-            )
-        if num_classes is not None:
-            checks.positive_int("num_classes", num_classes)
-        self.num_classes, self.no_class = num_classes, num_classes or 0
-        width = config.width
-        self.tokens = nnx.Embed(codes * self.codebook_size, width, rngs=rngs)
-        self.positions = nnx.Embed(prod(self.code_shape), width, rngs=rngs)
-        self.classes = nnx.Embed(self.no_class + 1, width, rngs=rngs)
-        self.dropout = nnx.Dropout(config.dropout)
-        self.blocks = nnx.List(Block(config, rngs=rngs) for _ in range(config.layers))
-        self.norm = nnx.LayerNorm(width, rngs=rngs)
-        self.readout = nnx.Einsum(
-            "bpsw,swk->bpsk",
-            (codes, width, self.codebook_size),
-            kernel_init=_small,
-            rngs=rngs,
-        )
-        self.deterministic = False  # `train()` and `eval()` set this, as they do in dropout
-        self.rngs = nnx.data(rngs)
 
     # Probabilities.
 
@@ -213,37 +149,6 @@ class CodePrior(GenerativeModel):
         """Return the logits that `loss_fn(batch=batch, rng=rng)` computes its losses from."""
         return self(*self._batch(batch), rngs=nnx.Rngs(rng))
 
-    def _logits(
-        self,
-        codes: Int[Array, "batch length"],
-        labels: Int[Array, " batch"],
-        rngs: nnx.Rngs | None = None,
-    ) -> Float[Array, "batch length values"]:
-        """Return the logits of all places in one pass; without rngs nothing is dropped out."""
-        places = jnp.arange(codes.shape[1])
-        seen = self._embed(codes[:, :-1], places[:-1])
-        x = jnp.pad(seen, [(0, 0), (1, 0), (0, 0)])
-        x = x + self.classes(labels)[:, None] + self.positions.embedding[...]
-        x = self.dropout(x, deterministic=rngs is None, rngs=rngs)
-        for block in self.blocks:
-            x = block(x, rngs=rngs)
-        x = self.norm(x).reshape(len(codes), -1, self.codes, x.shape[-1])
-        return self.readout(x).reshape(*codes.shape, self.codebook_size)
-
-    def _next_logits(
-        self, x: Float[Array, "batch width"], labels: Int[Array, " batch"], place: Int[Array, ""]
-    ) -> Float[Array, "batch values"]:
-        """Return the logits of one place: x embeds its predecessor, caches hold all before."""
-        # Not `self.positions(place)`: nnx.Embed refuses a scalar if it has one embedding.
-        x = (x + self.classes(labels) + self.positions.embedding[...][place])[:, None]
-        for block in self.blocks:
-            x = block(x, decode=True)
-        return self.norm(x)[:, 0] @ self.readout.kernel[...][place % self.codes]
-
-    def _embed(self, codes: Int[Array, "..."], places: Int[Array, "..."]) -> Float[Array, "..."]:
-        """Return the embeddings of codes at these places: each stage has its own."""
-        return self.tokens(codes + places % self.codes * self.codebook_size)
-
     # Samples.
 
     def sample(
@@ -287,9 +192,9 @@ class CodePrior(GenerativeModel):
             Curious Case of Neural Text Degeneration, ICLR 2020 (top-p).
         """
         n_samples = checks.positive_int("n_samples", n_samples)
-        choice = self._choice(temperature, y, guidance, top_k, top_p)
+        choice = choice_of(self, temperature, y, guidance, top_k, top_p)
         unknown = jnp.full((n_samples, prod(self.code_shape)), UNKNOWN)
-        return self._draw(self._labels(y, n_samples), unknown, choice, rngs)
+        return self._draw(labels_of(self, y, n_samples), unknown, choice, rngs)
 
     def complete(
         self,
@@ -328,60 +233,20 @@ class CodePrior(GenerativeModel):
                 as in `sample`.
 
         Examples:
+            >>> import numpy as np
+            >>> from flax import nnx
+            >>> from workshop.generative_models.core.configuration import PriorConfig
             >>> config = PriorConfig(layers=1, width=8, heads=2)
             >>> prior = CodePrior(config, (2, 2), 5, rngs=nnx.Rngs(0))
             >>> upper = np.array([[True, True], [False, False]])
             >>> prior.complete(np.array([[1, 2], [0, 0]]), upper)[0].tolist()
             [1, 2]
         """
-        codes, known, single = self._read_known(codes, known)
-        choice = self._choice(temperature, y, guidance, top_k, top_p)
+        codes, known, single = read_known(self, codes, known)
+        choice = choice_of(self, temperature, y, guidance, top_k, top_p)
         given = jnp.where(known, codes, UNKNOWN).reshape(len(codes), -1)
-        found = self._draw(self._labels(y, len(codes)), given, choice, rngs)
+        found = self._draw(labels_of(self, y, len(codes)), given, choice, rngs)
         return found[0] if single else found
-
-    def _read_known(self, codes: Any, known: Any) -> tuple[jax.Array, jax.Array, bool]:
-        """Return checked codes and their mask as a batch, and whether they were one example's."""
-        codes, known = (a if hasattr(a, "dtype") else np.asarray(a) for a in (codes, known))
-        single = codes.shape == self.code_shape
-        batch = codes[None] if single else codes
-        integers = jnp.issubdtype(codes.dtype, jnp.integer)
-        if batch.shape[1:] != self.code_shape or not len(batch) or not integers:
-            raise ValueError(
-                f"codes have shape {codes.shape} and type {codes.dtype}: expected integers (batch, "
-                f"{', '.join(map(str, self.code_shape))}), or one example's {self.code_shape}"
-            )
-        if known.dtype != bool or known.shape not in (self.code_shape, codes.shape):
-            raise ValueError(
-                f"known has shape {known.shape} and type {known.dtype}: expected booleans of shape "
-                f"{self.code_shape} or {codes.shape}, True where a code is kept"
-            )
-        if is_concrete(codes) and is_concrete(known):
-            kept = np.asarray(batch)[np.broadcast_to(known, batch.shape)]
-            if kept.size:
-                _check_range("codes", kept, "known code", self.codebook_size, "codebook_size")
-        return jnp.asarray(batch).astype(jnp.int32), jnp.asarray(known), single
-
-    def _choice(
-        self, temperature: ArrayLike, y: Any, guidance: ArrayLike, top_k: Any, top_p: Any
-    ) -> Choice:
-        """Return how each code is chosen, checked."""
-        check_temperature(temperature)
-        guided = is_guided(guidance)
-        if guided and self.num_classes is None:
-            raise ValueError("guidance: this prior has no classes to guide towards; leave it at 1")
-        if guided and y is None:
-            raise ValueError("guidance is towards a class: pass y, or leave it at 1")
-        if top_k is not None:
-            top_k = jnp.asarray(checks.positive_int("top_k", top_k), jnp.int32)
-        if top_p is not None and is_concrete(top_p) and not 0 < top_p <= 1:
-            raise ValueError(f"top_p={top_p!r}: expected 0 < top_p <= 1")
-        return Choice(
-            jnp.asarray(temperature, jnp.float32),
-            jnp.asarray(guidance, jnp.float32) if guided else None,
-            top_k,
-            None if top_p is None else jnp.asarray(top_p, jnp.float32),
-        )
 
     def _draw(
         self,
@@ -423,37 +288,15 @@ class CodePrior(GenerativeModel):
     def check_data(self, x: Any, y: Any = None) -> None:
         """Raise a ValueError if concrete codes or labels do not fit this prior."""
         x = x if isinstance(x, jax.Array) else to_array("x", x)
-        integers = jnp.issubdtype(x.dtype, jnp.integer)
-        if x.shape[1:] != self.code_shape or not len(x) or not integers:
-            raise ValueError(
-                f"x has shape {x.shape} and type {x.dtype}: expected integer codes (batch, "
-                f"{', '.join(map(str, self.code_shape))}), at least one, as encode_indices gives"
-            )
-        way_out = "codebook_size; for -1, encode without masks and with all stages"
-        _check_range("x", x, "code", self.codebook_size, way_out)
-        self._labels(None if self.num_classes is None else y, len(x))
-
-    def _labels(self, y: Any, batch: int) -> Int[Array, " batch"]:
-        """Return checked labels as rows of `classes`."""
-        if y is None:
-            return jnp.full((batch,), self.no_class, jnp.int32)
-        if self.num_classes is None:
-            raise ValueError("y: this prior has no classes; leave y out, or build with num_classes")
-        y = read_labels("y", y)
-        if y.shape not in ((), (batch,)) or not jnp.issubdtype(y.dtype, jnp.integer):
-            raise ValueError(
-                f"y has shape {y.shape} and type {y.dtype}: expected integer labels ({batch},), or "
-                "one for all"
-            )
-        _check_range("y", y, "label", self.num_classes, "num_classes")
-        return jnp.broadcast_to(jnp.asarray(y).astype(jnp.int32), (batch,))
+        check_codes(self, x)
+        labels_of(self, None if self.num_classes is None else y, len(x))
 
     def _read(self, x: Any, y: Any) -> tuple[Int[Array, "batch length"], Int[Array, " batch"]]:
         """Return checked codes in rows, and rows of `classes`."""
         x = read_codes("x", x)
         self.check_data(x)
         codes = jnp.asarray(x).astype(jnp.int32)
-        return codes.reshape(len(codes), -1), self._labels(y, len(codes))
+        return codes.reshape(len(codes), -1), labels_of(self, y, len(codes))
 
     def _batch(self, batch: Any) -> tuple[Any, Any]:
         """Return a batch's codes, and those of its labels that this prior reads."""
@@ -462,23 +305,6 @@ class CodePrior(GenerativeModel):
             raise ValueError("loss_fn needs codes: pass batch, an array or a dict with key 'x'")
         checks.batch_keys("batch", batch, self.batch_keys)
         return batch["x"], None if self.num_classes is None else batch.get("y")
-
-
-def is_guided(guidance: ArrayLike) -> bool:
-    """Say whether a strength of guidance is not 1, or not known yet, after a check of it."""
-    if not is_concrete(guidance):
-        return True
-    checks.at_least("guidance", guidance, 0.0)
-    return bool(guidance != 1)
-
-
-def _check_range(name: str, values: Any, what: str, size: int, hint: str) -> None:
-    if is_concrete(values):
-        low, high = np.asarray(values).min(), np.asarray(values).max()
-        if low < 0 or high >= size:
-            raise ValueError(
-                f"{name} holds {what}s from {low} to {high}: expected 0 <= {what} < {size} ({hint})"
-            )
 
 
 def _nats(logits: Array, codes: Array) -> Float[Array, " batch"]:

@@ -15,7 +15,6 @@ from workshop.generative_models.core.building import accepts_config
 from workshop.generative_models.core.configuration import PriorConfig, QuantizerConfig, VQVAEConfig
 from workshop.generative_models.core.keys import sample_key
 from workshop.generative_models.core.likelihoods import Likelihood
-from workshop.generative_models.core.modules import warn_once
 from workshop.generative_models.core.quantizers import (
     Quantizer,
     VectorQuantizer,
@@ -23,22 +22,19 @@ from workshop.generative_models.core.quantizers import (
 )
 from workshop.generative_models.models.vae.assembly import Options, check_latent_dims
 from workshop.generative_models.models.vae.base import VAE
-from workshop.generative_models.models.vae.chunks import chunk_size, in_chunks
+from workshop.generative_models.models.vae.chunks import in_chunks
 from workshop.generative_models.models.vae.decoders import CNNDecoder
 from workshop.generative_models.models.vae.encoders import CNNEncoder
 from workshop.generative_models.models.vae.inference import Inference, read
 from workshop.generative_models.models.vae.latent_space import check_temperature
 from workshop.generative_models.models.vae.objectives.codes import CodeObjective
-from workshop.generative_models.models.vae.prior import CodePrior, is_guided
+from workshop.generative_models.models.vae.prior import CodePrior
+from workshop.generative_models.models.vae.vq_sampling import check_prior, drawn_codes
 
 USAGE_DECAY = 0.99
 """How much of the usage of codes stays at each training step."""
 MOST_USAGE = 1 << 20
 """Numbers in the usage of codes by position; for more, positions share one row."""
-NO_PRIOR = (
-    "VQVAE.sample draws each position's code on its own, by its usage in training: no prior over "
-    "the codes is fitted (workshop prior RUN)"
-)
 
 
 class CodeUsage(nnx.Variable):
@@ -422,39 +418,13 @@ class VQVAE(VAE):
         check_temperature(temperature)
         n_samples = checks.positive_int("n_samples", n_samples)
         options = {"guidance": guidance, "top_k": top_k, "top_p": top_p}
-        if self.prior is not None:
-            self._check_prior(self.prior)
-            rngs = self.rngs if rngs is None else rngs
-            classes = self.prior.num_classes
-            if y is None and classes is not None:
-                y = jax.random.randint(sample_key(rngs), (n_samples,), 0, classes)
-            indices = self.prior.sample(
-                n_samples, temperature=temperature, y=y, rngs=rngs, **options
-            )
-        else:
-            _refuse_prior_options(y=y, **options)
-            warn_once(self, NO_PRIOR)
-            indices = self._by_usage(self._row_keys(rngs, n_samples), temperature)
+        indices = drawn_codes(self, n_samples, temperature, y, rngs, **options)
         keys = (
             self._row_keys(rngs, n_samples)
             if checks.flag("observation_noise", observation_noise)
             else None
         )
         return self._from_indices(indices, keys)
-
-    def _by_usage(self, keys: jax.Array, temperature: ArrayLike) -> jax.Array:
-        """Draw codes by their usage in training, with a key for each example."""
-        logits = usage_logits(self.usage[...], temperature)
-        places = prod(self.code_shape)
-
-        def rows(keys: jax.Array, _: None) -> jax.Array:
-            def one(key: jax.Array) -> jax.Array:
-                return jax.random.categorical(key, logits, shape=(places,))
-
-            return jax.vmap(one)(keys).reshape(len(keys), *self.code_shape)
-
-        size = chunk_size((places, self.num_embeddings))
-        return in_chunks(rows, keys, size=size, shared=None, networks=())
 
     def complete(
         self,
@@ -494,7 +464,7 @@ class VQVAE(VAE):
                 "complete draws codes from a prior, and this model has none: fit one "
                 "(workshop prior RUN)"
             )
-        self._check_prior(self.prior)
+        check_prior(self)
         rngs = self.rngs if rngs is None else rngs
         found = self.prior.complete(
             codes, known, temperature=temperature, y=y, guidance=guidance, top_k=top_k,
@@ -524,17 +494,6 @@ class VQVAE(VAE):
         return CodePrior(
             config, self.code_shape, self.num_embeddings, num_classes, codes, rngs=rngs
         )
-
-    def _check_prior(self, prior: Any) -> None:
-        """Refuse a prior over codes of another shape or number, which may decode all the same."""
-        names = ("code_shape", "codebook_size", "codes")
-        found = tuple(getattr(prior, name, None) for name in names)
-        wanted = (self.code_shape, self.num_embeddings, self.quantizer.codes)
-        if found != wanted:
-            raise ValueError(
-                f"prior has {dict(zip(names, found, strict=True))}, but this model's codes have "
-                f"{dict(zip(names, wanted, strict=True))}: fit one to codes of this model"
-            )
 
     def generate(
         self,
@@ -567,12 +526,6 @@ class VQVAE(VAE):
         )
 
 
-def usage_logits(usage: jax.Array, temperature: ArrayLike) -> jax.Array:
-    """Return log usage / temperature, even where nothing was used: (positions or 1, codes)."""
-    usage = jnp.where(usage.sum(-1, keepdims=True) > 0, usage, 1.0)
-    return jnp.log(usage) / jnp.maximum(temperature, 1e-6)
-
-
 def _check_unsaid(given: tuple[int, int, float], quantizer: Quantizer) -> None:
     """Refuse sizes beside a quantizer that has its own, unless they agree or are the defaults."""
     names = ("num_embeddings", "embedding_dim", "commitment_cost")
@@ -580,11 +533,3 @@ def _check_unsaid(given: tuple[int, int, float], quantizer: Quantizer) -> None:
     for name, value, has, default in zip(names, given, own, (512, 64, 0.25), strict=True):
         if value not in (has, default):
             raise ValueError(f"{name}={value}, but the quantizer has {has}: leave {name} out")
-
-
-def _refuse_prior_options(*, y: Any, guidance: ArrayLike, top_k: Any, top_p: Any) -> None:
-    """Refuse what only a prior reads."""
-    given = {"y": y is not None, "guidance": is_guided(guidance),
-             "top_k": top_k is not None, "top_p": top_p is not None}  # fmt: skip
-    for name in (name for name, is_given in given.items() if is_given):
-        raise ValueError(f"{name} is what a prior reads, and this model has none: fit one")
