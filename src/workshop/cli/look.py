@@ -4,19 +4,16 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from rich.console import Console
 
 import workshop
 from workshop.cli.runs import compile_once, open_run, read_options, refuse_overwriting
-from workshop.cli.train import say
+from workshop.cli.tables import say
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.files import replacing
 from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation import outputs
 from workshop.generative_models.models.saving import read_config
 from workshop.generative_models.visualization import report, save
-
-console = Console()
 
 
 def sample(

@@ -13,7 +13,10 @@ from workshop.generative_models.core.configuration import (
     MODEL_CONFIGS,
     DecoderConfig,
     EncoderConfig,
+    MixtureConfig,
     ModelConfiguration,
+    PointMassConfig,
+    ReconstructionConfig,
     VQConfig,
 )
 from workshop.generative_models.models.vae import (
@@ -144,8 +147,13 @@ SHARED = {
     "kl_schedule_steps": (RISING, 20),
     "likelihood": ({}, "bce"),
     "kl_weight": ({}, 3.0),
+    "prior": ({}, MixtureConfig(components=3)),
+    "posterior": ({"objective": ReconstructionConfig()}, PointMassConfig()),
+    "objective": ({}, ReconstructionConfig()),
 }
-BETA = {k: v for k, v in SHARED.items() if k not in ("likelihood", "kl_weight")} | {
+COMPONENTS = {"prior", "posterior", "objective"}
+OF_BETA = SHARED.keys() - {"likelihood", "kl_weight", "posterior", "objective"}
+BETA = {field: SHARED[field] for field in OF_BETA} | {
     "scale": ({"reconstruction_loss_type": "laplace"}, "optimal"),
     "levels": ({"reconstruction_loss_type": "categorical"}, 18),
     "standardize": ({"reconstruction_loss_type": "laplace", "decoder": UNBOUNDED}, True),
@@ -170,7 +178,7 @@ CHANGES = {
     "vq-vae": {
         field: (CODES | base, value)
         for field, (base, value) in SHARED.items()
-        if field not in CONSTANT_KL
+        if field not in CONSTANT_KL | COMPONENTS
     }
     | {
         "scale": (CODES | {"likelihood": "gaussian"}, 0.5),
@@ -207,7 +215,7 @@ def losses(name, items):
         units = model.likelihood.units
         units.spread[...] = jnp.abs(units.spread[...])
     result = model.loss_fn(None, batch, jax.random.key(0), step=5)
-    return [float(result[key]) for key in ("total_loss", "kl_loss")]
+    return [float(result.get(key, 0.0)) for key in ("total_loss", "kl_loss")]
 
 
 @pytest.mark.parametrize(
@@ -224,11 +232,13 @@ def test_every_field_of_a_model_changes_its_losses(name, field):
 @pytest.mark.parametrize("name", MODEL_CONFIGS)
 def test_no_field_of_a_model_is_left_out_or_without_its_argument(name):
     kind = MODEL_CONFIGS[name]
-    # A VQ-VAE's KL is constant: its config refuses what would change its weight.
-    refused = CONSTANT_KL - {"kl_weight"} if name == "vq-vae" else set()
+    # A VQ-VAE's KL is constant: its config refuses what would change its weight. A β-VAE has no
+    # objective that could do without the density which the other posterior lacks.
+    refused = {"posterior"} if name.startswith("beta") else set()
+    refused = CONSTANT_KL - {"kl_weight"} if name == "vq-vae" else refused
     assert set(CHANGES[name]) == set(kind.model_fields) - NOTES - refused
     assert MODELS[name].config_class is kind
     taken = set(inspect.signature(MODELS[name].__init__).parameters)
     assert set(kind.model_fields) - NOTES - {"encoder_type"} <= (
-        taken | {"scale", "levels", "standardize"} | CONSTANT_KL
+        taken | {"scale", "levels", "standardize"} | CONSTANT_KL | COMPONENTS
     )

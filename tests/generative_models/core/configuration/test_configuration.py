@@ -126,10 +126,18 @@ def models(draw, name):
         "num_embeddings": sizes,
         "embedding_dim": st.just(code),
         "commitment_cost": weights,
+        "prior": components(configuration.PRIOR_CONFIGS),
+        "posterior": components(configuration.POSTERIOR_CONFIGS),
+        "objective": components(configuration.OBJECTIVE_CONFIGS),
         "quantizer": st.sampled_from([None, VQConfig(kmeans=True), SimVQConfig(), STACK]),
     }
     fields |= {field: own[field] for field in kind.model_fields if field not in fields}
     return draw(st.builds(kind, **fields))
+
+
+def components(table):
+    """Nothing, or a component of any kind."""
+    return st.none() | st.sampled_from(list(table.values())).map(lambda kind: kind())
 
 
 STACK = ResidualConfig(stage=VQConfig(learning="ema"), dropout=True)
