@@ -1,14 +1,14 @@
 """Values that change with the training step, traced or not."""
 
-from typing import Literal, get_args
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
+from workshop.generative_models.core.configuration import KLScheduleName
 
-ScheduleName = Literal["constant", "linear", "sigmoid", "cyclical"]
 CYCLES, RISING = 4, 0.5
 """Of a cyclical schedule: how many cycles, and the share of each that rises."""
 
@@ -55,7 +55,7 @@ def annealed(name: str, final: float, steps: int, step: ArrayLike | None) -> jnp
         >>> [round(float(annealed("cyclical", 1.0, 80, t)), 2) for t in (0, 5, 10, 19, 20, 80)]
         [0.0, 0.5, 1.0, 1.0, 0.0, 1.0]
     """
-    checks.one_of("kl_schedule", name, get_args(ScheduleName))
+    checks.one_of("kl_schedule", name, get_args(KLScheduleName))
     if name == "constant" or step is None or steps == 0:
         return jnp.asarray(final, jnp.float32)
     if name == "linear":

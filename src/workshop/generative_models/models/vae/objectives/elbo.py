@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.configuration.objectives import check_schedule
-from workshop.generative_models.core.schedules import ScheduleName, annealed
+from workshop.generative_models.core.configuration.objectives import KLScheduleName, check_schedule
+from workshop.generative_models.core.schedules import annealed
 from workshop.generative_models.models.vae.inference import BoundTerms, LossContext
 from workshop.generative_models.models.vae.objectives.base import Objective, weighted
 
@@ -40,7 +40,7 @@ class ELBO(Objective):
     ):
         self.weight = checks.at_least("kl_weight", weight, 0.0)
         self.free_bits = checks.at_least("free_bits", free_bits, 0.0)
-        self.schedule = checks.one_of("kl_schedule", schedule, get_args(ScheduleName))
+        self.schedule = checks.one_of("kl_schedule", schedule, get_args(KLScheduleName))
         check_schedule("kl_schedule", schedule, schedule_steps)
         self.schedule_steps = int(checks.at_least("kl_schedule_steps", schedule_steps, 0))
 
