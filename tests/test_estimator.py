@@ -211,7 +211,7 @@ def test_columns_in_the_unit_interval():
         ({"likelihood": "gausian"}, "likelihood"),
         ({"likelihood": "bce"}, r"describes data in \[0, 1\]"),
         ({"learning_rate": 0.0}, "learning_rate=0.0: expected a positive number"),
-        ({"batch_size": 0}, "batch_size=0: expected a positive integer"),
+        ({"batch_size": 0}, "batch_size=0: Input should be greater than 0"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(X, settings, said):
