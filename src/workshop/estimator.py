@@ -36,7 +36,7 @@ from workshop.generative_models.models.vae import VAE
 from workshop.generative_models.models.weights import variables
 from workshop.generative_models.training import Trainer
 
-FLOATS: Any = [np.float64, np.float32]
+_FLOATS: Any = [np.float64, np.float32]
 """What tables are read as; what comes back is of the same type. The model computes in float32."""
 
 
@@ -157,7 +157,7 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             X: latents (n, latent_dim).
         """
         check_is_fitted(self)
-        Z: Any = check_array(X, dtype=FLOATS)
+        Z: Any = check_array(X, dtype=_FLOATS)
         if Z.shape[1] != self.model_.latent_dim:
             raise ValueError(
                 f"inverse_transform: X has shape {Z.shape}: expected (n, "
@@ -254,7 +254,7 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             check_is_fitted(self)
         X = to_array("X", X) if hasattr(X, "detach") else X  # a tensor
         try:
-            checked: Any = validate_data(self, X, dtype=FLOATS, reset=reset)
+            checked: Any = validate_data(self, X, dtype=_FLOATS, reset=reset)
         except (TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"X: {error}") from error

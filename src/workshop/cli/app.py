@@ -71,7 +71,7 @@ def _plain_warnings() -> Iterator[None]:
         warnings.formatwarning = usual
 
 
-WITH_RESUME = frozenset(
+_WITH_RESUME = frozenset(
     ("--resume", "--steps", "--data", "--progress", "--no-progress", "--join", "--coordinator",
      "--processes", "--process")
 )  # fmt: skip
@@ -100,7 +100,7 @@ def _train_command(arguments: list[str]) -> tuple[Callable[..., None], Any]:
         given = {a.split("=")[0].replace("_", "-") for a in arguments if a.startswith("--")}
         if options.resume is None:
             return run(options)
-        extra = given - WITH_RESUME
+        extra = given - _WITH_RESUME
         if extra:
             raise ValueError(
                 f"--resume takes the options that the run was started with: drop {min(extra)}"

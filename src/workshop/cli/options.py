@@ -36,7 +36,7 @@ def _kind(name: str, at: str = "") -> Any:
     return tyro.conf.arg(name=f"{at}{name}.kind", constructor=kinds_of(name) | None)
 
 
-OWN_KINDS = {"quantizer": "vq", "stage": "vq"}
+_OWN_KINDS = {"quantizer": "vq", "stage": "vq"}
 """Components that the command chooses if none is asked for."""
 
 
@@ -179,7 +179,7 @@ def component_of(start: Start, name: str) -> Any:
         start: the options.
         name: the field of the model's configuration.
     """
-    kind = getattr(start, name) or OWN_KINDS.get(name)
+    kind = getattr(start, name) or _OWN_KINDS.get(name)
     if kind is None:
         return None
     config = COMPONENT_CONFIGS[name][kind]

@@ -31,7 +31,7 @@ from workshop.generative_models.evaluation.passes import reads_labels
 from workshop.generative_models.models.restoring import load_run
 from workshop.generative_models.models.vae import VAE
 
-DATA_OPTIONS = ("seed", "binarize", "limit", "image_size", "skip_unusable")
+_DATA_OPTIONS = ("seed", "binarize", "limit", "image_size", "skip_unusable")
 
 _log = logging.getLogger("workshop")
 
@@ -136,7 +136,7 @@ def every_example(
 
 
 def _chosen(options: dict[str, Any]) -> dict[str, Any]:
-    chosen = {key: options[key] for key in DATA_OPTIONS}
+    chosen = {key: options[key] for key in _DATA_OPTIONS}
     if chosen["image_size"] is not None:
         chosen["image_size"] = tuple(chosen["image_size"])
     return chosen

@@ -32,16 +32,16 @@ from workshop.generative_models.core.configuration.training import (
 from workshop.generative_models.core.files import CONFIG_FILE, parse_config
 from workshop.generative_models.data import data_shape
 
-NOT_KEPT = ("model", "config", "config_file", "latent_dim", "hidden_dims", "out", "resume",
+_NOT_KEPT = ("model", "config", "config_file", "latent_dim", "hidden_dims", "out", "resume",
             "progress", "join", "coordinator", "processes", "process", "training")  # fmt: skip
 """Options that a run's config holds already, or that only say where and how to start."""
-KEPT = {f.name: f for f in fields(TrainOptions) if f.name not in NOT_KEPT}
+_KEPT = {f.name: f for f in fields(TrainOptions) if f.name not in _NOT_KEPT}
 """Options that a run's config.json holds beside those of `TrainingConfig`, all in one dict."""
 
 
 def kept_options(options: TrainOptions) -> dict[str, Any]:
     """Return the options that a run's config.json holds."""
-    return {n: getattr(options, n) for n in KEPT} | options.training.model_dump(mode="json")
+    return {n: getattr(options, n) for n in _KEPT} | options.training.model_dump(mode="json")
 
 
 def training_of(options: Mapping[str, Any]) -> TrainingConfig:
@@ -66,8 +66,8 @@ def checked_training(found: Mapping[str, Any], file: Path) -> dict[str, Any]:
         training = training_of(found)
     except ValueError as error:
         raise ValueError(f"{file} is damaged: {error}") from None
-    options = {name: f.default for name, f in KEPT.items()} | dict(found)
-    for name, kept in KEPT.items():
+    options = {name: f.default for name, f in _KEPT.items()} | dict(found)
+    for name, kept in _KEPT.items():
         kind: Any = kept.type
         try:
             TypeAdapter(kind).validate_python(options[name])
@@ -79,7 +79,7 @@ def checked_training(found: Mapping[str, Any], file: Path) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Saved:
+class _Saved:
     """What a file like a run's `config.json` holds, checked."""
 
     file: Path
@@ -89,7 +89,7 @@ class Saved:
     """The options of the training, if it names any."""
 
 
-def read_saved(path: Path) -> Saved:
+def _read_saved(path: Path) -> _Saved:
     """Return the configuration in a file, or in the `config.json` of a run folder.
 
     Raises:
@@ -110,14 +110,14 @@ def read_saved(path: Path) -> Saved:
     training = content.get("training", {})
     if not isinstance(training, dict):
         raise ValueError(f"{file}: training={training!r}: expected options by name")
-    unknown = sorted(training.keys() - KEPT.keys() - TrainingConfig.model_fields.keys())
+    unknown = sorted(training.keys() - _KEPT.keys() - TrainingConfig.model_fields.keys())
     if unknown:
         raise ValueError(f"{file}: training.{unknown[0]} is no option of workshop train")
     whole = checked_training(training, file)
-    return Saved(file, content["model"], config, {name: whole[name] for name in training})
+    return _Saved(file, content["model"], config, {name: whole[name] for name in training})
 
 
-def starting_options(saved: Saved) -> Start:
+def _starting_options(saved: _Saved) -> Start:
     """Return the options that decide the defaults of others, as a saved configuration has them."""
     decisive = {f.name for f in fields(Start)}
     chosen = {name: value for name, value in saved.training.items() if name in decisive}
@@ -129,7 +129,7 @@ def starting_options(saved: Saved) -> Start:
     return Start(model=saved.model, config_file=saved.file, **chosen)  # type: ignore[arg-type]
 
 
-def saved_config(start: Start, saved: Saved) -> AutoencoderConfig:
+def _saved_config(start: Start, saved: _Saved) -> AutoencoderConfig:
     """Return a saved configuration with what the options change in it.
 
     The shapes of examples are those of the data, which may be other data than the file's.
@@ -142,7 +142,7 @@ def saved_config(start: Start, saved: Saved) -> AutoencoderConfig:
             f"--model {start.model}: {saved.file} describes a {saved.model}; leave out --model or "
             "--config"
         )
-    before = starting_options(saved)
+    before = _starting_options(saved)
     shape = data_shape(start.data, image_size=start.image_size, skip_unusable=start.skip_unusable)
     encoder: dict[str, Any] = {"input_shape": shape}
     decoder: dict[str, Any] = {"output_shape": shape}
@@ -191,9 +191,9 @@ def train_options(arguments: list[str]) -> type:
     if start.config_file is None:
         config = default_config(start)
     else:
-        saved = read_saved(start.config_file)
-        start = _start(plain, starting_options(saved))
-        config, saved_options = saved_config(start, saved), saved.training
+        saved = _read_saved(start.config_file)
+        start = _start(plain, _starting_options(saved))
+        config, saved_options = _saved_config(start, saved), saved.training
     kind: Any = Annotated[type(config), tyro.conf.arg(name="")]
     added: list[Any] = [("config", kind, field(default=config))]
     flat = len(config.decoder.output_shape) == 1

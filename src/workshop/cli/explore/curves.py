@@ -17,7 +17,7 @@ from workshop.generative_models.visualization.curves import (
 from workshop.generative_models.visualization.curves import read_rows as curves_of
 from workshop.generative_models.visualization.style import ACCENT, FIRST, PALETTE
 
-COLOURS = {"train": FIRST, "validation": ACCENT}
+_COLOURS = {"train": FIRST, "validation": ACCENT}
 
 
 class Curves:
@@ -110,7 +110,7 @@ def _ends(curves: dict[str, Curve]) -> dict[str, Any]:
 
 def _ordered(curves: dict[str, Curve]) -> list[str]:
     """Return the splits, those that every run has first."""
-    return sorted(curves, key=lambda split: (split not in COLOURS, split))
+    return sorted(curves, key=lambda split: (split not in _COLOURS, split))
 
 
 def _series(number: int, split: str, curve: Curve) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _series(number: int, split: str, curve: Curve) -> dict[str, Any]:
         "showSymbol": len(points) <= 30,
         "symbolSize": 5,
         "lineStyle": {"width": 1.5},
-        "itemStyle": {"color": COLOURS.get(split, PALETTE[(number + 4) % len(PALETTE)])},
+        "itemStyle": {"color": _COLOURS.get(split, PALETTE[(number + 4) % len(PALETTE)])},
         # What is not finite is a gap.
         "data": [[step, value if np.isfinite(value) else None] for step, value in points],
     }

@@ -16,7 +16,7 @@ from workshop.generative_models.visualization.style import FIRST
 RGB = UInt8[np.ndarray, "_ _ 3"]
 VECTOR = (96, 160)
 """Height and width of the picture of a vector."""
-BETWEEN = 238
+_BETWEEN = 238
 """Grey between tiles."""
 
 
@@ -97,7 +97,7 @@ class Sheet:
         """Return the tiles on light grey, which parts them."""
         rows = -(-len(tiles) // self.columns)
         high, wide = self._step
-        sheet = np.full((rows * high, self.columns * wide, 3), BETWEEN, np.uint8)
+        sheet = np.full((rows * high, self.columns * wide, 3), _BETWEEN, np.uint8)
         for i, tile in enumerate(tiles):
             left, top = self.corner(i)
             sheet[top : top + self.height, left : left + self.width] = tile

@@ -28,7 +28,7 @@ from workshop.generative_models.evaluation.passes import in_passes
 from workshop.generative_models.models.vae import VAE
 from workshop.generative_models.visualization.scales import scale_of
 
-POINTS = 2000
+_POINTS = 2000
 """Examples on the map, and those that a person can choose from."""
 BLOCK = 32
 """Latents that are decoded at a time where there are several: one program for any number."""
@@ -60,7 +60,7 @@ class Session:
         scale: the values drawn as black and as white.
     """
 
-    def __init__(self, model: VAE, dataset: Dataset, points: int = POINTS):
+    def __init__(self, model: VAE, dataset: Dataset, points: int = _POINTS):
         model = in_evaluation_mode(model)
         split = dataset.test.take(slice(points))
         if has_moving_scale(model):  # no density of one example

@@ -14,7 +14,7 @@ from workshop.generative_models.evaluation.outputs import pixels as scaled
 
 MOST_BYTES = 20 * 2**20
 """Larger files are refused unread."""
-MOST_PIXELS = 16 * 10**6
+_MOST_PIXELS = 16 * 10**6
 """Images with more pixels are refused from their header: the file may be small and they not."""
 GREY = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue (ITU-R BT.601), as Pillow's."""
@@ -54,7 +54,7 @@ def _read_image(name: str, content: bytes) -> np.ndarray:
         image = Image.open(BytesIO(content), formats=FORMATS)  # reads the header only
     with image:
         wide, high = image.size
-        if wide * high > MOST_PIXELS:
+        if wide * high > _MOST_PIXELS:
             raise ValueError(_too_many(name, f"{wide} × {high} pixels"))
         with _decoding(damage, name):
             frames = count_frames(image)
@@ -75,7 +75,7 @@ def _decoding(sentence: str, name: str) -> Iterator[None]:
 
 
 def _too_many(name: str, how_many: str) -> str:
-    return f"{name} has {how_many}: expected at most {MOST_PIXELS // 10**6} million"
+    return f"{name} has {how_many}: expected at most {_MOST_PIXELS // 10**6} million"
 
 
 def _fitted(

@@ -9,7 +9,7 @@ from workshop.cli.explore.examples import Example
 from workshop.cli.explore.pictures import paint
 from workshop.cli.explore.session import Session
 
-Listener = Callable[[], object]
+_Listener = Callable[[], object]
 
 
 class View:
@@ -29,8 +29,8 @@ class View:
 
     def __init__(self, session: Session):
         self.session = session
-        self.on_point: list[Listener] = []
-        self.on_example: list[Listener] = []
+        self.on_point: list[_Listener] = []
+        self.on_example: list[_Listener] = []
         self.y: int | None = None
         self.codes: np.ndarray | None = None
         self.choose(session.example(0))
@@ -110,6 +110,6 @@ class View:
         return paint(self.example.x[None], self.session.scale)[0]
 
 
-def _tell(listeners: list[Listener]) -> None:
+def _tell(listeners: list[_Listener]) -> None:
     for listener in listeners:
         listener()

@@ -13,9 +13,9 @@ from workshop.generative_models.core.configuration import Config, NetworkConfig
 
 FIELDS = {"input_dim": "input_shape", "output_dim": "output_shape"}
 """Fields by the argument that they stand for, where the two have different names."""
-NO_ARGUMENTS = ("name", "description", "kind", "encoder_type")
+_NO_ARGUMENTS = ("name", "description", "kind", "encoder_type")
 """Fields that are no argument: notes, and those that choose a class."""
-NUMERICS = ("dtype", "precision")
+_NUMERICS = ("dtype", "precision")
 """Arguments of a model that its configuration has in encoder and decoder."""
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 
@@ -55,7 +55,7 @@ def accepts_config(init: Callable[..., None]) -> Callable[..., Any]:
 def arguments_of(config: Config) -> dict[str, Any]:
     """Return the fields of a configuration by the names of the explicit arguments."""
     arguments = {field: argument for argument, field in FIELDS.items()}
-    return {arguments.get(f, f): value for f, value in config if f not in NO_ARGUMENTS}
+    return {arguments.get(f, f): value for f, value in config if f not in _NO_ARGUMENTS}
 
 
 def restated(config: AnyConfig, given: Mapping[str, Any]) -> AnyConfig | None:
@@ -73,7 +73,7 @@ def restated(config: AnyConfig, given: Mapping[str, Any]) -> AnyConfig | None:
         changes["dtype"] = jnp.dtype(changes["dtype"]).name
     if isinstance(changes.get("precision"), jax.lax.Precision):
         changes["precision"] = changes["precision"].name.lower()
-    numerics = {n: changes.pop(n) for n in NUMERICS if n in changes and n not in fields}
+    numerics = {n: changes.pop(n) for n in _NUMERICS if n in changes and n not in fields}
     networks = {n: part for n, part in config if isinstance(part, NetworkConfig)}
     if not changes.keys() <= fields.keys() or (numerics and not networks):
         return None

@@ -177,7 +177,7 @@ def _frame(name: str, columns: list[tuple[Any, Any]]) -> np.ndarray:
     return np.stack(arrays, axis=1)
 
 
-def is_missing(value: Any) -> bool:
+def _is_missing(value: Any) -> bool:
     """Say whether a value stands for a missing one: None, NaN, NA or NaT."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
@@ -192,7 +192,7 @@ def _settled(name: str, array: np.ndarray, source: Any = None) -> np.ndarray:
     if array.dtype.kind != "O":
         return array
     values = list(_elements(array))
-    missing = [i for i, value in enumerate(values) if is_missing(value)]
+    missing = [i for i, value in enumerate(values) if _is_missing(value)]
     if missing:
         raise ValueError(
             f"{name} has {len(missing)} missing values of {len(values)}, the first at position "

@@ -10,7 +10,7 @@ import numpy as np
 EVALUATION_FILE = "evaluation.json"
 FORMAT = 1
 """Of `evaluation.json`."""
-EARLIER = {"distortion": "reconstruction_loss", "rate": "kl_loss", "prior_rate": "prior_kl_loss"}
+_EARLIER = {"distortion": "reconstruction_loss", "rate": "kl_loss", "prior_rate": "prior_kl_loss"}
 """Names that figures had in files of earlier versions."""
 
 
@@ -87,7 +87,7 @@ def read(path: Path) -> dict[str, Any]:
         content["titles"] = {name: s["title"] for name, s in content["sections"].items()}
         content["sections"] = {
             name: {
-                EARLIER.get(key, key): Estimate.from_json(figure)
+                _EARLIER.get(key, key): Estimate.from_json(figure)
                 for key, figure in section["figures"].items()
             }
             for name, section in content["sections"].items()

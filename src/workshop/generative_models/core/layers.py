@@ -18,7 +18,7 @@ from workshop.generative_models.core.convolution import (
 from workshop.generative_models.core.likelihood_base import identity
 from workshop.generative_models.core.typing import DTypeLike, Precision
 
-DOWN_KERNEL, UP_KERNEL = 3, 4
+_DOWN_KERNEL, _UP_KERNEL = 3, 4
 """Sides of the kernels that halve and that double. With 4, every pixel gets as many taps as its
 neighbours, so that doubling leaves no checkerboard (Odena et al., Distill 2016)."""
 
@@ -255,7 +255,7 @@ def _resampling(
     in_features: int, features: int, up: bool, rngs: nnx.Rngs, numerics: dict[str, Any]
 ) -> nnx.Module:
     if up:
-        side = (UP_KERNEL, UP_KERNEL)
+        side = (_UP_KERNEL, _UP_KERNEL)
         return ConvTranspose(in_features, features, side, rngs=rngs, **numerics)
-    side = (DOWN_KERNEL, DOWN_KERNEL)
+    side = (_DOWN_KERNEL, _DOWN_KERNEL)
     return Conv(in_features, features, side, strides=2, rngs=rngs, **numerics)

@@ -19,7 +19,7 @@ from workshop.generative_models.core.standardization import Standardization
 MIN_SCALE = exp(-6.0)
 """Learned and optimal scales stay above this, as in the code of Rybkin et al.: a perfect
 reconstruction would otherwise have an infinite density."""
-EDGE = 0.01
+_EDGE = 0.01
 """How far from the bounds of its link a decoder's output begins, at least."""
 
 
@@ -138,10 +138,10 @@ class SquaredError(Likelihood):
         of the bounds, for the same reason.
         """
         if self.link is jax.nn.sigmoid:
-            share = np.clip(mean, EDGE, 1 - EDGE)
+            share = np.clip(mean, _EDGE, 1 - _EDGE)
             return np.log(share / (1 - share))
         if self.link is jnp.tanh:
-            return np.arctanh(np.clip(mean, EDGE - 1, 1 - EDGE))
+            return np.arctanh(np.clip(mean, _EDGE - 1, 1 - _EDGE))
         return mean if self.link is identity else None
 
     def log_prob(

@@ -12,7 +12,7 @@ from flax.errors import TraceContextError
 
 from workshop.generative_models.core import checks
 
-METHOD_KEYWORDS = ("deterministic", "observation_noise", "range_vals", "steps", "temperature", "y")
+_METHOD_KEYWORDS = ("deterministic", "observation_noise", "range_vals", "steps", "temperature", "y")
 """Keywords of models' methods: a misspelt one reaches the networks as a condition."""
 
 
@@ -32,7 +32,7 @@ def call(
     elif unknown := [name for name in condition if name not in names]:
         raise TypeError(
             f"{type(module).__name__} got an unexpected keyword argument {unknown[0]!r}"
-            f"{_way_out(unknown[0], [*names, *METHOD_KEYWORDS])}"
+            f"{_way_out(unknown[0], [*names, *_METHOD_KEYWORDS])}"
         )
     elif "rngs" in names:
         condition = {"rngs": rngs, **condition}

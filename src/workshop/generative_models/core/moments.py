@@ -17,7 +17,7 @@ class Moments(NamedTuple):
     """Names of the columns, where the data had some."""
 
 
-EPS = float(np.finfo(np.float32).eps)
+_EPS = float(np.finfo(np.float32).eps)
 
 
 def moments_of(chunks: Iterable[np.ndarray], names: Sequence[str] | None = None) -> Moments:
@@ -51,7 +51,7 @@ def moments_of(chunks: Iterable[np.ndarray], names: Sequence[str] | None = None)
         squares = squares + squares_here + np.square(shift) * (count * len(x) / total)
         mean, count = mean + shift * (len(x) / total), total
     spread = np.sqrt(squares / count)
-    return Moments(mean, np.where(spread > EPS * np.abs(mean), spread, 0.0), names)
+    return Moments(mean, np.where(spread > _EPS * np.abs(mean), spread, 0.0), names)
 
 
 def _as_read(x: np.ndarray) -> np.ndarray:

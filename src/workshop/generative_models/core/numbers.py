@@ -97,7 +97,7 @@ def as_float32(name: str, x: np.ndarray) -> np.ndarray:
     return found
 
 
-LOST = 0.01
+_LOST = 0.01
 """Share of a column's spread that rounding to float32 may add to it, unremarked."""
 
 
@@ -107,7 +107,7 @@ def _warn_of_lost_digits(name: str, x: np.ndarray, found: np.ndarray) -> None:
         rounded, spread = np.abs(x - found).max(0), x.std(0)
     # Beside a constant column's mean the spread is that of rounding in float64.
     varies = spread > 1e-12 * np.abs(x).max(0)
-    lost = np.flatnonzero(varies & (rounded > LOST * spread))
+    lost = np.flatnonzero(varies & (rounded > _LOST * spread))
     if len(lost):
         named = ", ".join(f"{i} ({x[:, i].mean():.9g} ± {spread[i]:.3g})" for i in lost[:5])
         logging.getLogger("workshop").warning(

@@ -11,7 +11,7 @@ import optax.contrib
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.configuration.training import RateScheduleName
 
-SCHEDULES = get_args(RateScheduleName)
+_SCHEDULES = get_args(RateScheduleName)
 _DECAYS_WEIGHTS = {"adamw": optax.adamw, "lion": optax.lion, "lamb": optax.lamb}
 _OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adam": optax.adam,
@@ -40,7 +40,7 @@ def learning_rate_schedule(
         >>> [round(float(rate(step)), 6) for step in (0, 50, 100, 550, 1000)]
         [0.0, 0.0005, 0.001, 0.0005, 0.0]
     """
-    checks.one_of("schedule", name, SCHEDULES)
+    checks.one_of("schedule", name, _SCHEDULES)
     if not 0 <= warmup_steps < steps:
         raise ValueError(f"warmup_steps={warmup_steps}: expected 0 <= warmup_steps < {steps}")
     if not 0 <= final <= 1 or (name == "exponential" and final == 0):

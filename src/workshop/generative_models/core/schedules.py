@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.configuration import KLScheduleName
 
-CYCLES, RISING = 4, 0.5
+_CYCLES, RISING = 4, 0.5
 """Of a cyclical schedule: how many cycles, and the share of each that rises."""
 
 
@@ -65,5 +65,5 @@ def annealed(name: str, final: float, steps: int, step: ArrayLike | None) -> jnp
         low, high = jax.nn.sigmoid(-6.0), jax.nn.sigmoid(6.0)
         shape = (jax.nn.sigmoid(12 * u - 6) - low) / (high - low)
     else:
-        shape = jnp.minimum((CYCLES * u % 1.0) / RISING, 1.0)
+        shape = jnp.minimum((_CYCLES * u % 1.0) / RISING, 1.0)
     return final * jnp.where(u < 1, shape, 1.0)

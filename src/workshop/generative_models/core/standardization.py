@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 from workshop.generative_models.core.moments import Moments
 
 
-class DataStatistic(nnx.Variable):
+class _DataStatistic(nnx.Variable):
     """A statistic of the training data: saved with the weights, and not trained."""
 
 
@@ -34,9 +34,9 @@ class Standardization(nnx.Module):
     """
 
     def __init__(self, event_shape: tuple[int, ...]):
-        self.mean = DataStatistic(jnp.zeros(event_shape))
-        self.spread = DataStatistic(jnp.ones(event_shape))
-        self.filled = DataStatistic(jnp.zeros((), bool))
+        self.mean = _DataStatistic(jnp.zeros(event_shape))
+        self.spread = _DataStatistic(jnp.ones(event_shape))
+        self.filled = _DataStatistic(jnp.zeros((), bool))
 
     def fill(self, moments: Moments) -> None:
         """Take m and s from data, unless they come from some already."""

@@ -24,7 +24,7 @@ from workshop.generative_models.data.dataset import Dataset, Split
 from workshop.generative_models.data.rows import Rows, changed
 
 SPLITS = ("train", "validation", "test")
-HELD_OUT = 0.1  # the share of the examples that validation and test get each
+_HELD_OUT = 0.1  # the share of the examples that validation and test get each
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +89,8 @@ def build(name: str, source: Source, *, seed: int, where: str) -> Dataset:
 def in_order(source: Source, *, where: str) -> tuple[dict[str, Split], tuple[str, ...] | None]:
     """Checks what a source found: its parts as they are, and the names of the classes."""
     parts = source.parts
-    xs = check_examples({key: part.x for key, part in parts.items()}, where)
-    ys, class_names = check_labels(
+    xs = _check_examples({key: part.x for key, part in parts.items()}, where)
+    ys, class_names = _check_labels(
         {key: part.y for key, part in parts.items()}, xs, source.class_names, where
     )
     splits = {key: Split(xs[key], ys[key], part.factors, part.names) for key, part in parts.items()}
@@ -103,7 +103,7 @@ def _split(
     """Shuffles train and takes the splits that are missing from its end."""
     train = splits["train"]
     n = len(train)
-    tenth = max(1, round(HELD_OUT * n))
+    tenth = max(1, round(_HELD_OUT * n))
     wanted = dict(zip(SPLITS[1:], held_out or (tenth, tenth), strict=True))
     missing = {key: count for key, count in wanted.items() if key not in splits}
     keep = n - sum(missing.values())
@@ -183,7 +183,7 @@ def stratified_permutation(y: np.ndarray | None, n: int, seed: int) -> Int[np.nd
     return order[np.argsort(place, kind="stable")]
 
 
-def check_examples(xs: Mapping[str, Any], where: str) -> dict[str, np.ndarray | Rows]:
+def _check_examples(xs: Mapping[str, Any], where: str) -> dict[str, np.ndarray | Rows]:
     """Every part's examples as uint8 or float32 with a channel axis.
 
     Of what stays on disk, only the shape and the dtype are checked now, the values when they are
@@ -233,7 +233,7 @@ def _as_examples(x: np.ndarray, what: str) -> np.ndarray:
     return x[..., None] if x.ndim == 3 else x
 
 
-def check_labels(
+def _check_labels(
     ys: Mapping[str, Any],
     xs: Mapping[str, np.ndarray | Rows],
     class_names: tuple[str, ...] | None,

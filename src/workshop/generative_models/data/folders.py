@@ -25,12 +25,12 @@ SPLIT_NAMES = {
     "testing": "test",
 }
 """Names of splits, in any case, and which one each is."""
-NOT_DATA = ("__MACOSX", "@eaDir")
+_NOT_DATA = ("__MACOSX", "@eaDir")
 """Folders that archives and file servers add; so are hidden ones."""
 
 
 @dataclass(frozen=True)
-class Found:
+class _Found:
     """The image files of a folder.
 
     Args:
@@ -42,7 +42,7 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
-def find(folder: Path, where: str) -> Found:
+def find(folder: Path, where: str) -> _Found:
     """Finds the files of FOLDER, FOLDER/CLASS, or either of them in train/, validation/, test/.
 
     Symbolic links are followed. Hidden files and folders are left out, files that are not images
@@ -70,7 +70,7 @@ def find(folder: Path, where: str) -> Found:
         )
     if len({"" in files.values() for files in parts.values()}) > 1:
         raise ValueError(f"{where}: some splits have class folders; expected all or none")
-    return Found(parts, walk.notes())
+    return _Found(parts, walk.notes())
 
 
 def class_names(parts: dict[str, dict[Path, str]]) -> tuple[str, ...]:
@@ -124,7 +124,7 @@ class _Walk:
                 found = [e for e in entries if not e.name.startswith(".")]
         except OSError as error:
             raise ValueError(f"{self.where}: {folder} cannot be read ({error.strerror})") from error
-        return sorted((e for e in found if e.name not in NOT_DATA), key=lambda entry: entry.name)
+        return sorted((e for e in found if e.name not in _NOT_DATA), key=lambda entry: entry.name)
 
     def notes(self) -> tuple[str, ...]:
         """What was passed over."""

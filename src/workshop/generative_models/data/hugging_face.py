@@ -21,11 +21,11 @@ from workshop.generative_models.data.images import LOOKED_AT, in_memory_or_on_di
 from workshop.generative_models.data.pixels import count_frames, pixels
 from workshop.generative_models.data.rows import Rows
 
-FORM = "hf:NAME_OR_PATH?image=COLUMN&label=COLUMN&config=NAME"
+_FORM = "hf:NAME_OR_PATH?image=COLUMN&label=COLUMN&config=NAME"
 
 
 @dataclass(frozen=True)
-class Address:
+class _Address:
     """A parsed hf: name; `label` is "" for none."""
 
     name: str
@@ -34,13 +34,13 @@ class Address:
     config: str | None = None
 
 
-def parse(text: str, where: str) -> Address:
+def parse(text: str, where: str) -> _Address:
     """Reads hf:NAME?image=COLUMN&label=COLUMN&config=NAME."""
     name, _, query = text.removeprefix("hf:").partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
     if not name or not set(options) <= {"image", "label", "config"}:
-        raise ValueError(f"{where}: expected {FORM}, each part after ? only where it is needed")
-    return Address(name, **options)
+        raise ValueError(f"{where}: expected {_FORM}, each part after ? only where it is needed")
+    return _Address(name, **options)
 
 
 def read(
@@ -67,7 +67,7 @@ def shape(text: str, image_size: tuple[int, int] | None, where: str) -> tuple[in
     return _examples(some, column, image_size, where).shape
 
 
-def _open(address: Address, where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _open(address: _Address, where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The splits, and a note on those that are left out."""
     datasets = optional("datasets", "hf", where)
     path = Path(os.path.expanduser(address.name))
@@ -91,7 +91,7 @@ def _open(address: Address, where: str) -> tuple[dict[str, Any], tuple[str, ...]
     return {split: found[name] for name, split in names.items()}, tuple(others)
 
 
-def _columns(features: Mapping[str, Any], address: Address, where: str) -> tuple[str, str]:
+def _columns(features: Mapping[str, Any], address: _Address, where: str) -> tuple[str, str]:
     """The columns of the examples and of the labels, "" without labels."""
     for option, name in (("image", address.image), ("label", address.label)):
         if name and name not in features:

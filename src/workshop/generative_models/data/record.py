@@ -23,7 +23,7 @@ from workshop.generative_models.data.dataset import Dataset, Split
 from workshop.generative_models.data.rows import joined
 
 FILE = "splits.json"
-SAMPLED = 64
+_SAMPLED = 64
 """Examples that stand for a split on disk whose examples have no names."""
 _BYTES = 8  # of a digest: among a million examples two agree by chance once in 10 million runs
 
@@ -32,7 +32,7 @@ Keys = Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True)
-class Change:
+class _Change:
     """How data differs from a record of it.
 
     Args:
@@ -119,12 +119,12 @@ def unchanged(record: Mapping[str, Any], dataset: Dataset) -> bool:
     return all(list(keys[0][part]) == list(keys[1][part]) for part in SPLITS)
 
 
-def compare(record: Mapping[str, Any], dataset: Dataset) -> Change:
+def compare(record: Mapping[str, Any], dataset: Dataset) -> _Change:
     """Returns how data differs from the record, however it is split now."""
     return _assigned(record, dataset)[1]
 
 
-def as_recorded(record: Mapping[str, Any], dataset: Dataset) -> tuple[Dataset, Change | None]:
+def as_recorded(record: Mapping[str, Any], dataset: Dataset) -> tuple[Dataset, _Change | None]:
     """Returns data with every example in the split in which the record has it.
 
     Of the examples that the record does not have, those that a fresh split puts into test are
@@ -155,7 +155,7 @@ def as_recorded(record: Mapping[str, Any], dataset: Dataset) -> tuple[Dataset, C
     return replace(dataset, **splits), change
 
 
-def _assigned(record: Mapping[str, Any], dataset: Dataset) -> tuple[dict[str, list[int]], Change]:
+def _assigned(record: Mapping[str, Any], dataset: Dataset) -> tuple[dict[str, list[int]], _Change]:
     """The examples of each split as places in all of them laid end to end."""
     found = _keys(record, dataset)
     if found is None:
@@ -186,7 +186,7 @@ def _assigned(record: Mapping[str, Any], dataset: Dataset) -> tuple[dict[str, li
         for key, name in zip(found[0][part], record[part].get("names", ()), strict=False)
         if left[part][key]
     )
-    return places, Change(new, gone, place - new, tuple(new_names), missing_names)
+    return places, _Change(new, gone, place - new, tuple(new_names), missing_names)
 
 
 def _keys(record: Mapping[str, Any], dataset: Dataset) -> tuple[Keys, Keys] | None:
@@ -208,7 +208,7 @@ def _described(split: Split) -> dict[str, Any]:
     if split.names is not None:
         content["names"] = list(split.names)
     if len(content) == 1:
-        rows = np.linspace(0, len(split) - 1, min(len(split), SAMPLED)).astype(int)
+        rows = np.linspace(0, len(split) - 1, min(len(split), _SAMPLED)).astype(int)
         content["sample"] = hashlib.blake2b(_digests(split.take(rows))).hexdigest()[:16]
     return content
 

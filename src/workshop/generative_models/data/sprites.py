@@ -37,16 +37,16 @@ SHAPE_NAMES = ("square", "ellipse", "heart")
 FACTOR_NAMES = ("shape", "scale", "orientation", "pos_x", "pos_y")
 FACTOR_SIZES = (3, 6, 40, 32, 32)
 NUM_IMAGES = math.prod(FACTOR_SIZES)
-SYMMETRY = (10, 20, 40)  # steps of orientation after which each shape looks the same
+_SYMMETRY = (10, 20, 40)  # steps of orientation after which each shape looks the same
 
-SQUARE_SIDE = 18.0  # pixels at scale 1; the other two shapes have the same area, 324 px²
-ELLIPSE_AXES = (SQUARE_SIDE * math.sqrt(2 / math.pi), SQUARE_SIDE / math.sqrt(2 * math.pi))
+_SQUARE_SIDE = 18.0  # pixels at scale 1; the other two shapes have the same area, 324 px²
+_ELLIPSE_AXES = (_SQUARE_SIDE * math.sqrt(2 / math.pi), _SQUARE_SIDE / math.sqrt(2 * math.pi))
 # The heart is a square standing on its corner with a half disc on each of its two upper sides.
-HEART_SIDE = SQUARE_SIDE / math.sqrt(1 + math.pi / 4)
+_HEART_SIDE = _SQUARE_SIDE / math.sqrt(1 + math.pi / 4)
 # Height of its centroid above the lower corner, in diagonals of the square: the square's is at 1/2
 # and the half discs' at 3/4 + 1/(3π), weighted by their areas, 1 to π/4.
-HEART_CENTROID = (1 / 2 + (math.pi / 4) * (3 / 4 + 1 / (3 * math.pi))) / (1 + math.pi / 4)
-FIRST_CENTRE = 16.5  # pixels from the left (top) edge: the middle of a pixel
+_HEART_CENTROID = (1 / 2 + (math.pi / 4) * (3 / 4 + 1 / (3 * math.pi))) / (1 + math.pi / 4)
+_FIRST_CENTRE = 16.5  # pixels from the left (top) edge: the middle of a pixel
 
 _ANGLES = 2 * np.pi * np.arange(FACTOR_SIZES[2]) / FACTOR_SIZES[2]
 
@@ -87,16 +87,16 @@ def _render(factors: Int[Array, "5"]) -> Float[Array, "64 64 1"]:
     shape, size, orientation, pos_x, pos_y = factors
     scale = 0.5 + 0.1 * size.astype(jnp.float32)
     # Settings that look the same are drawn from the same numbers, so that they are the same bits.
-    angle = orientation % jnp.asarray(SYMMETRY)[shape]
+    angle = orientation % jnp.asarray(_SYMMETRY)[shape]
     cos = jnp.asarray(np.cos(_ANGLES), jnp.float32)[angle]
     sin = jnp.asarray(np.sin(_ANGLES), jnp.float32)[angle]
-    steps = jnp.arange(IMAGE_SHAPE[0]) + 0.5 - FIRST_CENTRE  # middles of pixels, from centre 0
+    steps = jnp.arange(IMAGE_SHAPE[0]) + 0.5 - _FIRST_CENTRE  # middles of pixels, from centre 0
     right, up = (steps - pos_x)[None, :], (pos_y - steps)[:, None]
     u, v = cos * right + sin * up, cos * up - sin * right  # the pixel, seen by the upright shape
     drawn = [
-        _square(u, v, scale * SQUARE_SIDE, cos, sin),
+        _square(u, v, scale * _SQUARE_SIDE, cos, sin),
         _ellipse(u, v, scale),
-        _heart(u, v, scale * HEART_SIDE, cos, sin),
+        _heart(u, v, scale * _HEART_SIDE, cos, sin),
     ]
     return jnp.select([shape == 0, shape == 1], drawn[:2], drawn[2])[..., None]
 
@@ -122,7 +122,7 @@ def _square(u: Array, v: Array, side: Array, cos: Array, sin: Array) -> Array:
 
 def _ellipse(u: Array, v: Array, scale: Array) -> Array:
     """Depth to first order, (1 - ρ) / |∇ρ| with ρ² = (u/a)² + (v/b)²."""
-    a, b = (scale * axis for axis in ELLIPSE_AXES)
+    a, b = (scale * axis for axis in _ELLIPSE_AXES)
     tiny = 1e-12  # at the centre ρ and its gradient are 0 / 0
     rho = jnp.sqrt((u / a) ** 2 + (v / b) ** 2 + tiny)
     gradient = jnp.sqrt((u / a**2) ** 2 + (v / b**2) ** 2 + tiny / b**2) / rho
@@ -136,7 +136,7 @@ def _heart(u: Array, v: Array, side: Array, cos: Array, sin: Array) -> Array:
     the larger share counts, and the other disc adds what it covers of the rest at the notch.
     """
     root = math.sqrt(2)
-    u, v = jnp.abs(u), v + side * root * (HEART_CENTROID - 1 / 2)  # from the square's centre
+    u, v = jnp.abs(u), v + side * root * (_HEART_CENTROID - 1 / 2)  # from the square's centre
     p, q = (v + u) / root, (v - u) / root
     square = _square(p, q, side, (cos - sin) / root, (cos + sin) / root)
     disc = _covered(side / 2 - jnp.sqrt((p - side / 2) ** 2 + q**2))
@@ -182,7 +182,7 @@ def factors_to_index(factors: Int[Array | np.ndarray, "*n 5"]) -> Int[np.ndarray
 def canonical(factors: Int[Array | np.ndarray, "*n 5"]) -> Int[np.ndarray, "*n 5"]:
     """The first setting that draws the same image: orientation modulo the shape's symmetry."""
     result = np.array(_checked(factors), np.int32)
-    result[..., 2] %= np.asarray(SYMMETRY, np.int32)[result[..., 0]]
+    result[..., 2] %= np.asarray(_SYMMETRY, np.int32)[result[..., 0]]
     return result
 
 

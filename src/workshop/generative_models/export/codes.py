@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from workshop.generative_models.models.vae import VAE
 from workshop.generative_models.models.vae.vq_sampling import usage_logits
 
-NUDGE = 1e-5
+_NUDGE = 1e-5
 """Far more than two programs' rounding differs by, and far less than what separates most codes."""
 TEMPERATURE = 0.8
 """What samples are compared at."""
@@ -72,6 +72,6 @@ def _most_settled(
     """Return the indices of the n examples with the fewest codes that change."""
     first, changed = codes(values), np.zeros(len(values))
     for _ in range(4):
-        nudge = rng.standard_normal(values.shape).astype(np.float32) * np.float32(NUDGE * size)
+        nudge = rng.standard_normal(values.shape).astype(np.float32) * np.float32(_NUDGE * size)
         changed += np.asarray(codes(values + nudge) != first).reshape(len(values), -1).sum(-1)
     return np.argsort(changed, kind="stable")[:n]

@@ -11,7 +11,7 @@ from workshop.generative_models.core.files import write_text
 
 MANIFEST_FILE = "export.json"
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")]
-Format = Literal["stablehlo", "onnx", "safetensors"]
+_Format = Literal["stablehlo", "onnx", "safetensors"]
 
 
 class _Strict(BaseModel):
@@ -38,7 +38,7 @@ class FunctionInfo(_Strict):
 class Manifest(_Strict):
     """What `export.json` holds."""
 
-    format: Format
+    format: _Format
     version: Literal[1] = 1
     model: str
     config: dict[str, Any] | None

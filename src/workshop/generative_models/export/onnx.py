@@ -18,7 +18,7 @@ from workshop.generative_models.export.functions import BATCH, Function
 from workshop.generative_models.export.simplified import simplified
 
 SUFFIX = ".onnx"
-OPSET = 21
+_OPSET = 21
 """Of ONNX 1.16 (2024), which most runtimes know."""
 TYPES = {"tensor(float)": "float32", "tensor(int32)": "int32"}
 
@@ -40,7 +40,7 @@ def write(function: Function, path: Path) -> None:
                 jax.extend.core.jaxpr_as_fun(program),
                 inputs,
                 model_name=function.name,
-                opset=OPSET,
+                opset=_OPSET,
                 input_names=[tensor.name for tensor in function.inputs],
                 output_names=list(function.outputs),
             )

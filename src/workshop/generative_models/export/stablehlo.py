@@ -12,9 +12,9 @@ from jax import export
 from workshop.generative_models.export.functions import BATCH, Function
 
 SUFFIX = ".stablehlo"
-PLATFORMS = ("cpu", "cuda", "tpu")
+_PLATFORMS = ("cpu", "cuda", "tpu")
 CALLS = re.compile(r"custom_call(?:\s*@\"?|_target_name\s*=\s*\")([\w.$]+)")
-HARMLESS = re.compile(
+_HARMLESS = re.compile(
     r"shape_assertion|cu_threefry2x32(_ffi)?|Sharding|((mhlo|chlo|stablehlo)\.[\w.]+)"
 )
 """What a program of this library may call by name: checks of shapes, random numbers, operators."""
@@ -25,7 +25,7 @@ def write(function: Function, path: Path) -> None:
     (batch,) = export.symbolic_shape(BATCH)
     compiled = jax.jit(function.of_each)
     inputs = [tensor.of(batch) for tensor in function.inputs]
-    path.write_bytes(export.export(compiled, platforms=PLATFORMS)(*inputs).serialize())
+    path.write_bytes(export.export(compiled, platforms=_PLATFORMS)(*inputs).serialize())
 
 
 def read(path: Path) -> tuple[Callable[..., Any], list[Any], list[Any]]:
@@ -40,7 +40,7 @@ def read(path: Path) -> tuple[Callable[..., Any], list[Any], list[Any]]:
     except Exception as error:  # of many kinds, from the reader of flat buffers to that of MLIR
         raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from None
     for name in CALLS.findall(text):
-        if not HARMLESS.fullmatch(name):
+        if not _HARMLESS.fullmatch(name):
             raise ValueError(f"{path} calls {name}, which no program of this library does")
     compiled = jax.jit(program.call)
 

@@ -14,8 +14,8 @@ from workshop.generative_models.models.restoring import load_run
 from workshop.generative_models.models.saving import save_config, save_weights
 from workshop.generative_models.models.weights import WEIGHTS_FILE
 
-CARD_FILE = "README.md"
-FILES = (CONFIG_FILE, WEIGHTS_FILE, PRIOR_FILE, CARD_FILE)
+_CARD_FILE = "README.md"
+FILES = (CONFIG_FILE, WEIGHTS_FILE, PRIOR_FILE, _CARD_FILE)
 """All that is ever downloaded: whatever else a repository holds stays there."""
 Model = TypeVar("Model")
 
@@ -45,7 +45,7 @@ def save_pretrained(
         save_prior(model, folder)
     else:
         (folder / PRIOR_FILE).unlink(missing_ok=True)  # of a model that was here before
-    write_text(model_card(model, name or folder.resolve().name, found), folder / CARD_FILE)
+    write_text(model_card(model, name or folder.resolve().name, found), folder / _CARD_FILE)
 
 
 def from_pretrained(

@@ -9,7 +9,7 @@ _log = logging.getLogger("workshop")
 Row = dict[str, Any]
 """One line of metrics: step, split ("train" or "validation"), and the metrics by name."""
 
-EVENTS = ("on_start", "on_row", "on_evaluation", "on_end")
+_EVENTS = ("on_start", "on_row", "on_evaluation", "on_end")
 
 
 class Callback:
@@ -148,7 +148,7 @@ def checked(callbacks: Any) -> tuple[Callback, ...]:
                 f"callbacks[{i}]={callback.__name__}: expected an object, not a class: pass "
                 f"{callback.__name__}(...)"
             )
-        missing = [name for name in EVENTS if not callable(getattr(callback, name, None))]
+        missing = [name for name in _EVENTS if not callable(getattr(callback, name, None))]
         if missing:
             raise TypeError(
                 f"callbacks[{i}]={callback!r}: expected a Callback; subclass Callback and define "
@@ -156,9 +156,9 @@ def checked(callbacks: Any) -> tuple[Callback, ...]:
                 + (", such as on_row(self, row), in place of a function" * callable(callback))
             )
         for name in sorted(dir(type(callback))):
-            if name.startswith("on_") and name not in EVENTS:
+            if name.startswith("on_") and name not in _EVENTS:
                 _log.warning(
                     "callbacks[%d]: %s.%s is never called; the trainer calls %s",
-                    i, type(callback).__name__, name, ", ".join(EVENTS),
+                    i, type(callback).__name__, name, ", ".join(_EVENTS),
                 )  # fmt: skip
     return found

@@ -14,7 +14,7 @@ from workshop.generative_models.training.settings import LENGTH, differences
 from workshop.generative_models.training.step import TrainState
 
 _log = logging.getLogger("workshop")
-SINCE = "evaluations_since"
+_SINCE = "evaluations_since"
 """What the step after which evaluations count is called in a checkpoint."""
 
 
@@ -87,7 +87,7 @@ class Checkpoints:
         args = self._orbax.args
         items = args.Composite(
             state=args.StandardSave(_saved(state)),
-            settings=args.JsonSave({**self.settings, SINCE: since}),
+            settings=args.JsonSave({**self.settings, _SINCE: since}),
             weights=args.JsonSave({"checksum": _weights_checksums(state)}),
         )
         try:
@@ -180,7 +180,7 @@ class Checkpoints:
         best = parts.pop("best")
         if best is not None and like.best is not None:
             best = (best[0], nnx.merge_state(like.best[1], best[1]))
-        since = int(found["settings"].get(SINCE, 0))
+        since = int(found["settings"].get(_SINCE, 0))
         return TrainState(rest=rest, best=best, **parts), since
 
 

@@ -18,7 +18,7 @@ from workshop.generative_models.data.rows import too_large
 from workshop.generative_models.devices.layout import AXIS, Layout
 from workshop.generative_models.training.step import Data, Feed
 
-MOST_INDICES = 1 << 20
+_MOST_INDICES = 1 << 20
 """Indices that one call is given at the most: 4 MiB."""
 
 
@@ -34,7 +34,7 @@ class Resident:
     def __init__(self, data: Arrays, order: EpochOrder, layout: Layout | None):
         self.order = order
         self.data = to_device(data, layout)
-        self.most = max(1, min(MOST_STEPS, MOST_INDICES // order.batch_size))
+        self.most = max(1, min(MOST_STEPS, _MOST_INDICES // order.batch_size))
 
     def take(self, step: int, most: int) -> tuple[Feed, int]:
         """Return the feed of a call that begins at `step`, and how many steps it can serve."""

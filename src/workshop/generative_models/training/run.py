@@ -27,10 +27,10 @@ from workshop.generative_models.training.kept import Begin
 from workshop.generative_models.training.step import evaluated, train_steps
 
 _log = logging.getLogger("workshop")
-STEPS_A_CALL, MOST_SECONDS_A_CALL = 16, 5.0
+_STEPS_A_CALL, _MOST_SECONDS_A_CALL = 16, 5.0
 """How many slow steps a call takes: to each call all its memory is new, which on the CPU costs a
 third of a step."""
-SECONDS_A_CHECKPOINT = 20.0
+_SECONDS_A_CHECKPOINT = 20.0
 """How much work may be lost, where no interval in steps is given."""
 
 
@@ -118,7 +118,7 @@ class Run:
             self._log()
         if self.held_out is not None and self._due("evaluate"):
             self._evaluate()
-        late = "save" not in self.every and time.monotonic() - self.saved_at > SECONDS_A_CHECKPOINT
+        late = "save" not in self.every and time.monotonic() - self.saved_at > _SECONDS_A_CHECKPOINT
         late, stop, ended, failed = self._agree(
             late,
             signals.received or 0,
@@ -213,7 +213,7 @@ class Run:
         bar.update(self.done, self.means)
         self.per_call = next_count(
             self.per_call, count, time.perf_counter() - started,
-            few=STEPS_A_CALL, longest=MOST_SECONDS_A_CALL,
+            few=_STEPS_A_CALL, longest=_MOST_SECONDS_A_CALL,
         )  # fmt: skip
 
     def _log(self) -> None:

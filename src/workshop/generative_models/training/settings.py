@@ -22,9 +22,9 @@ from workshop.generative_models.data.reading import Arrays, fingerprint, gather
 from workshop.generative_models.training.feeds import fits
 from workshop.generative_models.training.job import Job
 
-BLOCKS, SAMPLED_ROWS, DEEPEST = 16, 256, 40
+BLOCKS, _SAMPLED_ROWS, _DEEPEST = 16, 256, 40
 """Parts of an array with a sum each; rows that are read of data that streams; levels described."""
-LONGEST = 200
+_LONGEST = 200
 """Characters of a text that are kept as they are."""
 _MODES = ("deterministic", "use_running_average", "training")
 """Attributes that `train()` and `eval()` set, and that do not determine a run."""
@@ -93,14 +93,14 @@ def optimizer_settings(optimizer: optax.GradientTransformation) -> Settings:
 def data_settings(name: str, data: Arrays, *, streams: bool) -> Settings:
     """Return sums over data, by which a change of any value is found.
 
-    Of data that streams, which would take as long as an epoch to read, a sum over `SAMPLED_ROWS`
+    Of data that streams, which would take as long as an epoch to read, a sum over `_SAMPLED_ROWS`
     rows spread evenly.
     """
     found: Settings = {}
     for key, array in data.items():
         found[f"{name}.{key}"] = f"{np.dtype(array.dtype)} {tuple(array.shape)}"
         examples = len(array)
-        rows = np.linspace(0, examples - 1, min(examples, SAMPLED_ROWS)).astype(np.int32)
+        rows = np.linspace(0, examples - 1, min(examples, _SAMPLED_ROWS)).astype(np.int32)
         found[f"{name}.{key}, some rows"] = _sum(gather(array, rows))
         if streams:
             continue
@@ -141,8 +141,8 @@ def described(value: Any, above: tuple[int, ...] = ()) -> Any:
         value: anything.
         above: the objects that hold it, to end where one holds itself.
     """
-    if isinstance(value, str) and len(value) > LONGEST:
-        return f"{value[:LONGEST]}... {_sum(np.array(value))}"
+    if isinstance(value, str) and len(value) > _LONGEST:
+        return f"{value[:_LONGEST]}... {_sum(np.array(value))}"
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
@@ -153,7 +153,7 @@ def described(value: Any, above: tuple[int, ...] = ()) -> Any:
         return value.name
     if isinstance(value, (type, np.dtype)):
         return value.__name__ if isinstance(value, type) else value.name
-    if id(value) in above or len(above) > DEEPEST:
+    if id(value) in above or len(above) > _DEEPEST:
         return type(value).__name__
     deeper = functools.partial(described, above=(*above, id(value)))
     if isinstance(value, BaseModel):

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
-FORMS = "(n, height, width, channels) images or (n, features) vectors"
+_FORMS = "(n, height, width, channels) images or (n, features) vectors"
 
 
 def numbers(where: str, values: ArrayLike) -> Float[np.ndarray, "..."]:
@@ -45,7 +45,7 @@ def examples(where: str, values: ArrayLike) -> Float[np.ndarray, "..."]:
     if array.ndim in (2, 4):
         return array
     hint = "; add a channel axis: images[..., None]" if array.ndim == 3 else ""
-    raise ValueError(f"{where}: expected {FORMS}, got shape {array.shape}{hint}")
+    raise ValueError(f"{where}: expected {_FORMS}, got shape {array.shape}{hint}")
 
 
 def rows_of_examples(where: str, values: ArrayLike) -> Float[np.ndarray, "..."]:

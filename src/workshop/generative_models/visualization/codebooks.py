@@ -39,7 +39,7 @@ def codebook_panels(health: CodebookHealth, *, title: str = "Health of the codeb
     grid = figure.subplots(1, 1 if apart is None else 2, squeeze=False)[0]
     draw_usage(grid[0], health.counts.astype(np.float64))
     if apart is not None:
-        draw_distances(grid[1], apart, health.counts > 0)
+        _draw_distances(grid[1], apart, health.counts > 0)
     return settled(figure)
 
 
@@ -72,7 +72,7 @@ def draw_usage(axes: Axes, usage: Float[np.ndarray, " k"]) -> None:
     axes.grid(axis="y")
 
 
-def draw_distances(
+def _draw_distances(
     axes: Axes, distances: Float[np.ndarray, " k"], used: Bool[np.ndarray, " k"], bins: int = 40
 ) -> None:
     """Draw how far codes are from their nearest other code, those in use and the others apart.

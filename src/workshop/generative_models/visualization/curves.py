@@ -26,8 +26,8 @@ from .style import (
     styled,
 )
 
-NOT_METRICS = {"step", "split", "epoch"}
-DOMINATES = 4.0
+_NOT_METRICS = {"step", "split", "epoch"}
+_DOMINATES = 4.0
 """A value farther than this many ranges of the middle 90% from that middle is left out."""
 
 
@@ -66,7 +66,7 @@ def read_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Curve]]:
                 f"got {row.get('step')!r}"
             )
         for key, value in row.items():
-            value = None if key in NOT_METRICS else number(value)
+            value = None if key in _NOT_METRICS else number(value)
             if value is not None:
                 splits = points.setdefault(key, {})
                 splits.setdefault(str(row.get("split") or "train"), []).append((step, value))
@@ -113,7 +113,7 @@ def panel_title(metric: Metric) -> str:
 def axis_limits(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
     """Return limits of an axis on which a few far values do not flatten all others.
 
-    The axis takes in every finite value that lies within `DOMINATES` times the range of the middle
+    The axis takes in every finite value that lies within `_DOMINATES` times the range of the middle
     90% from that middle.
     """
     values = values[np.isfinite(values)]
@@ -122,7 +122,7 @@ def axis_limits(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
     inner_low = np.percentile(values, 5, method="higher")
     inner_high = np.percentile(values, 95, method="lower")
     if inner_high > inner_low:
-        reach = DOMINATES * (inner_high - inner_low)
+        reach = _DOMINATES * (inner_high - inner_low)
         values = values[(values >= inner_low - reach) & (values <= inner_high + reach)]
     low, high = float(values.min()), float(values.max())
     margin = 0.05 * (high - low) or max(abs(low), 1.0) * 0.1
@@ -176,7 +176,7 @@ def training_curves(
     grid = figure.subplots(lines, columns, squeeze=False)
     for axes, key in zip(grid.flat, keys, strict=False):
         drawn = {split: curves[key][split] for split in splits if split in curves[key]}
-        draw_panel(axes, metric_of(ALIASES.get(key, key), own), drawn, colours)
+        _draw_panel(axes, metric_of(ALIASES.get(key, key), own), drawn, colours)
     for axes in list(grid.flat)[len(keys) :]:
         axes.remove()
     figure.align_ylabels()
@@ -184,7 +184,7 @@ def training_curves(
     return settled(figure)
 
 
-def draw_panel(
+def _draw_panel(
     axes: Axes, metric: Metric, curves: Mapping[str, Curve], colours: Mapping[str, str]
 ) -> None:
     """Draw one metric."""
@@ -202,10 +202,10 @@ def draw_panel(
     last = max(curve.steps[-1] for curve in curves.values())
     pad = 0.03 * (last - first) or 1.0
     axes.set(xlim=(first - pad, last + pad), ylim=(low, high))
-    mark_hidden(axes, curves, colours, (low, high))
+    _mark_hidden(axes, curves, colours, (low, high))
 
 
-def mark_hidden(
+def _mark_hidden(
     axes: Axes,
     curves: Mapping[str, Curve],
     colours: Mapping[str, str],

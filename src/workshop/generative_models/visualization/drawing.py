@@ -31,9 +31,9 @@ from .style import (
     write_heading,
 )
 
-Box = tuple[int, int, int, int]
+_Box = tuple[int, int, int, int]
 """Left, top, width and height in pixels from the top left corner."""
-ONE_PIXEL = 72 / DPI
+_ONE_PIXEL = 72 / DPI
 """The width of a line of one pixel, in points."""
 
 
@@ -48,18 +48,18 @@ def draw_sheet(sheet: Sheet) -> Figure:
     for i, place in enumerate(sheet.places):
         box = (*at.corner(*place), at.width, at.height)
         if sheet.examples.ndim == 4:
-            draw_image(axes, sheet, i, box, colours)
+            _draw_image(axes, sheet, i, box, colours)
         else:
-            draw_vector(axes, sheet, i, box)
-        draw_frame(axes, box, marked=i in sheet.framed)
-    write_labels(axes, sheet, at)
+            _draw_vector(axes, sheet, i, box)
+        _draw_frame(axes, box, marked=i in sheet.framed)
+    _write_labels(axes, sheet, at)
     write_heading(figure, at.heading)
     if at.bar:
-        draw_bar(figure, sheet, at, colours)
+        _draw_bar(figure, sheet, at, colours)
     return figure
 
 
-def draw_image(axes: Axes, sheet: Sheet, i: int, box: Box, colours: Colormap) -> None:
+def _draw_image(axes: Axes, sheet: Sheet, i: int, box: _Box, colours: Colormap) -> None:
     """Draw one image."""
     left, top, width, height = box
     pixels = to_pixels(sheet.examples[i], sheet.scale)
@@ -74,7 +74,7 @@ def draw_image(axes: Axes, sheet: Sheet, i: int, box: Box, colours: Colormap) ->
     )
 
 
-def draw_vector(axes: Axes, sheet: Sheet, i: int, box: Box) -> None:
+def _draw_vector(axes: Axes, sheet: Sheet, i: int, box: _Box) -> None:
     """Draw one vector as steps from left to right, on the heights that all boxes share."""
     left, top, width, height = box
     low, high = sheet.scale
@@ -94,15 +94,15 @@ def draw_vector(axes: Axes, sheet: Sheet, i: int, box: Box) -> None:
         patch.set_transform(place + axes.transData)
         axes.add_artist(patch)
 
-    steps(values, zero, fc=f"{FIRST}66", ec=FIRST, fill=True, lw=ONE_PIXEL)
+    steps(values, zero, fc=f"{FIRST}66", ec=FIRST, fill=True, lw=_ONE_PIXEL)
     if np.isnan(values).any():
         steps(np.where(np.isnan(values), high, np.nan), low, fc=BAD, ec=BAD, fill=True, lw=0.2)
     if i in sheet.shadows:
         behind = np.clip(sheet.examples[sheet.shadows[i]], low, high)
-        steps(behind, None, ec=INK, fill=False, lw=ONE_PIXEL)
+        steps(behind, None, ec=INK, fill=False, lw=_ONE_PIXEL)
 
 
-def draw_frame(axes: Axes, box: Box, marked: bool) -> None:
+def _draw_frame(axes: Axes, box: _Box, marked: bool) -> None:
     """Draw a ground that shows around a picture as a line of one pixel, or two if marked."""
     left, top, width, height = box
     line = 2 if marked else 1
@@ -112,7 +112,7 @@ def draw_frame(axes: Axes, box: Box, marked: bool) -> None:
     axes.add_artist(Rectangle((left, top), width, height, fc="white", lw=0, zorder=-1))
 
 
-def write_labels(axes: Axes, sheet: Sheet, at: Geometry) -> None:
+def _write_labels(axes: Axes, sheet: Sheet, at: Geometry) -> None:
     """Write the texts of rows, columns and examples."""
 
     def write(x: Number, y: Number, text: str, where: str = "center") -> None:
@@ -129,7 +129,7 @@ def write_labels(axes: Axes, sheet: Sheet, at: Geometry) -> None:
             write(left + at.width / 2, top + shift, text)
 
 
-def draw_bar(figure: Figure, sheet: Sheet, at: Geometry, colours: Colormap) -> None:
+def _draw_bar(figure: Figure, sheet: Sheet, at: Geometry, colours: Colormap) -> None:
     """Draw the colour bar to the right of the pictures."""
     assert at.bar is not None
     height = max(80, min(at.bottom - at.top, 200))
@@ -147,4 +147,4 @@ def draw_bar(figure: Figure, sheet: Sheet, at: Geometry, colours: Colormap) -> N
     ticks = MaxNLocator(4, integer=sheet.whole_numbers, min_n_ticks=1)
     bar.ax.yaxis.set_major_locator(ticks)
     bar.ax.set_title(sheet.bar_label, size=SMALL, loc="left", pad=5)
-    bar.outline.set_linewidth(ONE_PIXEL)  # pyright: ignore
+    bar.outline.set_linewidth(_ONE_PIXEL)  # pyright: ignore

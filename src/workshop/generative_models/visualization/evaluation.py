@@ -11,7 +11,7 @@ from workshop.generative_models.evaluation.sections import Section
 
 from .page import Part, Row, page
 
-PLACES = {
+_PLACES = {
     "reconstructions": ("reconstructions",),
     "latents": ("kl_per_latent", "traversals", "latent_map", "interpolations"),
     "codes": ("codebook_usage", "code_maps", "traversals", "latent_map", "interpolations"),
@@ -42,7 +42,7 @@ def run_page(
     left = dict(figures)
     parts = []
     for name, section in sections.items():
-        stems = PLACES.get(name, ())
+        stems = _PLACES.get(name, ())
         mine = [key for stem in stems for key in left if key == stem or _numbered(key, stem)]
         rows = [
             Row([metric_of(key).label, str(figure), f"{figure.n:,}", figure.estimator])

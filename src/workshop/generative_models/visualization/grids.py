@@ -61,10 +61,10 @@ def image_grid(
         >>> len(figure.axes[0].images)
         6
     """
-    return plain_grid("image_grid", images, columns, titles, title, limits)
+    return _plain_grid("image_grid", images, columns, titles, title, limits)
 
 
-def plain_grid(
+def _plain_grid(
     call: str,
     images: ArrayLike,
     columns: int | None,
@@ -139,7 +139,7 @@ def reconstructions(
             f"got {second.shape}"
         )
     n = len(first)
-    classes, losses, notes = pair_captions(n, labels, errors, class_names)
+    classes, losses, notes = _pair_captions(n, labels, errors, class_names)
     scale = scale_of(call, first, limits)
     notes += vector_note(first, scale)
     notes += ["The dark line over a reconstruction is its original."] if first.ndim == 2 else []
@@ -161,7 +161,7 @@ def reconstructions(
     return draw_sheet(sheet)
 
 
-def pair_captions(
+def _pair_captions(
     n: int, labels: ArrayLike | None, errors: ArrayLike | None, class_names: Sequence[str] | None
 ) -> tuple[list[str], list[str], list[str]]:
     """Return what stands above and below each pair, and a note that says so."""
@@ -211,7 +211,7 @@ def samples(
         ['no', 'yes']
     """
     if labels is None:
-        return plain_grid("samples", images, columns, None, title, limits)
+        return _plain_grid("samples", images, columns, None, title, limits)
     array = examples("samples(images)", images)
     classes = class_labels("samples(labels)", labels, len(array))
     most = int(np.unique(classes, return_counts=True)[1].max())

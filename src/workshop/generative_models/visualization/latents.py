@@ -18,8 +18,8 @@ from ..core.checks import one_of
 from .arrays import class_labels, finite, name_of_class, numbers
 from .style import PALETTE, SMALL, open_chart, settled, shorten, styled
 
-MARKERS = "o^"
-HATCHES = (None, "////")
+_MARKERS = "o^"
+_HATCHES = (None, "////")
 """What tells the second ten classes from the first, of points and of bars."""
 MANY = 2 * len(PALETTE)
 """More classes than this have no colours of their own but a colour bar."""
@@ -69,13 +69,13 @@ def latent_map(
     one_of("latent_map: method", method, ("variance", "pca"))
     n = len(points)
     classes = None if labels is None else class_labels("latent_map(labels)", labels, n)
-    project = principal_components if method == "pca" else most_active
+    project = _principal_components if method == "pca" else _most_active
     flat, names, note = project(points)
     figure = open_chart(*SIZE, title, [f"{n:,} example{'s' * (n > 1)}. {note}"])
     axes = figure.subplots()
     axes.set_xlabel(names[0])
     if flat.shape[1] == 1:
-        draw_histogram(axes, flat[:, 0], classes)
+        _draw_histogram(axes, flat[:, 0], classes)
     else:
         axes.set_ylabel(names[1])
         draw_points(axes, flat, classes)
@@ -84,11 +84,11 @@ def latent_map(
     return settled(figure)
 
 
-Projection = tuple[Float[np.ndarray, "n k"], list[str], str]
+_Projection = tuple[Float[np.ndarray, "n k"], list[str], str]
 """One or two coordinates of each example, the names of their axes, and how they were chosen."""
 
 
-def most_active(points: Float[np.ndarray, "n d"]) -> Projection:
+def _most_active(points: Float[np.ndarray, "n d"]) -> _Projection:
     """Return the two columns of largest variance, the larger first (ties: the first column)."""
     variance = points.var(axis=0)
     chosen = np.argsort(-variance, kind="stable")[:2]
@@ -98,7 +98,7 @@ def most_active(points: Float[np.ndarray, "n d"]) -> Projection:
     return points[:, chosen], names, note
 
 
-def principal_components(points: Float[np.ndarray, "n d"]) -> Projection:
+def _principal_components(points: Float[np.ndarray, "n d"]) -> _Projection:
     """Return the first two principal components."""
     from sklearn.decomposition import PCA
 
@@ -139,7 +139,7 @@ def draw_points(
             *points[drawn].T,
             s=area,
             c=palette[index[drawn]],
-            marker=MARKERS[marker],
+            marker=_MARKERS[marker],
             alpha=0.85 if n < 3000 else 0.6,
             linewidths=0,
         )
@@ -147,7 +147,7 @@ def draw_points(
     axes.grid()
 
 
-def draw_histogram(
+def _draw_histogram(
     axes: Axes, values: Float[np.ndarray, " n"], classes: Int[np.ndarray, " n"] | None
 ) -> None:
     """Draw how many examples lie where on one latent, the classes stacked."""
@@ -168,7 +168,7 @@ def draw_histogram(
             facecolor=colour,
             edgecolor="white",
             linewidth=0,
-            hatch=HATCHES[group],
+            hatch=_HATCHES[group],
         )
         bottom = bottom + counts
     axes.set_ylabel("examples")
@@ -197,10 +197,10 @@ def write_legend(
         names.append("\u200b" * name.startswith("_") + shorten(name, 150, SMALL))
         group = i // len(PALETTE)
         if axes.patches:  # a histogram
-            hatch = HATCHES[group]
+            hatch = _HATCHES[group]
             handles.append(Patch(facecolor=colour, edgecolor="white", lw=0, hatch=hatch))
         else:
-            handles.append(Line2D([], [], ls="", marker=MARKERS[group], color=colour, ms=6))
+            handles.append(Line2D([], [], ls="", marker=_MARKERS[group], color=colour, ms=6))
     legend = axes.legend(
         handles, names, title="class", loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0
     )

@@ -13,7 +13,7 @@ from .sheet import Sheet
 from .style import styled
 
 
-def rows_sheet(
+def _rows_sheet(
     call: str, images: ArrayLike, title: str, limits: Limits | None
 ) -> tuple[Sheet, int, int]:
     """Return a sheet of (rows, steps, ...) examples without labels, and its rows and steps."""
@@ -56,7 +56,7 @@ def traversals(
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['z3  KL 2.1 nats', '-2', '0', '2']
     """
-    sheet, rows, steps = rows_sheet("traversals", images, title, limits)
+    sheet, rows, steps = _rows_sheet("traversals", images, title, limits)
     where = "traversals(latents)"
     numbers = whole(where, latents)
     if numbers.shape != (rows,) or numbers.min() < 0:
@@ -102,7 +102,7 @@ def interpolations(
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['start', '50%', 'end']
     """
-    sheet, rows, steps = rows_sheet("interpolations", images, title, limits)
+    sheet, rows, steps = _rows_sheet("interpolations", images, title, limits)
     if steps < 2:
         raise ValueError("interpolations(images): expected at least 2 steps, the ends, got 1")
     between = {i: f"{i / (steps - 1):.0%}" for i in range(1, steps - 1)}

@@ -10,7 +10,7 @@ from .style import BAD, Number
 
 Limits = tuple[Number, Number]
 """The values drawn as black and as white."""
-SLACK = 0.1
+_SLACK = 0.1
 """Values this far outside [0, 1] still count as pixels: Gaussian decoders overshoot a little."""
 
 
@@ -41,7 +41,7 @@ def scale_of(where: str, array: Float[np.ndarray, "..."], limits: Limits | None 
             raise ValueError(f"{where}(limits={limits}): expected two finite numbers, low < high")
         return Scale(low, high)
     values = array[np.isfinite(array)]
-    if not values.size or (values.min() >= -SLACK and values.max() <= 1 + SLACK):
+    if not values.size or (values.min() >= -_SLACK and values.max() <= 1 + _SLACK):
         return Scale(0.0, 1.0)
     low, high = float(values.min()), float(values.max())
     if low == high:

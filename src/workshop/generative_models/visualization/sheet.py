@@ -11,11 +11,11 @@ from jaxtyping import Float
 from .scales import Scale, scale_notes
 from .style import MARGIN, SMALL, heading_height, heading_lines, shorten, text_width
 
-GAP, BREAK, LINE = 5, 14, 16
+_GAP, _BREAK, LINE = 5, 14, 16
 """Pixels between pictures, between groups of rows, and of one line of text."""
 LABEL = 170
 """Pixels at which a label is cut."""
-BAR = 74
+_BAR = 74
 """Pixels that a colour bar takes with its numbers."""
 
 
@@ -46,7 +46,7 @@ class Sheet:
     """Whether the colour bar counts."""
 
 
-def cell_size(shape: tuple[int, ...], rows: int, columns: int) -> tuple[int, int]:
+def _cell_size(shape: tuple[int, ...], rows: int, columns: int) -> tuple[int, int]:
     """Return the width and height in pixels of one picture among so many."""
     target = min(max(960 // columns, 40), max(1200 // rows, 64), 160)
     if len(shape) == 1:
@@ -63,8 +63,8 @@ def cell_size(shape: tuple[int, ...], rows: int, columns: int) -> tuple[int, int
 def default_columns(n: int, shape: tuple[int, ...]) -> int:
     """Return the number of columns that makes `n` pictures about square, with few holes."""
     side = ceil(n**0.5)
-    width, height = cell_size(shape, side, side)
-    square = ceil((n * (height + GAP) / (width + GAP)) ** 0.5)
+    width, height = _cell_size(shape, side, side)
+    square = ceil((n * (height + _GAP) / (width + _GAP)) ** 0.5)
     options = range(max(1, min(n, square)), min(n, ceil(1.5 * square)) + 1)
     return min(options, key=lambda columns: (-n % columns + columns - square, -columns))
 
@@ -75,15 +75,15 @@ class Geometry:
     def __init__(self, sheet: Sheet):
         self.rows = max(row for row, _ in sheet.places) + 1
         self.columns = max(column for _, column in sheet.places) + 1
-        self.width, self.height = cell_size(sheet.examples.shape[1:], self.rows, self.columns)
+        self.width, self.height = _cell_size(sheet.examples.shape[1:], self.rows, self.columns)
         texts = [*sheet.column_labels.values(), *sheet.above.values(), *sheet.below.values()]
         widest = max((text_width(shorten(t, LABEL, SMALL), SMALL) for t in texts), default=0)
-        self.pitch = max(self.width, ceil(widest) + 4) + GAP
+        self.pitch = max(self.width, ceil(widest) + 4) + _GAP
         labels = [text_width(shorten(t, LABEL, SMALL), SMALL) for t in sheet.row_labels.values()]
         self.left = MARGIN + (ceil(max(labels)) + 10 if labels else 0)
-        right = self.left + self.columns * self.pitch - GAP
+        right = self.left + self.columns * self.pitch - _GAP
         self.bar = None if sheet.scale.is_pixels or sheet.examples.ndim == 2 else right + 14
-        self.full_width = max(right + (BAR if self.bar else 0) + MARGIN, 380)
+        self.full_width = max(right + (_BAR if self.bar else 0) + MARGIN, 380)
         notes = sheet.notes + scale_notes(sheet.examples, sheet.scale)
         self.heading = heading_lines(sheet.title, notes, self.full_width - 2 * MARGIN)
         band = LINE if sheet.column_labels or self.bar else 0
@@ -97,14 +97,14 @@ class Geometry:
             self.above[row]
             + self.height
             + LINE * (row in below)
-            + (BREAK if row in sheet.last_of_group else GAP)
+            + (_BREAK if row in sheet.last_of_group else _GAP)
             for row in range(self.rows)
         ]
         self.tops = list(accumulate(steps[:-1], initial=self.top))
-        self.bottom = self.tops[-1] + steps[-1] - GAP
+        self.bottom = self.tops[-1] + steps[-1] - _GAP
         self.full_height = max(self.bottom, self.top + 80 * bool(self.bar)) + MARGIN
 
     def corner(self, row: int, column: int) -> tuple[int, int]:
         """Return the left and the top of a picture."""
-        spare = (self.pitch - GAP - self.width) // 2
+        spare = (self.pitch - _GAP - self.width) // 2
         return self.left + column * self.pitch + spare, self.tops[row] + self.above[row]

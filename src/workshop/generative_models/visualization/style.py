@@ -16,7 +16,7 @@ from matplotlib.font_manager import FontProperties
 DPI = 100
 MARGIN = 14
 INK, QUIET, RULE = "#222222", "#666666", "#cccccc"
-FIRST, SECOND = "#3f90da", "#bd1f01"
+FIRST, _SECOND = "#3f90da", "#bd1f01"
 ACCENT = "#e76300"
 BAD = "#ff00c8"
 """Drawn in place of values that are not finite; no grey and no common picture has it."""
@@ -25,9 +25,9 @@ PALETTE = (
     *("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
 )
 """Ten colours told apart with colour-vision deficiencies (Petroff 2021, arXiv:2107.02270)."""
-TITLE, TEXT, SMALL = 11.0, 9.5, 8.5
+_TITLE, TEXT, SMALL = 11.0, 9.5, 8.5
 
-STYLE = {
+_STYLE = {
     "figure.dpi": DPI,
     "savefig.dpi": "figure",
     "figure.facecolor": "white",
@@ -66,11 +66,11 @@ T = TypeVar("T")
 
 
 def styled(function: Callable[P, T]) -> Callable[P, T]:
-    """Run `function` under `STYLE` over matplotlib's defaults, then restore the settings."""
+    """Run `function` under `_STYLE` over matplotlib's defaults, then restore the settings."""
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        with matplotlib.style.context(["default", STYLE]):
+        with matplotlib.style.context(["default", _STYLE]):
             return function(*args, **kwargs)
 
     return call
@@ -88,7 +88,7 @@ def open_figure(
 
 
 @cache
-def ruler() -> RendererAgg:
+def _ruler() -> RendererAgg:
     """Return something to measure text with."""
     return FigureCanvasAgg(Figure(figsize=(1, 1), dpi=DPI)).get_renderer()
 
@@ -96,7 +96,7 @@ def ruler() -> RendererAgg:
 @lru_cache(maxsize=4096)
 def text_width(text: str, size: Number = TEXT) -> Number:
     """Return the width of one line of text in pixels."""
-    renderer = ruler()
+    renderer = _ruler()
     font = FontProperties(family=["DejaVu Sans"], size=size)
     return renderer.get_text_width_height_descent(text or " ", font, ismath=False)[0]
 
@@ -125,7 +125,7 @@ def wrap(text: str, width: Number, size: Number = TEXT) -> list[str]:
 
 def heading_lines(title: str, notes: Sequence[str], width: Number) -> list[tuple[str, Number, str]]:
     """Return what a heading says in `width` pixels, as lines of (text, size, colour)."""
-    lines = [(line, TITLE, INK) for line in wrap(title, width, TITLE)]
+    lines = [(line, _TITLE, INK) for line in wrap(title, width, _TITLE)]
     return lines + [(line, SMALL, QUIET) for note in notes for line in wrap(note, width, SMALL)]
 
 

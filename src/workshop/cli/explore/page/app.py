@@ -21,8 +21,8 @@ from workshop.cli.explore.pictures import paint, png, sized
 from workshop.cli.explore.session import Session
 from workshop.cli.explore.view import View
 
-CARD = "w-full p-4 shadow-none border border-gray-200"
-TOOLTIP_SIZE = 96
+_CARD = "w-full p-4 shadow-none border border-gray-200"
+_TOOLTIP_SIZE = 96
 
 
 class Explorer:
@@ -60,7 +60,7 @@ class Explorer:
             self._explore(View(self.session))
 
     def _wait(self) -> None:
-        with ui.card().classes(CARD):
+        with ui.card().classes(_CARD):
             ui.label("The model is there when training ends; this page then shows it.")
             TrainingPanel(self.folder)
         ui.timer(SECONDS, self._look, immediate=False)
@@ -74,11 +74,11 @@ class Explorer:
     def _explore(self, view: View) -> None:
         with ui.row().classes("w-full gap-4 items-start no-wrap max-[1100px]:flex-wrap"):
             with ui.column().classes("gap-4 w-[520px] shrink-0 max-w-full"):
-                with ui.card().classes(CARD):
+                with ui.card().classes(_CARD):
                     MapPanel(view)
-                with ui.card().classes(CARD):
+                with ui.card().classes(_CARD):
                     ExamplePanel(view, binarize=self.binarize)
-            with ui.card().classes(CARD + " grow min-w-0"):
+            with ui.card().classes(_CARD + " grow min-w-0"):
                 _Tabs(view, self.folder)
 
     def picture(self, index: int) -> Response:
@@ -87,7 +87,7 @@ class Explorer:
             return Response(status_code=404)
         picture = paint(self.session.x[index][None], self.session.scale)[0]
         headers = {"Cache-Control": "no-cache"}  # another run may be served here next
-        return Response(png(sized(picture, TOOLTIP_SIZE)), media_type="image/png", headers=headers)
+        return Response(png(sized(picture, _TOOLTIP_SIZE)), media_type="image/png", headers=headers)
 
 
 class _Tabs:

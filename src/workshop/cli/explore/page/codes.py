@@ -15,9 +15,9 @@ from workshop.generative_models.visualization.style import ACCENT
 
 SIDE = 288
 """Pixels of the code map."""
-ALTERNATIVES = 16
+_ALTERNATIVES = 16
 """Codes that are offered for a place."""
-MOST_NUMBERED = 12
+_MOST_NUMBERED = 12
 """Columns up to which the codes' numbers are written into their places."""
 
 
@@ -74,7 +74,7 @@ class CodePanel:
         self.map.show(np.full((self.rows * self.tile, self.columns * self.tile, 3), 255, np.uint8))
         self.map.element.set_content(self._drawing(grid))
         self.number.set_value(int(codes.reshape(-1)[self.index]))
-        self.offered = self.session.alternatives(codes, self.index, ALTERNATIVES)
+        self.offered = self.session.alternatives(codes, self.index, _ALTERNATIVES)
         if not len(self.offered):
             self.offer.element.set_visibility(False)
             return
@@ -97,7 +97,7 @@ class CodePanel:
                 f'<rect x="{x}" y="{y}" width="{side}" height="{side}" fill="{_colour(code)}" '
                 'stroke="white"/>'
             )
-            if self.columns <= MOST_NUMBERED:
+            if self.columns <= _MOST_NUMBERED:
                 parts.append(
                     f'<text x="{x + side / 2}" y="{y + side / 2}" text-anchor="middle" '
                     f'dominant-baseline="central" font-size="{side // 4}" fill="#222">{code}</text>'

@@ -12,7 +12,7 @@ from workshop.cli.explore.pictures import paint, sheet_of
 from workshop.cli.explore.uploads import MOST_BYTES, read_upload
 from workshop.cli.explore.view import View
 
-GALLERY = 24
+_GALLERY = 24
 """Examples in the gallery at a time."""
 
 
@@ -22,7 +22,7 @@ class ExamplePanel:
     def __init__(self, view: View, *, binarize: bool):
         self.view, self.session, self.binarize = view, view.session, binarize
         self.images = self.session.x.ndim == 4
-        self.shown = np.arange(min(GALLERY, len(self.session.x)))
+        self.shown = np.arange(min(_GALLERY, len(self.session.x)))
         heading("Chosen example", "all tabs speak of it")
         with ui.row().classes("items-start gap-4 no-wrap w-full"):
             with ui.column().classes("gap-1 items-start"):

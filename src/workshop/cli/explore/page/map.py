@@ -12,13 +12,13 @@ from workshop.generative_models.visualization.latents import MANY, class_colours
 from workshop.generative_models.visualization.style import FIRST, INK, PALETTE
 
 KINDS = {"active": "the two most active latents", "pca": "principal components", "pair": "a pair"}
-MOST_CHOICES = 256
+_MOST_CHOICES = 256
 """Latents that a list can be chosen from; of more, the most active ones."""
 FEW = 500
 """Points up to which each is a shape of its own."""
 WHOLE = {"start": 0, "end": 100}
 """Percent of an axis in sight."""
-TOOLTIP = """(point) => {
+_TOOLTIP = """(point) => {
   if (point.seriesId === 'here') return 'you are here';
   const box = document.createElement('div'), image = document.createElement('img');
   image.src = '/examples/' + point.data[2] + '.png';
@@ -26,8 +26,8 @@ TOOLTIP = """(point) => {
   box.append(image, 'example ' + point.data[2] + (NAMED ? ', class ' + point.seriesName : ''));
   return box;
 }"""
-PRESSED = "(event) => { getElement(ID).pressed = [event.clientX, event.clientY]; }"
-EMPTY_CLICK = """(event) => {
+_PRESSED = "(event) => { getElement(ID).pressed = [event.clientX, event.clientY]; }"
+_EMPTY_CLICK = """(event) => {
   const map = getElement(ID), chart = map.chart, at = [event.offsetX, event.offsetY];
   const [x, y] = map.pressed;
   if (Math.hypot(event.clientX - x, event.clientY - y) > 4) return;
@@ -56,7 +56,7 @@ class MapPanel:
         self.chart = ui.echart(self._options(), on_point_click=told(self._point_clicked))
         self.chart.classes("w-full").style("height: 430px").props["aria-label"] = "map"
         pressed, clicked = (
-            script.replace("ID", str(self.chart.id)) for script in (PRESSED, EMPTY_CLICK)
+            script.replace("ID", str(self.chart.id)) for script in (_PRESSED, _EMPTY_CLICK)
         )
         self.chart.on("mousedown", js_handler=pressed)
         self.chart.on("click", told(self._place_clicked), js_handler=clicked)
@@ -71,7 +71,7 @@ class MapPanel:
     def _latent_choice(self, name: str, number: int) -> Any:
         dims = self.session.order if not self.session.discrete else None
         every = range(self.session.means.shape[1]) if dims is None else dims
-        choices = {dim: self.session.latent_name(dim) for dim in list(every)[:MOST_CHOICES]}
+        choices = {dim: self.session.latent_name(dim) for dim in list(every)[:_MOST_CHOICES]}
         first = list(choices)[min(number, len(choices) - 1)]
         choice = ui.select(choices, value=first, label=name, on_change=told(self.redraw))
         return choice.classes("w-28").bind_visibility_from(self.kind, "value", value="pair")
@@ -112,7 +112,7 @@ class MapPanel:
     def _options(self) -> dict[str, Any]:
         points = self.plane.coordinates(self.session.means)
         names = (*self.plane.names, "")
-        tooltip = TOOLTIP.replace("NAMED", "true" if self.session.y is not None else "false")
+        tooltip = _TOOLTIP.replace("NAMED", "true" if self.session.y is not None else "false")
         here = {
             "id": "here",
             "type": "scatter",

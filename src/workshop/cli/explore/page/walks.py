@@ -12,11 +12,11 @@ from workshop.cli.explore.pictures import gif, paint, png, sheet_of
 from workshop.cli.explore.session import Session
 from workshop.cli.explore.view import View
 
-FRAMES = 24
+_FRAMES = 24
 """Pictures of the moving one, whatever the strip has."""
 ROWS = 10
 """Latents that a traversal shows."""
-WIDE = 704
+_WIDE = 704
 """Pixels of one of its rows, about."""
 
 
@@ -82,7 +82,7 @@ class InterpolatePanel:
                 self.session.interpolate(first, last, count, kind, self.ends[0].label),
                 self.session.scale,
             )
-            for count in (steps, FRAMES)
+            for count in (steps, _FRAMES)
         ]
         sheet, tiles = sheet_of(pictures[0], min(steps, 14), 64)
         return png(sheet.draw(tiles)), gif(pictures[1], 200)
@@ -130,7 +130,7 @@ class TraversePanel:
             for dim, row in zip(dims, made, strict=True):
                 active = f"{self.session.activity_name} {self.session.activity[dim]:.2f}"
                 ui.label(f"z{dim}  {active}").classes("text-xs")
-                size = min(60, WIDE // steps - 4)
+                size = min(60, _WIDE // steps - 4)
                 sheet, tiles = sheet_of(paint(row, self.session.scale), steps, size, gap=2)
                 Picture(f"traversal of z{dim}").show(sheet.draw(tiles))
 

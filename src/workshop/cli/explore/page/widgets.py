@@ -10,7 +10,7 @@ from nicegui import run, ui
 from workshop.cli.explore.pictures import RGB, png, url
 
 T = TypeVar("T")
-PIXELATED = "image-rendering: pixelated"
+_PIXELATED = "image-rendering: pixelated"
 BUTTON, LINK = "outline dense no-caps padding='2px 10px'", "flat dense no-caps padding='2px 8px'"
 
 
@@ -24,7 +24,7 @@ class Picture:
 
     def __init__(self, name: str, size: int | None = None):
         self.size = size
-        self.element = ui.element("img").style(f"{PIXELATED}; max-width: 100%")
+        self.element = ui.element("img").style(f"{_PIXELATED}; max-width: 100%")
         self.element.props["alt"] = name
 
     def show(self, picture: RGB) -> None:

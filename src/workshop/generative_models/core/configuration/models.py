@@ -122,7 +122,7 @@ class AutoencoderConfig(Config):
         return self
 
 
-class LatentVectorConfig(AutoencoderConfig):
+class _LatentVectorConfig(AutoencoderConfig):
     """What the configurations of models with latent vectors share."""
 
     prior: PriorField | None = None
@@ -131,7 +131,7 @@ class LatentVectorConfig(AutoencoderConfig):
     """q(z|x); None is a diagonal normal distribution."""
 
 
-class VAEConfig(LatentVectorConfig):
+class VAEConfig(_LatentVectorConfig):
     """A variational autoencoder (Kingma & Welling 2014)."""
 
     objective: ObjectiveField | None = None
@@ -142,7 +142,7 @@ class VAEConfig(LatentVectorConfig):
     """log p(x|z): mse is the plain sum of squares, bce reads the decoder's output as logits."""
 
 
-class BetaVAEConfig(LatentVectorConfig):
+class BetaVAEConfig(_LatentVectorConfig):
     """A β-VAE (Higgins et al. 2017)."""
 
     beta_default: NonNegativeFloat = 1.0

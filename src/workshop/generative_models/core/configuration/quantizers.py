@@ -150,8 +150,8 @@ class BSQConfig(LFQConfig):
     """Kind of quantizer."""
 
 
-AnyStageConfig = VQConfig | SimVQConfig | FSQConfig | LFQConfig | BSQConfig
-STAGE_CONFIGS: dict[str, type[QuantizerConfig]] = by_kind(AnyStageConfig)
+_AnyStageConfig = VQConfig | SimVQConfig | FSQConfig | LFQConfig | BSQConfig
+STAGE_CONFIGS: dict[str, type[QuantizerConfig]] = by_kind(_AnyStageConfig)
 """What each stage of a residual quantizer can be, by kind."""
 
 
@@ -162,7 +162,7 @@ class ResidualConfig(QuantizerConfig):
     """Kind of quantizer."""
     stages: PositiveInt = 4
     """Number of stages."""
-    stage: AnyStageConfig = Field(default=VQConfig(), discriminator="kind")
+    stage: _AnyStageConfig = Field(default=VQConfig(), discriminator="kind")
     """Configuration of every stage, without projection, heads and groups."""
     shared: bool = False
     """Use one codebook for all stages."""

@@ -30,10 +30,10 @@ def _number(value: Any) -> Any:
     return value
 
 
-Integer = Annotated[int, BeforeValidator(_integer)]
+_Integer = Annotated[int, BeforeValidator(_integer)]
 Count = Annotated[int, BeforeValidator(_integer), Field(gt=0)]
 Number = Annotated[float, BeforeValidator(_number)]
-Flag = Annotated[bool, BeforeValidator(_flag)]
+_Flag = Annotated[bool, BeforeValidator(_flag)]
 
 
 class _Options(BaseModel):
@@ -52,7 +52,7 @@ class OptimizerConfig(_Options):
     schedule: RateScheduleName = "constant"
     """How the learning rate falls from its largest value to its last one; by default constant for
     images and cosine for flat data."""
-    warmup_steps: Annotated[Integer, Field(ge=0)] = 0
+    warmup_steps: Annotated[_Integer, Field(ge=0)] = 0
     """Steps in which the learning rate rises from 0."""
     final_rate: Annotated[Number, Field(ge=0, le=1)] = 0.0
     """The last learning rate of a schedule, as a share of the largest."""
@@ -69,7 +69,7 @@ class LoopConfig(_Options):
 
     batch_size: Count = 128
     """Examples in a step, of all devices together."""
-    seed: Annotated[Integer, Field(ge=0, lt=2**31)] = 0
+    seed: Annotated[_Integer, Field(ge=0, lt=2**31)] = 0
     """Of the split, the initial weights, the order of examples and all noise."""
     checkpoint_every: Count | None = None
     """Steps between checkpoints; None writes one every 20 seconds."""
@@ -85,7 +85,7 @@ class LoopConfig(_Options):
     """The validation metric that patience, keep-best and plateau-patience look at."""
     patience: Count | None = None
     """Evaluations without a better one after which the run ends; None never ends it."""
-    keep_best: Flag = False
+    keep_best: _Flag = False
     """Keep the model of the best evaluation, not of the last step."""
     plateau_patience: Count | None = None
     """Evaluations without a better one after which the learning rate falls; None never lets it."""
@@ -93,7 +93,7 @@ class LoopConfig(_Options):
     """What the learning rate is then multiplied by, again and again."""
     devices: Devices = "one"
     """Split examples over all devices (data), and parameters and optimizer too (full)."""
-    stream: Flag | None = None
+    stream: _Flag | None = None
     """Read data as it is needed; None does so for what does not fit on the device."""
 
 

@@ -11,7 +11,7 @@ from workshop.generative_models.core import checks
 from workshop.generative_models.core.quantizers.base import Assignment, Quantizer
 from workshop.generative_models.core.quantizers.search import unit_length
 
-EXACT_BITS = 12
+_EXACT_BITS = 12
 """Bits whose joint distribution the entropy of the codebook is computed of, exactly."""
 
 
@@ -140,7 +140,7 @@ def codebook_entropy(ones: jax.Array, share: jax.Array) -> jax.Array:
         share: (n,) weight of each vector, 1 in sum.
     """
     bits = ones.shape[-1]
-    blocks = -(-bits // EXACT_BITS)
+    blocks = -(-bits // _EXACT_BITS)
     total = jnp.zeros(())
     for block in np.array_split(np.arange(bits), blocks):
         left, right = np.array_split(block, 2)

@@ -18,7 +18,7 @@ from workshop.generative_models.core.quantizers.search import (
     unit_length,
 )
 
-LEARNING = ("loss", "ema", "frozen")
+_LEARNING = ("loss", "ema", "frozen")
 
 
 class VectorQuantizer(Quantizer):
@@ -108,7 +108,7 @@ class VectorQuantizer(Quantizer):
         self.size, self.books = size, 1 if shared else heads
         self.pooled = self.books == 1
         self.unit = checks.one_of("distance", distance, ("euclidean", "cosine")) == "cosine"
-        self.learning = checks.one_of("learning", learning, LEARNING)
+        self.learning = checks.one_of("learning", learning, _LEARNING)
         if not 0.0 <= decay < 1.0:
             raise ValueError(f"decay={decay}: expected 0 <= decay < 1, such as 0.99")
         self.decay, self.epsilon = decay, checks.at_least("epsilon", epsilon, 0.0)

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from workshop.generative_models.core import checks
 
-Noise = tuple[float, jax.Array] | None
+_Noise = tuple[float, jax.Array] | None
 """Temperature and key of a draw."""
 WHOLE = 1 << 18
 """Distances that are held at once without a second thought: 1 MiB, which stays in the cache."""
@@ -57,7 +57,7 @@ def _search(
     vectors: jax.Array,
     codebook: jax.Array,
     half: jax.Array,
-    noise: Noise,
+    noise: _Noise,
     rows: int,
     columns: int,
 ) -> jax.Array:
@@ -75,12 +75,12 @@ def _search(
     return found.T.reshape(-1)[:n]
 
 
-def _at(noise: Noise, index: jax.Array) -> Noise:
+def _at(noise: _Noise, index: jax.Array) -> _Noise:
     return None if noise is None else (noise[0], jax.random.fold_in(noise[1], index))
 
 
 def _nearest_of_many(
-    vectors: jax.Array, codebook: jax.Array, half: jax.Array, noise: Noise, columns: int
+    vectors: jax.Array, codebook: jax.Array, half: jax.Array, noise: _Noise, columns: int
 ) -> jax.Array:
     """Return the nearest codes of a few vectors, a block of codes at a time."""
     codes, n = len(codebook), len(vectors)
@@ -104,7 +104,7 @@ def _nearest_of_many(
 
 
 def _nearest(
-    vectors: jax.Array, codebook: jax.Array, half: jax.Array, noise: Noise
+    vectors: jax.Array, codebook: jax.Array, half: jax.Array, noise: _Noise
 ) -> tuple[jax.Array, jax.Array]:
     """Return the least distance (less ½‖v‖²) and the lowest index that has it."""
     products = jnp.matmul(vectors, codebook.T, precision=jax.lax.Precision.HIGHEST)

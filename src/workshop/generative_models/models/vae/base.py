@@ -69,7 +69,7 @@ from workshop.generative_models.models.vae.networks import (
 from workshop.generative_models.models.vae.objectives import ELBO
 from workshop.generative_models.models.vae.scaling import warn_of_scale
 
-UNKNOWN_EVENT = (1024,)
+_UNKNOWN_EVENT = (1024,)
 """Assumed shape of an example if networks of one's own do not tell it."""
 
 
@@ -362,7 +362,7 @@ class VAE(LatentVariableModel, Pretrained):
 
     def _chunk_size(self, event: tuple[int, ...] | None = None) -> int:
         """Return how many rows a call handles at once, given the shape of an example if known."""
-        event = event or self.event_shape or UNKNOWN_EVENT
+        event = event or self.event_shape or _UNKNOWN_EVENT
         return chunk_size(self.latent_shape, (*event, self.likelihood.parameters_per_value))
 
     def q_z(self, x: ArrayLike, *, rngs: nnx.Rngs | None = None, **condition: Any) -> Distribution:

@@ -16,7 +16,7 @@ from workshop.generative_models.core.configuration import PriorConfig
 _small = nnx.initializers.normal(0.02)  # the first predictions are nearly even
 
 
-class Block(nnx.Module):
+class _Block(nnx.Module):
     """A transformer block that normalises first: x ← x + A(N₁(x)), x ← x + M(N₂(x)).
 
     A attends to this place and those before it, M is a layer of four times the width. Dropout is on
@@ -86,7 +86,7 @@ class CodeTransformer(GenerativeModel):
         self.positions = nnx.Embed(prod(self.code_shape), width, rngs=rngs)
         self.classes = nnx.Embed(self.no_class + 1, width, rngs=rngs)
         self.dropout = nnx.Dropout(config.dropout)
-        self.blocks = nnx.List(Block(config, rngs=rngs) for _ in range(config.layers))
+        self.blocks = nnx.List(_Block(config, rngs=rngs) for _ in range(config.layers))
         self.norm = nnx.LayerNorm(width, rngs=rngs)
         self.readout = nnx.Einsum(
             "bpsw,swk->bpsk",

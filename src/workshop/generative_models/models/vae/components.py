@@ -28,7 +28,7 @@ AnyPosterior = Config | Posterior | Any | None
 AnyObjective = Config | Objective | Any | None
 Component = TypeVar("Component")
 
-OLD_HOOKS = {
+_OLD_HOOKS = {
     "objective": "an Objective, a class with __call__(self, model, terms, context) that returns "
     '{"total_loss": ...}, and pass it as VAE(..., objective=...)',
     "kl_coefficient": "an Objective, such as a subclass of ELBO that defines coefficient(step), "
@@ -41,7 +41,7 @@ OLD_HOOKS = {
 
 def refuse_old_hooks(cls: type[Any]) -> None:
     """Raise a TypeError for a class of models that defines a method which nothing calls."""
-    for name, instead in OLD_HOOKS.items():
+    for name, instead in _OLD_HOOKS.items():
         if callable(vars(cls).get(name)):
             raise TypeError(
                 f"{cls.__name__} defines the method {name!r}, which is not called: models are made "

@@ -13,7 +13,7 @@ from workshop.generative_models.core.arrays import is_concrete, read_labels
 from workshop.generative_models.core.modules import set_numerics
 from workshop.generative_models.core.numbers import variable
 
-CONDITION_TYPES = ("concat", "add")
+_CONDITION_TYPES = ("concat", "add")
 
 
 def one_hot(condition: Any, num_classes: int, batch: int, name: str = "condition") -> jax.Array:
@@ -88,7 +88,7 @@ class Condition(nnx.Module):
     ):
         self.num_classes = checks.positive_int("num_classes", num_classes)
         self.embed_dim = embed_dim
-        self.condition_type = checks.one_of("condition_type", condition_type, CONDITION_TYPES)
+        self.condition_type = checks.one_of("condition_type", condition_type, _CONDITION_TYPES)
         size = num_classes
         if embed_dim is not None:
             size = checks.positive_int("embed_dim", embed_dim)

@@ -12,14 +12,14 @@ from workshop.generative_models.core.likelihoods import Likelihood
 from workshop.generative_models.core.modules import warn_once
 from workshop.generative_models.core.numbers import refuse_ambiguous_bytes
 
-UNIT_TOLERANCE = 1e-6
+_UNIT_TOLERANCE = 1e-6
 """How far data may lie outside [0, 1] and still be clipped, for likelihoods of data in [0, 1].
 
 Eight times the rounding error of float32 at 1: scaling to a range leaves a few such errors, while
 data that was never scaled, or was resized with overshoot, lies further out."""
-REACH = 1e-3
+_REACH = 1e-3
 """How far data may lie beyond the range of a decoder's activation without a warning."""
-LEVEL_TOLERANCE = 0.01
+_LEVEL_TOLERANCE = 0.01
 """How far data may lie from a level, in steps; float32 rounds 65,536 levels by less."""
 
 
@@ -42,14 +42,14 @@ def read_examples(likelihood: Likelihood, name: str, x: Any) -> Any:
         return x
     low, high = x.min(), x.max()
     beyond = x.dtype != np.uint8 and (low < 0 or high > 1)
-    if beyond and low >= -UNIT_TOLERANCE and high <= 1 + UNIT_TOLERANCE:
+    if beyond and low >= -_UNIT_TOLERANCE and high <= 1 + _UNIT_TOLERANCE:
         return np.clip(x, 0, 1)
     return x
 
 
 def as_batch(name: str, x: Any, event: tuple[int, ...] | None) -> tuple[jax.Array, bool]:
     """Return read examples as a float batch, and whether x was a single example, by its shape."""
-    refuse_empty(name, x)
+    _refuse_empty(name, x)
     x = jnp.asarray(x)
     if x.dtype == jnp.uint8:
         x = x.astype(jnp.float32) / 255
@@ -57,7 +57,7 @@ def as_batch(name: str, x: Any, event: tuple[int, ...] | None) -> tuple[jax.Arra
         return x, False
     if x.shape == event:
         return x[None], True
-    raise ValueError(other_shape(name, x.shape, event))
+    raise ValueError(_other_shape(name, x.shape, event))
 
 
 def check_data(model: Any, x: Any) -> None:
@@ -65,10 +65,10 @@ def check_data(model: Any, x: Any) -> None:
     if not is_concrete(x):
         return
     values = np.asarray(read_data("x", x))
-    refuse_empty("x", values)
+    _refuse_empty("x", values)
     event, likelihood = model.event_shape, model.likelihood
     if event not in (None, values.shape[1:]):
-        raise ValueError(other_shape("x", values.shape, event))
+        raise ValueError(_other_shape("x", values.shape, event))
     if values.dtype == np.uint8:
         if likelihood.levels not in (None, 256):
             _refuse_between_levels(np.unique(values) / np.float32(255), likelihood.levels)
@@ -76,7 +76,7 @@ def check_data(model: Any, x: Any) -> None:
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
         check_finite("x", values)
-    if likelihood.support == "unit" and (low < -UNIT_TOLERANCE or high > 1 + UNIT_TOLERANCE):
+    if likelihood.support == "unit" and (low < -_UNIT_TOLERANCE or high > 1 + _UNIT_TOLERANCE):
         raise ValueError(
             f"x lies in [{low:g}, {high:g}]: this likelihood describes data in [0, 1]; "
             "scale the data, or use likelihood='gaussian'"
@@ -89,7 +89,7 @@ def check_data(model: Any, x: Any) -> None:
 def _warn_of_reach(model: Any, low: float, high: float) -> None:
     """Warn of data outside the range of the decoder's output activation."""
     for name, link, least in (("sigmoid", jax.nn.sigmoid, 0), ("tanh", jnp.tanh, -1)):
-        beyond = low < least - REACH or high > 1 + REACH
+        beyond = low < least - _REACH or high > 1 + _REACH
         if getattr(model.likelihood, "link", None) is link and beyond:
             warn_once(
                 model,
@@ -101,7 +101,7 @@ def _warn_of_reach(model: Any, low: float, high: float) -> None:
             )
 
 
-def other_shape(name: str, shape: tuple[int, ...], event: tuple[int, ...]) -> str:
+def _other_shape(name: str, shape: tuple[int, ...], event: tuple[int, ...]) -> str:
     """Return an error text for data of another shape than the model's, with the fix."""
     hint = ""
     if len(event) == 3 and shape[1:] == (event[-1], *event[:-1]):
@@ -116,7 +116,7 @@ def other_shape(name: str, shape: tuple[int, ...], event: tuple[int, ...]) -> st
     )
 
 
-def refuse_empty(name: str, x: Any) -> None:
+def _refuse_empty(name: str, x: Any) -> None:
     """Raise a ValueError for a batch of no examples."""
     if np.shape(x)[:1] == (0,):
         raise ValueError(f"{name} holds no examples: expected a batch of at least one")
@@ -130,11 +130,11 @@ def _from_level(values: np.ndarray, levels: int) -> np.ndarray:
 
 def _refuse_between_levels(values: np.ndarray, levels: int) -> None:
     distance = _from_level(values, levels)
-    if distance.max() <= LEVEL_TOLERANCE:
+    if distance.max() <= _LEVEL_TOLERANCE:
         return
     odd = float(values.ravel()[distance.argmax()])
     several = np.unique(values)
-    fits = (n for n in range(2, 257) if _from_level(several, n).max() <= LEVEL_TOLERANCE)
+    fits = (n for n in range(2, 257) if _from_level(several, n).max() <= _LEVEL_TOLERANCE)
     fit = next(fits, None)
     way_out = (
         "round the data to levels, or use likelihood='gaussian'"

@@ -112,7 +112,7 @@ class LatentVariableModel(GenerativeModel):
         """Return `function(batch)`, without the batch axis if x is a single example."""
         x, single = self.as_batch(x)
         made = function(x)
-        return without_batch(made) if single else made
+        return _without_batch(made) if single else made
 
     def _one_example(self, name: str, x: Any) -> jax.Array:
         if self.event_shape is None:
@@ -337,6 +337,6 @@ class LatentVariableModel(GenerativeModel):
         return self._observed(self.decoder_input(path), rngs, condition)
 
 
-def without_batch(tree: Any) -> Any:
+def _without_batch(tree: Any) -> Any:
     """Return what belongs to one example, from what a batch of it gave."""
     return jax.tree.map(lambda a: a[0] if getattr(a, "ndim", 0) else a, tree)

@@ -29,7 +29,7 @@ UNLABELLED = 0.1
 """Share of a batch that training shows to a conditional prior without its class, so that the prior
 also learns the codes of no class in particular (as Ho & Salimans do, arXiv 2207.12598)."""
 
-CACHE_BYTES = 1 << 28
+_CACHE_BYTES = 1 << 28
 """Bytes of the keys and values that a chunk of samples keeps."""
 
 
@@ -114,7 +114,7 @@ class CodePrior(CodeTransformer):
             lambda codes, labels, _: _log_prob(graphdef, state, codes, labels),
             codes,
             labels,
-            size=chunk_size((widest,), most_bytes=CACHE_BYTES),
+            size=chunk_size((widest,), most_bytes=_CACHE_BYTES),
             shared=None,
             networks=(),
         )
@@ -260,7 +260,7 @@ class CodePrior(CodeTransformer):
         graphdef, state = nnx.split(self)
         size = chunk_size(
             (2, len(self.blocks), prod(self.code_shape), self.positions.features),
-            most_bytes=CACHE_BYTES,
+            most_bytes=_CACHE_BYTES,
         )
         codes = in_chunks(
             lambda labels, given, keys, _: draw_codes(graphdef, state, labels, given, choice, keys),

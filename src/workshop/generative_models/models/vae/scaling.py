@@ -6,7 +6,7 @@ import numpy as np
 
 from workshop.generative_models.core.moments import Moments
 
-LARGE, SMALL = 10.0, 0.01
+_LARGE, SMALL = 10.0, 0.01
 """Where a feature is far from unit scale: a root mean square above the one, or, of a column in flat
 data, a spread below the other."""
 NAMED = 5
@@ -34,7 +34,7 @@ def far_from_unit(moments: Moments) -> str | None:
         '1 of 2 features of the training data are far from unit scale: 1 (2e+04 ± 1e+04)'
     """
     mean, spread = moments.mean, moments.spread
-    off = np.hypot(mean, spread) > LARGE
+    off = np.hypot(mean, spread) > _LARGE
     if mean.ndim == 1:
         off |= (spread > 0) & (spread < SMALL)
     elif 0 < spread.max() < SMALL:  # single pixels may be nearly constant

@@ -13,7 +13,7 @@ from workshop.generative_models.core.modules import warn_once
 from workshop.generative_models.models.vae.chunks import chunk_size, in_chunks
 from workshop.generative_models.models.vae.code_arguments import is_guided
 
-NO_PRIOR = (
+_NO_PRIOR = (
     "VQVAE.sample draws each position's code on its own, by its usage in training: no prior over "
     "the codes is fitted (workshop prior RUN)"
 )
@@ -42,7 +42,7 @@ def drawn_codes(
     """
     if model.prior is None:
         _refuse_prior_options(y=y, **options)
-        warn_once(model, NO_PRIOR)
+        warn_once(model, _NO_PRIOR)
         return _by_usage(model, model._row_keys(rngs, n_samples), temperature)
     check_prior(model)
     rngs = model.rngs if rngs is None else rngs

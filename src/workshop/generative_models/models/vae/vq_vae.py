@@ -31,13 +31,13 @@ from workshop.generative_models.models.vae.objectives.codes import CodeObjective
 from workshop.generative_models.models.vae.prior import CodePrior
 from workshop.generative_models.models.vae.vq_sampling import check_prior, drawn_codes
 
-USAGE_DECAY = 0.99
+_USAGE_DECAY = 0.99
 """How much of the usage of codes stays at each training step."""
-MOST_USAGE = 1 << 20
+_MOST_USAGE = 1 << 20
 """Numbers in the usage of codes by position; for more, positions share one row."""
 
 
-class CodeUsage(nnx.Variable):
+class _CodeUsage(nnx.Variable):
     """How often each code stood at each position lately: (positions or 1, num_embeddings)."""
 
 
@@ -147,8 +147,8 @@ class VQVAE(VAE):
         self.commitment_cost = self.quantizer.commitment_cost
         self.deterministic = False  # what train() and eval() set
         positions = prod(self.code_shape)
-        positions = positions if positions * self.num_embeddings <= MOST_USAGE else 1
-        self.usage = CodeUsage(jnp.zeros((positions, self.num_embeddings), jnp.float32))
+        positions = positions if positions * self.num_embeddings <= _MOST_USAGE else 1
+        self.usage = _CodeUsage(jnp.zeros((positions, self.num_embeddings), jnp.float32))
 
     def _make_latents(self, prior: Any, posterior: Any, rngs: nnx.Rngs | None) -> None:  # noqa: ARG002
         """Set that q(z|x) has no density, and that there is no prior over the codes yet."""
@@ -373,7 +373,7 @@ class VQVAE(VAE):
     def update_statistics(self, statistics: dict[str, Any]) -> None:
         """Fold a batch's counts of codes into `usage`, and the rest into the quantizer."""
         counts = statistics["usage"]
-        self.usage[...] = USAGE_DECAY * self.usage[...] + (1 - USAGE_DECAY) * counts
+        self.usage[...] = _USAGE_DECAY * self.usage[...] + (1 - _USAGE_DECAY) * counts
         self.quantizer.update(statistics["quantizer"])
 
     def sample(

@@ -20,7 +20,7 @@ from workshop.generative_models.core.layers import (
 from workshop.generative_models.core.pickling import Picklable
 from workshop.generative_models.core.typing import ArrayLike, DTypeLike, Precision
 
-OUTPUT_ACTIVATIONS = ("sigmoid", "tanh", "identity")
+_OUTPUT_ACTIVATIONS = ("sigmoid", "tanh", "identity")
 
 
 class Decoder(Picklable, nnx.Module):
@@ -72,7 +72,7 @@ class Decoder(Picklable, nnx.Module):
         self.output_shape = make_shape("output_dim", output_dim)
         self.output_size = prod(self.output_shape)
         self.hidden_activation = activation
-        checks.one_of("output_activation", output_activation, OUTPUT_ACTIVATIONS)
+        checks.one_of("output_activation", output_activation, _OUTPUT_ACTIVATIONS)
         self.output_activation = activation_by_name(output_activation)
         self.dtype, self.precision = dtype, precision
         self.build(latent_dim, rngs)

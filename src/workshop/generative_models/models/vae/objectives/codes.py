@@ -6,8 +6,8 @@ from workshop.generative_models.core.quantizers import code_counts
 from workshop.generative_models.models.vae.inference import BoundTerms, LossContext, read
 from workshop.generative_models.models.vae.objectives.base import Objective
 
-REPORTED = ("commitment_loss", "codebook_loss", "perplexity", "codes_used")
-PENALTIES = ("orthogonal_loss", "diversity_loss", "entropy_loss")
+_REPORTED = ("commitment_loss", "codebook_loss", "perplexity", "codes_used")
+_PENALTIES = ("orthogonal_loss", "diversity_loss", "entropy_loss")
 """Losses that only some quantizers have."""
 
 
@@ -26,8 +26,8 @@ class CodeObjective(Objective):
         rows = read(found, "encoding_indices").reshape(-1, model.usage.shape[0])
         return {
             "total_loss": terms.reconstruction_loss + read(found, "quantizer_loss"),
-            **{name: read(found, name) for name in REPORTED},
-            **{name: found[name] for name in PENALTIES if name in found},
+            **{name: read(found, name) for name in _REPORTED},
+            **{name: found[name] for name in _PENALTIES if name in found},
             "statistics": {
                 "usage": code_counts(rows, model.num_embeddings),
                 "quantizer": found.get("statistics", {}),
