@@ -14,6 +14,7 @@ from PIL import Image
 
 import workshop
 from workshop.cli import evaluate, main
+from workshop.cli import evaluate as measuring
 from workshop.cli.progress import Interrupts
 from workshop.cli.tables import console
 from workshop.generative_models.data import load_dataset
@@ -79,6 +80,38 @@ def test_other_parts_and_folders_have_names_of_their_own(run, tmp_path, capsys):
     assert "without --out" in refused(capsys, "evaluate", run, "--data", "digits")
     assert "--split='tset'" in refused(capsys, "evaluate", run, "--split", "tset")
     assert "--samples=0" in refused(capsys, "evaluate", run, "--samples", 0)
+
+
+def test_samples_are_compared_in_features_of_inception(run, tmp_path, capsys, monkeypatch):
+    """The network itself has a test of its own: here means of rows stand for it."""
+
+    def features(path):
+        assert path == "weights.safetensors"
+        return lambda x: np.asarray(x).mean(2).reshape(len(x), -1)
+
+    monkeypatch.setattr(measuring, "inception_features", features)
+    option = ("--features", "inception=weights.safetensors")
+    command("evaluate", run, *LITTLE, *option, "--out", tmp_path)
+    found = summary.read(tmp_path / "evaluation.json")["sections"]["samples_inception"]
+    assert found.keys() == summary.read(run / "evaluation.json")["sections"]["samples_pca"].keys()
+    assert "leaves out samples" in refused(capsys, "evaluate", run, *option, "--quick")
+    assert "expected inception=FILE" in refused(capsys, "evaluate", run, "--features", "vgg=a")
+
+
+def test_an_autoencoder_is_scored_by_its_reconstruction_loss(tmp_path, capsys):
+    run, out = tmp_path / "run", tmp_path / "scores.csv"
+    command("train", "--steps", 2, "--hidden-dims", 8, "--latent-dim", 2, "--out", run,
+            "--posterior.kind", "point_mass", "--objective.kind", "reconstruction",
+            "--no-progress")  # fmt: skip
+    command("score", run, "--out", out, "--odd", 3, "--samples", 2)
+    assert "reconstruction loss" in capsys.readouterr().out
+    command("evaluate", run, "--quick")
+    assert "there is no bound on log p(x)" in " ".join(capsys.readouterr().out.split())
+    rows, test = list(csv.DictReader(out.read_text().splitlines())), load_dataset("digits").test
+    assert rows[0].keys() == {"index", "label", "reconstruction_loss"}
+    model = workshop.load(run)
+    loss = -model.conditional_log_prob(test.x, model.encode(test.x)[0])
+    np.testing.assert_allclose([float(r["reconstruction_loss"]) for r in rows], loss, rtol=1e-4)
 
 
 def test_compare(run, tmp_path, capsys):

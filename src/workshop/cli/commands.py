@@ -131,6 +131,7 @@ def evaluate(
     generated: int = 1000,
     factor_examples: int = 2000,
     points: int = 500,
+    features: str | None = None,
     seed: int = 0,
     out: Path | None = None,
 ) -> None:
@@ -149,6 +150,8 @@ def evaluate(
         generated: samples to compare with data.
         factor_examples: examples for metrics of disentanglement, where factors are known.
         points: points of the metrics that intervene on factors.
+        features: `inception=FILE` compares samples of images in the features of the Inception
+            network too, whose weights are in a safetensors file; it is slow.
         seed: of all draws.
         out: the folder of evaluation.json and report.html; None is the run's.
     """
@@ -169,7 +172,7 @@ def evaluate(
         points=points,
         seed=seed,
     )
-    command.evaluate(run, data, split, settings, quick=quick, out=out)
+    command.evaluate(run, data, split, settings, features, quick=quick, out=out)
 
 
 def compare(runs: tyro.conf.Positional[tuple[Path, ...]], out: Path | None = None) -> None:

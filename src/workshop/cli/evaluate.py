@@ -38,7 +38,11 @@ from workshop.generative_models.evaluation import bounds, outputs, summary
 from workshop.generative_models.evaluation.comparison import Compared, compare
 from workshop.generative_models.evaluation.detection import detection
 from workshop.generative_models.evaluation.passes import CutShort
-from workshop.generative_models.evaluation.samples import nearest_training_neighbours
+from workshop.generative_models.evaluation.samples import (
+    FeatureFunction,
+    inception_features,
+    nearest_training_neighbours,
+)
 from workshop.generative_models.evaluation.sections import Section
 from workshop.generative_models.evaluation.study import Settings, Study
 from workshop.generative_models.models.restoring import load_run, unfinished
@@ -49,9 +53,19 @@ from workshop.generative_models.visualization.evaluation import comparison_page,
 
 
 def evaluate(
-    run: Path, data: str | None, split: str, settings: Settings, *, quick: bool, out: Path | None
+    run: Path,
+    data: str | None,
+    split: str,
+    settings: Settings,
+    features: str | None,
+    *,
+    quick: bool,
+    out: Path | None,
 ) -> None:
     """Print what is known of a run, and write it as JSON and as a page."""
+    if features is not None and quick:
+        raise ValueError("--features with --quick, which leaves out samples: leave out one of them")
+    functions = _feature_functions(features)
     model, dataset, options = open_run(run, data)
     part = dataset.splits[checks.one_of("--split", split, dataset.splits)]
     folder = run if out is None else out
@@ -65,8 +79,13 @@ def evaluate(
     study = Study(
         model, dataset.train, part, settings, sprites if drawn else None,  # type: ignore[arg-type]
         interrupts.progress, interrupts.cuttable, held_out=split != "train",
-        run=shlex.quote(str(run)), more=str(2 * options["steps"]),
+        run=shlex.quote(str(run)), more=str(2 * options["steps"]), features=functions,
     )  # fmt: skip
+    if functions and not study.shows_images:
+        raise ValueError(
+            f"--features {features}: the examples have shape {study.test.shape}: expected images "
+            "with values in [0, 1]"
+        )
     about = _about(run, dataset, split, len(study.test))
     with locked(folder, f"{stem}.json.lock"):
         found = _measure(study, interrupts, about, folder / f"{stem}.json", quick=quick)
@@ -75,6 +94,17 @@ def evaluate(
             _write_page(page, run, study, dataset, found, about)
     if interrupts.cut is not None:
         raise SystemExit(INTERRUPTED)
+
+
+def _feature_functions(given: str | None) -> dict[str, FeatureFunction]:
+    """Return the further features to compare samples in, by name."""
+    if given is None:
+        return {}
+    name, _, file = given.partition("=")
+    if name != "inception" or not file:
+        raise ValueError(f"--features {given}: expected inception=FILE")
+    function = inception_features(file)
+    return {name: lambda x: function(np.clip(x, 0, 1))}
 
 
 def _measure(

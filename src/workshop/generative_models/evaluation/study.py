@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -24,6 +24,7 @@ from workshop.generative_models.evaluation.passes import (
     in_passes,
     reads_labels,
 )
+from workshop.generative_models.evaluation.samples.features import FeatureFunction
 from workshop.generative_models.models.vae.scaling import far_from_unit
 
 SEARCHED = 2**27
@@ -70,6 +71,7 @@ class Study:
             compared with them as with examples not seen.
         progress: from what is done to what shows its progress.
         cuttable: the same for estimates of which a part is worth keeping; None is `progress`.
+        features: further feature functions to compare samples in, by name.
         run: the run folder, as suggested commands name it.
         more: the total number of steps that they suggest.
     """
@@ -85,6 +87,7 @@ class Study:
         cuttable: Callable[[str], Progress] | None = None,
         *,
         held_out: bool = True,
+        features: Mapping[str, FeatureFunction] | None = None,
         run: str = "RUN",
         more: str = "STEPS",
     ):
@@ -96,6 +99,7 @@ class Study:
         self.progress, self.held_out = progress, held_out
         self.cuttable = progress if cuttable is None else cuttable
         self.run, self.more = run, more
+        self.features = {} if features is None else features
         self.conditional = reads_labels(model)
         self.sampler = None if self.conditional else sampler
         self.rescaled = bounds.has_moving_scale(model)

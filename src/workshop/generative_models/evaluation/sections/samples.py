@@ -63,6 +63,8 @@ def samples_sections(study: Study) -> dict[str, Section]:
             f"{dim} features of a classifier of the labels",
             classifier_features(rows, train.y, hidden=(256, dim), seed=settings.seed),
         )
+    for name, function in study.features.items():
+        features[f"samples_{name}"] = f"{name} features", function
     found = {}
     for name, (what, function) in features.items():
         figures = sample_quality(real, fake, function, seed=settings.seed)
