@@ -43,10 +43,10 @@ def both_forms(name):
         size, _, _, kernel, out = DOWN[name]
         stride = size // out
         low, _ = downsample_padding(size, kernel, stride)
-        return forms.Plan(stride, (low, low), (out, out), None), forms.conv_lax, forms.conv_cpu
+        return forms.ConvPlan(stride, (low, low), (out, out), None), forms.conv_lax, forms.conv_cpu
     size, _, _, kernel, out = UP[name]
     low = ((size - 1) * 2 + kernel - out) // 2
-    return forms.Plan(2, (low, low), (out, out), None), forms.transpose_lax, forms.transpose_cpu
+    return forms.ConvPlan(2, (low, low), (out, out), None), forms.transpose_lax, forms.transpose_cpu
 
 
 def training(function, steps):

@@ -104,7 +104,7 @@ def codes(at: Workplace) -> Drawn:
     some = data.test.take(slice(2))
     indices = outputs.code_indices(model, some)
     made = outputs.reconstructions(model, some)["x"]
-    yield "code_map", figures_drawn.code_map(outputs.pixels(some.x), indices, made)
+    yield "code_map", figures_drawn.code_map(outputs.scaled(some.x), indices, made)
     yield "prior_samples", report.draw_samples(model, 100, class_names=data.class_names)[0]
 
 

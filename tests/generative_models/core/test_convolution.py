@@ -140,7 +140,7 @@ def test_both_forms_of_conv_are_lax(image, taps, inputs, outputs, stride):
             x, kernel, (stride, stride), padding, dimension_numbers=layout
         )
 
-    plan = forms.Plan(stride, (padding[0][0], padding[1][0]), size, None)
+    plan = forms.ConvPlan(stride, (padding[0][0], padding[1][0]), size, None)
     expected = with_gradients(oracle, x, kernel, dy)
     for form in (forms.conv_cpu, forms.conv_lax):
         for actual, wanted in zip(
@@ -165,7 +165,7 @@ def test_both_forms_of_conv_transpose_are_lax(image, size, taps):
         return y[:, lows[0] :, lows[1] :][:, : size[0], : size[1]]
 
     expected = with_gradients(oracle, x, kernel, dy)
-    plan = forms.Plan(2, lows, size, None)
+    plan = forms.ConvPlan(2, lows, size, None)
     for form in (forms.transpose_cpu, forms.transpose_lax):
         for actual, wanted in zip(
             with_gradients(partial(form, plan), x, kernel, dy), expected, strict=True

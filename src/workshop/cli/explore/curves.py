@@ -11,10 +11,10 @@ from workshop.generative_models.visualization.curves import (
     Curve,
     axis_limits,
     choose_metrics,
+    curves_of,
     panel_title,
     varies,
 )
-from workshop.generative_models.visualization.curves import read_rows as curves_of
 from workshop.generative_models.visualization.style import ACCENT, FIRST, PALETTE
 
 _COLOURS = {"train": FIRST, "validation": ACCENT}

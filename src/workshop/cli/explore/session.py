@@ -66,7 +66,7 @@ class Session:
         if has_moving_scale(model):  # no density of one example
             model = fix_scale(model, dataset.train.take(slice(points)))
         self.model, self.class_names = model, dataset.class_names
-        self.x, self.y = outputs.pixels(np.asarray(split.x)), split.y
+        self.x, self.y = outputs.scaled(np.asarray(split.x)), split.y
         self.discrete, self.conditional = model.has_codes, model.conditional
         if model.conditional and not model.reads_classes:
             raise ValueError(

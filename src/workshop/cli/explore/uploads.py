@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from workshop.generative_models.core.numbers import as_numbers, kind_of
 from workshop.generative_models.data.pixels import FORMATS, count_frames, pixels, resize
-from workshop.generative_models.evaluation.outputs import pixels as scaled
+from workshop.generative_models.evaluation.outputs import scaled
 
 MOST_BYTES = 20 * 2**20
 """Larger files are refused unread."""

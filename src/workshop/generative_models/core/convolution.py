@@ -11,7 +11,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from workshop.generative_models.core import convolution_forms as forms
-from workshop.generative_models.core.convolution_forms import Pair, Plan, size_of
+from workshop.generative_models.core.convolution_forms import ConvPlan, Pair, size_of
 
 
 def downsampled(size: int) -> int:
@@ -87,7 +87,7 @@ def conv(
     height, width = (
         (n + sum(p) - k) // stride + 1 for n, k, p in zip(image, taps, padding, strict=True)
     )
-    plan = Plan(stride, (padding[0][0], padding[1][0]), (height, width), precision)
+    plan = ConvPlan(stride, (padding[0][0], padding[1][0]), (height, width), precision)
     return lax.platform_dependent(
         x, kernel, cpu=partial(forms.conv_cpu, plan), default=partial(forms.conv_lax, plan)
     )
@@ -136,7 +136,7 @@ def conv_transpose(
             "use a larger kernel, stride or image"
         )
     lows = (full[0] - output_size[0]) // 2, (full[1] - output_size[1]) // 2
-    plan = Plan(stride, lows, output_size, precision)
+    plan = ConvPlan(stride, lows, output_size, precision)
     return lax.platform_dependent(
         x,
         kernel,

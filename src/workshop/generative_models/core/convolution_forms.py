@@ -23,7 +23,7 @@ PART = 6 << 20
 """Bytes of taps that are made at a time: so many stay in the processor's cache."""
 
 
-class Plan(NamedTuple):
+class ConvPlan(NamedTuple):
     """A convolution or its adjoint: with equal `lows`, each is the other's."""
 
     stride: int
@@ -38,7 +38,7 @@ def size_of(array: Array, axis: int = 1) -> Pair:
 
 
 def _lax(
-    plan: Plan, x: Array, kernel: Array, padding: list[Pair] | str, dilation: int = 1
+    plan: ConvPlan, x: Array, kernel: Array, padding: list[Pair] | str, dilation: int = 1
 ) -> Array:
     return lax.conv_general_dilated(
         x,
@@ -51,7 +51,7 @@ def _lax(
     )
 
 
-def _read(plan: Plan, taps: Pair) -> Pair:
+def _read(plan: ConvPlan, taps: Pair) -> Pair:
     """Height and width of what is read, counted from `lows` before the image."""
     height, width = ((out - 1) * plan.stride + k for out, k in zip(plan.size, taps, strict=True))
     return height, width
@@ -63,14 +63,14 @@ def _window(x: Array, lows: Pair, size: Pair) -> Array:
     return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
 
 
-def conv_lax(plan: Plan, x: Array, kernel: Array) -> Array:
+def conv_lax(plan: ConvPlan, x: Array, kernel: Array) -> Array:
     """The convolution as `lax` has it."""
     read = _read(plan, size_of(kernel, 0))
     ends = zip(plan.lows, read, size_of(x), strict=True)
     return _lax(plan, x, kernel, [(low, out - low - n) for low, out, n in ends])
 
 
-def transpose_lax(plan: Plan, x: Array, kernel: Array) -> Array:
+def transpose_lax(plan: ConvPlan, x: Array, kernel: Array) -> Array:
     """The transposed convolution as `lax` has it."""
     padding = [
         (k - 1 - low, low + out - 1 - (n - 1) * plan.stride)
@@ -79,13 +79,13 @@ def transpose_lax(plan: Plan, x: Array, kernel: Array) -> Array:
     return _lax(plan._replace(stride=1), x, kernel[::-1, ::-1], padding, plan.stride)
 
 
-def _turned(plan: Plan, kernel: Array) -> tuple[Plan, Array]:
+def _turned(plan: ConvPlan, kernel: Array) -> tuple[ConvPlan, Array]:
     """Without a stride a transposed convolution is a plain one, by the kernel turned about."""
     top, left = (k - 1 - low for k, low in zip(size_of(kernel, 0), plan.lows, strict=True))
     return plan._replace(lows=(top, left)), kernel[::-1, ::-1]
 
 
-def _conv_products(plan: Plan, x: Array, kernel: Array) -> Array:
+def _conv_products(plan: ConvPlan, x: Array, kernel: Array) -> Array:
     if plan.stride == 1 and kernel.shape[3] <= x.shape[-1]:  # its taps are less than its patches
         plan, kernel = _turned(plan, kernel)
         return _overlap_add(plan, x, kernel)
@@ -95,7 +95,7 @@ def _conv_products(plan: Plan, x: Array, kernel: Array) -> Array:
     return _lax(plan, x, kernel, "VALID")
 
 
-def _transpose_products(plan: Plan, x: Array, kernel: Array) -> Array:
+def _transpose_products(plan: ConvPlan, x: Array, kernel: Array) -> Array:
     if plan.stride == 1 and kernel.shape[3] > x.shape[-1]:
         plan, kernel = _turned(plan, kernel)
         return _conv_products(plan, x, kernel)
@@ -116,7 +116,7 @@ def _parts(examples: int, size: int) -> int:
     return next((k for k in range(wanted, 4 * wanted) if k and examples % k == 0), 1)
 
 
-def _overlap_add(plan: Plan, x: Array, kernel: Array) -> Array:
+def _overlap_add(plan: ConvPlan, x: Array, kernel: Array) -> Array:
     """A transposed convolution as one product to all taps, each laid over the result and summed."""
     n = len(x)
     count = _parts(n, x.nbytes // x.shape[-1] * kernel[:, :, 0].size)
@@ -128,7 +128,7 @@ def _overlap_add(plan: Plan, x: Array, kernel: Array) -> Array:
     return y.swapaxes(0, 1).reshape(n, *y.shape[2:])
 
 
-def _overlap_add_part(plan: Plan, x: Array, kernel: Array) -> Array:
+def _overlap_add_part(plan: ConvPlan, x: Array, kernel: Array) -> Array:
     """The result is summed in blocks of stride × stride pixels: to these a tap belongs whole."""
     stride, lows, size, precision = plan
     n, height, width, channels = x.shape
@@ -149,7 +149,7 @@ def _overlap_add_part(plan: Plan, x: Array, kernel: Array) -> Array:
     return _window(y, (-lows[0], -lows[1]), size)
 
 
-def _patches(plan: Plan, x: Array, taps: Pair) -> list[Array]:
+def _patches(plan: ConvPlan, x: Array, taps: Pair) -> list[Array]:
     """What each block of stride × stride taps meets, (pixels of the result, block's channels)."""
     stride, lows, size, _ = plan
     down, across = (-(-k // stride) for k in taps)
@@ -164,7 +164,7 @@ def _patches(plan: Plan, x: Array, taps: Pair) -> list[Array]:
     ]
 
 
-def _transpose_gradients(plan: Plan, x: Array, kernel: Array, dy: Array) -> tuple[Array, Array]:
+def _transpose_gradients(plan: ConvPlan, x: Array, kernel: Array, dy: Array) -> tuple[Array, Array]:
     """Both gradients of a transposed convolution, from the same patches of `dy`."""
     k = _blocked(kernel, plan.stride)
     patches = _patches(plan._replace(size=size_of(x)), dy, size_of(kernel, 0))
@@ -179,13 +179,13 @@ def _transpose_gradients(plan: Plan, x: Array, kernel: Array, dy: Array) -> tupl
     return dx.reshape(x.shape), dk[: kernel.shape[0], : kernel.shape[1]]
 
 
-def _kernel_gradient(plan: Plan, x: Array, dy: Array, taps: Pair) -> Array:
+def _kernel_gradient(plan: ConvPlan, x: Array, dy: Array, taps: Pair) -> Array:
     """`dk[a, b] = sum_ij x[stride i + a - top, stride j + b - left] dy[i, j]`, row by row."""
     stride, lows, (height, width), precision = plan
     if stride == 1 and dy.shape[-1] < x.shape[-1]:
         # The same sum with the roles exchanged, so that the copies are of the smaller array.
         lows = taps[0] - 1 - lows[0], taps[1] - 1 - lows[1]
-        swapped = _kernel_gradient(Plan(1, lows, size_of(x), precision), dy, x, taps)
+        swapped = _kernel_gradient(ConvPlan(1, lows, size_of(x), precision), dy, x, taps)
         return swapped[::-1, ::-1].swapaxes(2, 3)
     channels, x = x.shape[-1], _window(x, lows, _read(plan, taps))
     rows, columns = (height - 1) * stride + 1, (width - 1) * stride + 1
@@ -208,13 +208,13 @@ def _kernel_gradient(plan: Plan, x: Array, dy: Array, taps: Pair) -> Array:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def conv_cpu(plan: Plan, x: Array, kernel: Array) -> Array:
+def conv_cpu(plan: ConvPlan, x: Array, kernel: Array) -> Array:
     """The convolution with derivatives made of products."""
     return _conv_products(plan, x, kernel)
 
 
 @conv_cpu.defjvp
-def _conv_cpu_jvp(plan: Plan, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+def _conv_cpu_jvp(plan: ConvPlan, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     x, kernel = primals
 
     def gradients(dy: Array) -> tuple[Array, Array]:
@@ -226,13 +226,13 @@ def _conv_cpu_jvp(plan: Plan, primals: tuple, tangents: tuple) -> tuple[Array, A
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def transpose_cpu(plan: Plan, x: Array, kernel: Array) -> Array:
+def transpose_cpu(plan: ConvPlan, x: Array, kernel: Array) -> Array:
     """The transposed convolution made of products, and so its derivatives."""
     return _transpose_products(plan, x, kernel)
 
 
 @transpose_cpu.defjvp
-def _transpose_cpu_jvp(plan: Plan, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+def _transpose_cpu_jvp(plan: ConvPlan, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     x, kernel = primals
 
     def gradients(dy: Array) -> tuple[Array, Array]:

@@ -97,7 +97,7 @@ def code_indices(model: Any, split: Split, *, progress: Progress = iter) -> np.n
     return run_over(model, _indices, split, progress=progress)["indices"]
 
 
-def pixels(x: np.ndarray) -> np.ndarray:
+def scaled(x: np.ndarray) -> np.ndarray:
     """Return data as the model reads it: bytes scaled to [0, 1]."""
     return x / np.float32(255) if x.dtype == np.uint8 else x
 

@@ -245,7 +245,7 @@ class Study:
     @staticmethod
     def pixels_of(split: Split) -> np.ndarray:
         """Return examples as the model reads them."""
-        return outputs.pixels(np.asarray(split.x))
+        return outputs.scaled(np.asarray(split.x))
 
 
 def _digest(split: Split) -> str:

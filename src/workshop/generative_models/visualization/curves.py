@@ -53,7 +53,7 @@ def number(value: Any) -> float | None:
         return None
 
 
-def read_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Curve]]:
+def curves_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Curve]]:
     """Return curves by metric and split, the steps of each in increasing order."""
     if not len(rows):
         raise ValueError("training_curves(rows): expected at least one row of metrics, got none")
@@ -162,7 +162,7 @@ def training_curves(
         >>> [axes.get_title(loc="left") for axes in training_curves(rows).axes]
         ['ELBO (higher is better)', 'β, the weight of the KL']
     """
-    curves = read_rows(rows)
+    curves = curves_of(rows)
     keys = choose_metrics(curves, metrics)
     found = {split for key in keys for split in curves[key]}
     splits = [s for s in ("train", "validation") if s in found]

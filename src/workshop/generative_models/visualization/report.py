@@ -14,13 +14,13 @@ from workshop.generative_models.core.modules import in_evaluation_mode
 from workshop.generative_models.data import Split
 from workshop.generative_models.evaluation import outputs
 from workshop.generative_models.evaluation.latents import codebook_healths
-from workshop.generative_models.evaluation.outputs import pixels
+from workshop.generative_models.evaluation.outputs import scaled
 from workshop.generative_models.evaluation.passes import condition_of
 from workshop.generative_models.models.vae import VAE
 
 from .bars import code_maps, kl_bars
 from .codebooks import codebook_panels
-from .curves import read_rows, training_curves, varies
+from .curves import curves_of, training_curves, varies
 from .files import save
 from .grids import reconstructions, samples
 from .latents import latent_map
@@ -45,7 +45,7 @@ def draw_reconstructions(
     made = outputs.reconstructions(model, part)
     shown = made["x"] if drawn is None else drawn[:count]
     return reconstructions(
-        pixels(np.asarray(part.x)), shown, part.labels, made["loss"], class_names=class_names
+        scaled(np.asarray(part.x)), shown, part.labels, made["loss"], class_names=class_names
     )
 
 
@@ -183,7 +183,7 @@ def run_figures(
         class_names: names of the labels.
         seed: of the samples.
     """
-    found = read_rows(rows)
+    found = curves_of(rows)
     changing = [key for key in found if varies(found[key])] or None
     yield "training_curves", training_curves(rows, metrics=changing, own=model.metrics)
     conditions = _own_conditions(model, split, 100)

@@ -91,7 +91,7 @@ def dependence_of(model: Any, split: Split, *, progress: Progress = iter) -> dic
     made = outputs.reconstructions(model, split, progress=progress)["x"]
     seen = split.take(slice(len(made)))  # fewer, if it was cut short
     told = next(iter(condition_of(model, seen).values())) if reads_labels(model) else None
-    return input_dependence(outputs.pixels(np.asarray(seen.x)), made, told)
+    return input_dependence(outputs.scaled(np.asarray(seen.x)), made, told)
 
 
 def dependence_verdict(
