@@ -62,7 +62,7 @@ def fix_scale(
         >>> model = VAE(MLPEncoder([8], 2, "relu", (5,), rngs=rngs),
         ...             MLPDecoder([8], (5,), 2, rngs=rngs), 2, likelihood="gaussian",
         ...             scale="optimal", rngs=rngs)
-        >>> 0 < fix_scale(model, np.ones((3, 5))).likelihood.scale < 1
+        >>> 0 < fix_scale(model, jnp.ones((3, 5))).likelihood.scale < 1
         True
     """
     likelihood = model.likelihood
