@@ -18,7 +18,9 @@ from workshop.generative_models.core.configuration import (
 )
 from workshop.generative_models.data import Dataset, Split
 from workshop.generative_models.evaluation import bounds
-from workshop.generative_models.models.vae import VAE, VQVAE
+from workshop.generative_models.models.vae import VAE, VQVAE, MLPDecoder, MLPEncoder
+from workshop.generative_models.models.vae.objectives import Reconstruction
+from workshop.generative_models.models.vae.posteriors import PointMassPosterior
 
 KINDS = ("vae", "conditional-vae", "vq-vae")
 
@@ -223,3 +225,22 @@ def test_uploads_take_the_levels_of_the_likelihood(sessions):
     np.testing.assert_array_equal(few.accept("a.png", x), np.full((8, 8, 1), 0.25))
     with pytest.raises(ValueError, match=r"^a\.png: "):
         session.accept("a.png", np.full((8, 8, 1), np.nan, np.float32))
+
+
+def test_an_autoencoder_is_measured_by_its_reconstruction_loss_alone():
+    rngs = nnx.Rngs(0)
+    model = VAE(
+        MLPEncoder([4], 2, input_dim=(6,), rngs=rngs),
+        MLPDecoder([4], (6,), 2, rngs=rngs),
+        2,
+        posterior=PointMassPosterior(),
+        objective=Reconstruction(),
+        rngs=rngs,
+    )
+    split = Split(np.random.default_rng(0).random((3, 6), np.float32))
+    session = Session(model, Dataset("blobs", split, split, split))
+    made = session.measure(session.example(1))
+    assert made.kl_loss is None
+    assert made.elbo is None
+    expected = np.square(split.x[1] - model.reconstruct(split.x[1:2])[0]).sum()
+    np.testing.assert_allclose(made.reconstruction_loss, expected, rtol=1e-5)

@@ -26,12 +26,12 @@ class Reconstruction:
 
     x: Float[np.ndarray, "..."]
     """What it makes of the mean of q(z|x)."""
-    kl_loss: float
-    """KL(q(z|x) ‖ p(z)), in nats."""
     reconstruction_loss: float
     """-E_q(z|x)[log p(x|z)], in nats."""
+    kl_loss: float | None = None
+    """KL(q(z|x) ‖ p(z)), in nats; None if q has no density."""
 
     @property
-    def elbo(self) -> float:
-        """-(kl_loss + reconstruction_loss), in nats."""
-        return -(self.kl_loss + self.reconstruction_loss)
+    def elbo(self) -> float | None:
+        """-(kl_loss + reconstruction_loss), in nats; None if q has no density."""
+        return None if self.kl_loss is None else -(self.kl_loss + self.reconstruction_loss)

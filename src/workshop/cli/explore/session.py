@@ -170,10 +170,15 @@ class Session:
     def measure(self, example: Example) -> Reconstruction:
         """Return what the model makes of an example, and the two terms of its ELBO.
 
-        The terms are those of `evaluation.bounds.elbo(model, x[None], y, samples=64)`.
+        The terms are those of `evaluation.bounds.elbo(model, x[None], y, samples=64)`. A model
+        without a density has a reconstruction loss alone.
         """
         label = example.label if self.conditional else None
-        terms = elbo_terms(self.model, example.x[None], label, samples=SAMPLES)
+        if self.model.has_density:
+            terms = elbo_terms(self.model, example.x[None], label, samples=SAMPLES)
+        else:
+            split = Split(example.x[None], None if label is None else np.array([label]))
+            terms = {"reconstruction_loss": outputs.reconstructions(self.model, split)["loss"]}
         made = self.decode(self.encode(example)[None], label)[0]
         return Reconstruction(made, **{name: float(term[0]) for name, term in terms.items()})
 

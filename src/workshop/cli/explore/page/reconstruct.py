@@ -61,4 +61,4 @@ class ReconstructPanel:
             picture.show(paint(array[None], own)[0])
         found = made.elbo, made.kl_loss, made.reconstruction_loss
         for label, value in zip(self.figures, found, strict=True):
-            label.set_text(f"{value:.2f} nats")
+            label.set_text("not defined" if value is None else f"{value:.2f} nats")

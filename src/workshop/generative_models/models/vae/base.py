@@ -415,14 +415,13 @@ class VAE(LatentVariableModel, Pretrained):
             features: as `features` returns them.
             condition: of a conditional model, {"y": labels}; else empty.
             samples: K.
-            deterministic: take the mean of q(z|x) instead of a sample.
+            deterministic: take the mean of q(z|x) instead of a sample, without its density.
             rngs: source of the samples; the model's own if None.
         """
         q = self.posterior(features)
         log_q = None
         if deterministic or not q.has_density:
             z = jnp.broadcast_to(q.mean, (samples, *q.mean.shape))
-            log_q = q.log_prob(z) if q.has_density else None
         else:
             z, log_q = q.sample_and_log_prob(sample_key(rngs, self.rngs), (samples,))
         return self.inferred(q, z, log_q, condition)
