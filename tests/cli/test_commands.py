@@ -20,12 +20,13 @@ def command(*arguments):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, all_figures):
     """One short run of every model on the digits."""
     root = tmp_path_factory.mktemp("runs")
-    for name in MODELS:
-        command("train", "--model", name, "--steps", 20, "--hidden-dims", 16,
-                "--out", root / name, "--no-progress")  # fmt: skip
+    with all_figures():
+        for name in MODELS:
+            command("train", "--model", name, "--steps", 20, "--hidden-dims", 16,
+                    "--out", root / name, "--no-progress")  # fmt: skip
     return root
 
 
@@ -280,7 +281,7 @@ def test_every_config_field_is_an_option(capsys):
                 assert f"--{option.replace('_', '-')}" in printed, (name, option)
 
 
-def test_two_processes_make_one_run(tmp_path):
+def test_two_processes_make_one_run(tmp_path, without_figures):
     """They choose one folder, and leave one model, as good as that of one process."""
     import socket
 
@@ -289,10 +290,9 @@ def test_two_processes_make_one_run(tmp_path):
         address = f"127.0.0.1:{free.getsockname()[1]}"
     options = ["train", "--steps", "12", "--hidden-dims", "16", "--no-progress"]
     shared = ["--devices", "full", "--coordinator", address, "--processes", "2"]
-    script = "import sys; from workshop.cli import main; main(sys.argv[1:])"
     runs = [
         subprocess.Popen(
-            [sys.executable, "-c", script, *options, *shared, "--process", str(process),
+            [*without_figures, *options, *shared, "--process", str(process),
              "--out", str(tmp_path / "two")],
             stderr=subprocess.PIPE, text=True,
         )

@@ -147,14 +147,12 @@ def test_what_another_process_writes_is_refused(run, capsys, arguments):
     assert before == after
 
 
-def test_of_two_runs_that_start_together_one_is_refused(tmp_path):
+def test_of_two_runs_that_start_together_one_is_refused(tmp_path, without_figures):
     import subprocess
-    import sys
 
-    script = "import sys; from workshop.cli import main; main(sys.argv[1:])"
     words = ["train", *map(str, SHORT), "--steps", "5", "--out", str(tmp_path / "run")]
     both = [
-        subprocess.Popen([sys.executable, "-c", script, *words], stderr=subprocess.PIPE, text=True)
+        subprocess.Popen([*without_figures, *words], stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
     errors = [process.communicate(timeout=300)[1] for process in both]

@@ -40,12 +40,13 @@ def refused(capsys, *arguments):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, all_figures):
     """A short run on the digits, evaluated."""
     folder = tmp_path_factory.mktemp("runs") / "one"
     command("train", "--steps", 30, "--hidden-dims", 16, "--latent-dim", 4, "--out", folder,
             "--no-progress")  # fmt: skip
-    command("evaluate", folder, *LITTLE)
+    with all_figures():
+        command("evaluate", folder, *LITTLE)
     return folder
 
 

@@ -15,7 +15,6 @@ from workshop.cli.runs import open_run, write_run_record
 from workshop.generative_models.data import Split, load_dataset
 from workshop.generative_models.data.record import FILE
 from workshop.generative_models.training import Trainer
-from workshop.generative_models.visualization import report
 
 PARTS = ("train", "validation", "test")
 SHORT = ("--steps", 2, "--encoder-type", "dense", "--hidden-dims", 8, "--latent-dim", 2,
@@ -46,11 +45,9 @@ def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("made")
     for i in range(100):
         picture(root / "pictures" / "ab"[i % 2] / f"{i:03}.png", i)
-    with pytest.MonkeyPatch.context() as patch:  # the runs' own figures take longest
-        patch.setattr(report, "run_figures", lambda *_: [])
-        for model in ("conditional-vae", "vq-vae"):
-            command("train", "--model", model, "--data", root / "pictures", *SHORT,
-                    "--out", root / model)  # fmt: skip
+    for model in ("conditional-vae", "vq-vae"):
+        command("train", "--model", model, "--data", root / "pictures", *SHORT,
+                "--out", root / model)  # fmt: skip
     return root
 
 
@@ -128,8 +125,7 @@ def test_only_training_examples_leave_nothing_to_test_on(copy, capsys):
     assert "none is left to test on" in said
 
 
-def test_unchanged_data_is_silent_and_resumes(made, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(report, "run_figures", lambda *_: [])
+def test_unchanged_data_is_silent_and_resumes(made, tmp_path, capsys):
     shutil.copytree(made / "conditional-vae", tmp_path / "run")
     command("train", "--resume", tmp_path / "run", "--no-progress")
     command("score", tmp_path / "run", "--out", tmp_path / "s.csv", "--samples", 1)
@@ -150,8 +146,7 @@ def test_built_in_data_needs_no_record(tmp_path):
     assert not (tmp_path / FILE).exists()
 
 
-def test_a_limited_run_keeps_its_test_examples(made, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(report, "run_figures", lambda *_: [])
+def test_a_limited_run_keeps_its_test_examples(made, tmp_path, capsys):
     shutil.copytree(made / "pictures", tmp_path / "pictures")
     command("train", "--data", tmp_path / "pictures", *SHORT, "--limit", 20,
             "--out", tmp_path / "run")  # fmt: skip

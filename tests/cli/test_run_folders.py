@@ -69,15 +69,16 @@ def test_a_run_goes_on_from_anywhere_with_its_own_data(run, tmp_path, monkeypatc
         assert "config.json is damaged: seed='x'" in refused(capsys, *arguments)
 
 
-def test_a_second_start_compiles_nothing(run, tmp_path):
+def test_a_second_start_compiles_nothing(tmp_path):
     """The folder of compiled programs has no new one after it."""
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).random((60, 6), np.float32))
 
     def start(out):
         hidden = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
         environment = {k: v for k, v in os.environ.items() if k not in hidden}
         environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
         script = "import workshop.cli; workshop.cli.main()"
-        words = ["train", "--data", str(run.parent.parent / "a.npy"), *SHORT, "--out", str(out)]
+        words = ["train", "--data", str(tmp_path / "a.npy"), *SHORT, "--out", str(out)]
         subprocess.run(
             [sys.executable, "-c", script, *words], env=environment, check=True, capture_output=True
         )
