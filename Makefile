@@ -6,8 +6,9 @@ PYTHON ?= $(shell for p in python3.11 python3 python; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-# Two workers suit two cores; each would otherwise start a thread for every core in every library.
-PYTEST := $(BIN)/python -m pytest -n 2
+# Two workers suit two cores. Each begins with one half of the tests, so that what the tests of a file
+# share is made once, and takes from the other when it is done.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .PHONY: help demo report explore test lint docs figures wheel wheel-test bench clean
 
@@ -91,7 +92,7 @@ wheel-test: wheel
 	unset PYTHONPATH; \
 	../venv/bin/python -c 'import sys, workshop; assert workshop.__file__.startswith(sys.prefix)'; \
 	../venv/bin/workshop --help > /dev/null; \
-	../venv/bin/python -m pytest -n 2 $(TESTS)
+	../venv/bin/python -m pytest -n 2 --dist worksteal $(TESTS)
 
 # Peers of the benchmark, in environments of their own. artifex has requirements that exclude others,
 # one of them a newer Python; where it can't be installed the results say so.
