@@ -17,7 +17,7 @@ from workshop.cli.explore import codes, programs
 from workshop.cli.explore.examples import Example, Reconstruction
 from workshop.cli.explore.geometry import Plane, latent_plane, moved, path, principal_plane
 from workshop.generative_models.core.modules import in_evaluation_mode
-from workshop.generative_models.data import Dataset
+from workshop.generative_models.data import Dataset, Split
 from workshop.generative_models.evaluation import outputs
 from workshop.generative_models.evaluation.bounds import (
     elbo_terms,
