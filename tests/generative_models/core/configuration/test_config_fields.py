@@ -152,8 +152,8 @@ SHARED = {
     "objective": ({}, ReconstructionConfig()),
 }
 COMPONENTS = {"prior", "posterior", "objective"}
-OF_BETA = SHARED.keys() - {"likelihood", "kl_weight", "posterior", "objective"}
-BETA = {field: SHARED[field] for field in OF_BETA} | {
+NOT_OF_BETA = {"likelihood", "kl_weight", "posterior", "objective"}
+BETA = {field: change for field, change in SHARED.items() if field not in NOT_OF_BETA} | {
     "scale": ({"reconstruction_loss_type": "laplace"}, "optimal"),
     "levels": ({"reconstruction_loss_type": "categorical"}, 18),
     "standardize": ({"reconstruction_loss_type": "laplace", "decoder": UNBOUNDED}, True),
