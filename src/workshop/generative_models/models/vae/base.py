@@ -221,8 +221,8 @@ class VAE(LatentVariableModel, Pretrained):
         if getattr(self.objective, "needs_density", True) and not self.has_density:
             raise ValueError(
                 f"posterior {type(self.posterior).__name__} has no density, and objective "
-                f"{type(self.objective).__name__} needs one: use an objective such as "
-                "Reconstruction"
+                f"{type(self.objective).__name__} needs one: choose an objective of kind "
+                "'reconstruction' (--objective.kind reconstruction)"
             )
         self.encoder = fit_features(self.encoder, self.posterior.features(self.latent_dim), rngs)
 
