@@ -1,5 +1,6 @@
 """Settings that every test shares."""
 
+import contextlib
 import gc
 import logging
 import os
@@ -46,6 +47,28 @@ collect_ignore_glob = ["conftest.py", "**/conftest.py"]
 def _log_reaches_caplog():
     """Commands that ran earlier in this process have switched propagation off."""
     logging.getLogger("workshop").propagate = True
+
+
+@pytest.fixture(scope="module")
+def one_figure():
+    """Draw one empty figure at the end of a run: the real ones take longer than a short run.
+
+    The value is a context in which all are drawn.
+    """
+    from matplotlib.figure import Figure
+
+    from workshop.generative_models.visualization import report
+
+    draw = report.run_figures
+
+    @contextlib.contextmanager
+    def by(function):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(report, "run_figures", function)
+            yield
+
+    with by(lambda *_: [("samples", Figure())]):
+        yield lambda: by(draw)
 
 
 class RoomForPrograms:

@@ -1,14 +1,9 @@
-"""Commands in tests draw one empty figure: the real ones take longer than a short run."""
+"""Commands in tests draw one empty figure, except where a test asks for all of them."""
 
-import contextlib
 import sys
 
 import pytest
-from matplotlib.figure import Figure
 
-from workshop.generative_models.visualization import report
-
-ALL = report.run_figures
 WITHOUT_FIGURES = """
 import sys
 from workshop.cli import main
@@ -18,23 +13,10 @@ main(sys.argv[1:])
 """
 
 
-@contextlib.contextmanager
-def figures_of(function):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "run_figures", function)
-        yield
-
-
 @pytest.fixture(autouse=True, scope="module")
-def _one_figure():
-    with figures_of(lambda *_: [("samples", Figure())]):
-        yield
-
-
-@pytest.fixture(scope="session")
-def all_figures():
+def all_figures(one_figure):
     """Return a context in which commands draw all figures."""
-    return lambda: figures_of(ALL)
+    return one_figure
 
 
 @pytest.fixture(scope="session")
