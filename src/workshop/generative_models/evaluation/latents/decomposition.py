@@ -117,7 +117,7 @@ def kl_decomposition(
         "total_correlation": correlation,
         "dimension_wise_kl": marginal.sum(axis=-1),
     }
-    parts["sum"] = sum(parts.values())
+    parts["sum"] = np.sum(list(parts.values()), axis=0)
     text = METHODS[method]
     if method != "all":
         of = f" of {size:,}" if size > len(means) else ""
