@@ -20,16 +20,13 @@ _MADE = "JAX_COMPILATION_CACHE_DIR" not in os.environ  # or else it is somebody'
 if _MADE:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="workshop-tests-")
 _CACHE = os.environ["JAX_COMPILATION_CACHE_DIR"]
-# Most of the suite's time is compilation, and these make it four times as fast. The programs are
-# slower, and equal in what they compute; tests compare programs compiled in the same way, as the
+# Most of the suite's time is compilation, and these flags make it up to four times as fast. The
+# programs are slower, and compute the same; tests compare programs that are compiled alike, as
 # processes that tests start inherit the flags. `XLA_FLAGS= make test` compiles as users do.
-# XLA ends a process that names a flag which it doesn't know, hence the version.
-if jax.__version_info__[:2] == (0, 10):
-    os.environ.setdefault(
-        "XLA_FLAGS",
-        "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
-        "--xla_cpu_parallel_codegen_split_count=1",
-    )
+_FLAGS = ["--xla_backend_optimization_level=0", "--xla_cpu_parallel_codegen_split_count=1"]
+if jax.__version_info__[:2] == (0, 10):  # XLA ends a process that names a flag it does not know
+    _FLAGS.append("--xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault("XLA_FLAGS", " ".join(_FLAGS))
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 jax.config.update("jax_compilation_cache_dir", _CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
