@@ -51,7 +51,7 @@ IN_NUMPY = {
 def test_every_activation_is_numpys(name):
     x = np.linspace(-8, 8, 161).astype(np.float32)
     ours = activation_by_name(name)(jnp.asarray(x))
-    # gelu is x / 2 (1 + tanh), whose tanh may be off by 4 units in the last place: 8 / 2 · 4 · 2⁻²⁴.
+    # gelu is x / 2 · (1 + tanh). Its tanh may be off by 4 units in the last place: 4 · 4 · 2⁻²⁴.
     np.testing.assert_allclose(ours, IN_NUMPY[name](np.float64(x)), rtol=2e-6, atol=1e-6)
 
 
