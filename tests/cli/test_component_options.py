@@ -80,7 +80,7 @@ def test_the_help_names_the_kinds_of_the_components_that_a_model_has(name, capsy
         (("--prior.components", "5"), "Unrecognized options: --prior.components"),
         (("--model", "vq-vae", "--prior.kind", "mixture"), "Unrecognized options: --prior.kind"),
         (("--prior.kind", "mixture", "--prior.components", "0"), "--prior.components=0: Input"),
-        (("--posterior.kind", "point_mass"), "use an objective such as Reconstruction"),
+        (("--posterior.kind", "point_mass"), "choose an objective of kind"),
     ],
 )
 def test_what_cannot_be_chosen(arguments, message, capsys, monkeypatch, tmp_path):
