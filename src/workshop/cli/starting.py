@@ -169,7 +169,7 @@ def _saved_config(start: Start, saved: _Saved) -> AutoencoderConfig:
 
 
 def _start(arguments: list[str], default: Start) -> Start:
-    """Return the options that decide the defaults of others; the others are not looked at."""
+    """Parse only the options that determine the defaults of other options."""
     with reading():
         start, _ = tyro.cli(
             Start, args=arguments, default=default, return_unknown_args=True, prog="workshop train"

@@ -103,9 +103,8 @@ def scaled(x: np.ndarray) -> np.ndarray:
 
 
 def _encode(model: Any, x: jax.Array, **condition: Any) -> dict[str, jax.Array]:
-    features = features_of(model, x, **condition)
-    mean = model.means_of(features)
-    return {"mean": mean, "log_var": features.get("log_var", jnp.zeros_like(mean))}
+    mean, log_var = model.mean_and_log_var(features_of(model, x, **condition))
+    return {"mean": mean, "log_var": log_var}
 
 
 def _represent(model: Any, x: jax.Array, **condition: Any) -> jax.Array:

@@ -36,8 +36,8 @@ def metric_sums(
 
     A last batch that is not full counts by its examples. `first` is the number of the first batch
     in the whole of the data, of which this may be a part; `num_examples` is the size of the
-    training set. NaN, as an overflow in a network gives
-    it, counts as the worst value of its metric, and stays NaN if the metric has no direction.
+    training set. NaN, which an overflow in a network gives, counts as the worst value of its
+    metric, and stays NaN if the metric has no direction.
     """
     full, rest_size = divmod(len(data["x"]), batch_size)
 

@@ -17,6 +17,8 @@ from workshop.generative_models.core.configuration import (
     ReconstructionConfig,
 )
 from workshop.generative_models.core.distributions import DiagonalNormal
+from workshop.generative_models.data import Split
+from workshop.generative_models.evaluation.outputs import posteriors
 from workshop.generative_models.models.vae import (
     VAE,
     VQVAE,
@@ -174,6 +176,48 @@ def test_a_point_mass_has_a_reconstruction_loss_alone():
     np.testing.assert_array_equal(log_var, jnp.zeros_like(mean))
     with pytest.raises(ValueError, match="PointMassPosterior has no density, and objective ELBO"):
         VAE(*parts(), posterior=PointMassPosterior(), rngs=nnx.Rngs(1))
+
+
+class Narrow(Posterior):
+    """N(μ, σ²/e): its log-variance is not the feature of that name."""
+
+    def features(self, latent_dim):
+        return {"mean": latent_dim, "log_var": latent_dim}
+
+    def __call__(self, features):
+        return DiagonalNormal(features["mean"], features["log_var"] - 1)
+
+
+def test_mean_and_log_variance_are_those_of_q_and_not_features_of_these_names():
+    model = VAE(*parts(), posterior=Narrow(), rngs=nnx.Rngs(1))
+    features = model.features(jnp.asarray(X))
+    np.testing.assert_allclose(model.encode(X)[1], features["log_var"] - 1)
+    found = posteriors(model, Split(X))
+    np.testing.assert_allclose(found["log_var"], features["log_var"] - 1, rtol=1e-5)
+
+
+def test_a_weight_that_the_objective_does_not_read_is_an_error():
+    model = VAE(*parts(), objective=Reconstruction(), rngs=nnx.Rngs(1))
+    with pytest.raises(ValueError, match=r"beta=2\.0: the objective Reconstruction reads no"):
+        model.loss_fn(batch=X, beta=2.0)
+    assert VAE(*parts(), rngs=nnx.Rngs(1)).loss_fn(batch=X, beta=2.0)["beta"] == 2
+
+
+def test_data_beyond_the_likelihood_trains_with_a_loss_of_ones_own_only():
+    model = VAE(*parts(), likelihood="bce", rngs=nnx.Rngs(1))
+    outputs = model(X)
+    losses = model.loss_fn(
+        x=2 * X, outputs=outputs, reconstruction_loss_fn=lambda p, x: jnp.abs(p - x)
+    )
+    expected = np.abs(outputs["reconstructed"] - 2 * X).sum(1).mean()
+    np.testing.assert_allclose(losses["reconstruction_loss"], expected, rtol=1e-5)
+    for call in (
+        lambda: model.loss_fn(x=2 * X, outputs=outputs),
+        lambda: model.log_likelihood(jnp.asarray(2 * X), outputs),
+        lambda: model.conditional_log_prob(2 * X, outputs["z"]),
+    ):
+        with pytest.raises(ValueError, match="describes data in"):
+            call()
 
 
 class TestPriorOfMixtures:

@@ -1,4 +1,4 @@
-"""One scale of the likelihood in place of one that is chosen by each batch."""
+"""Replacement of a scale that is computed from each batch by a fixed one."""
 
 import functools
 from typing import Any
@@ -21,12 +21,12 @@ from workshop.generative_models.evaluation.passes import Progress, restored
 
 
 def has_moving_scale(model: Any) -> bool:
-    """Say whether the likelihood's scale depends on what other examples are in the batch."""
+    """Return whether the likelihood's scale is computed from the whole batch."""
     return getattr(model.likelihood, "scale", None) == "optimal"
 
 
 def refuse_moving_scale(where: str, model: Any) -> None:
-    """Refuse a likelihood that is no density of single examples."""
+    """Raise a ValueError for a likelihood whose scale is computed from the whole batch."""
     if has_moving_scale(model):
         raise ValueError(
             f"{where}: the likelihood's scale='optimal' is chosen by each batch, which is no "

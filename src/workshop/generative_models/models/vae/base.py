@@ -11,7 +11,7 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.arrays import read_latents
+from workshop.generative_models.core.arrays import check_finite, read_latents
 from workshop.generative_models.core.building import accepts_config, arguments_of, restated
 from workshop.generative_models.core.configuration import AutoencoderConfig, Scale, VAEConfig
 from workshop.generative_models.core.distributions import Distribution
@@ -321,9 +321,7 @@ class VAE(LatentVariableModel, Pretrained):
         """
 
         def mean_and_log_var(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-            features = self.features(x, rngs=rngs, **condition)
-            mean = self.means_of(features)
-            return mean, features.get("log_var", jnp.zeros_like(mean))
+            return self.mean_and_log_var(self.features(x, rngs=rngs, **condition))
 
         return self._on_batch(x, mean_and_log_var)
 
@@ -376,9 +374,14 @@ class VAE(LatentVariableModel, Pretrained):
         x, _ = self.as_batch(x)
         return self.posterior(self.features(x, rngs=rngs, **condition))
 
-    def means_of(self, features: dict[str, jax.Array]) -> jax.Array:
-        """Return the means of q(z|x), or of a model with codes the encodings."""
-        return self.posterior(features).mean
+    def mean_and_log_var(self, features: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        """Return the mean of q(z|x), and its log-variance, or zeros if it has none.
+
+        Args:
+            features: as `features` returns them.
+        """
+        q = self.posterior(features)
+        return q.mean, getattr(q, "log_var", jnp.zeros_like(q.mean))
 
     def p_z(self, **condition: Any) -> Distribution:
         """Return p(z), or p(z|y) of a prior that reads the labels.
@@ -639,7 +642,7 @@ class VAE(LatentVariableModel, Pretrained):
         checks.refuse_keywords(self.loss_fn, kwargs, LOSS_OPTIONS)
         x, condition = self.read_batch(batch, x, kwargs)
         x, single = self.as_batch(x)
-        self.check_data(x)
+        check_finite("x", x)  # before anything that is computed from it is
         samples = getattr(self.objective, "samples", 1)
         if outputs is None:
             rngs = kwargs.get("rngs") if rng is None else nnx.Rngs(rng)
@@ -660,6 +663,11 @@ class VAE(LatentVariableModel, Pretrained):
         terms = BoundTerms(x, found, inference)
         context = LossContext(kwargs.get("step"), rng, kwargs.get("num_examples"), beta)
         made = self.objective(self, terms, context)
+        if beta is not None and not (context.beta_was_read or self.has_codes):
+            raise ValueError(
+                f"beta={beta!r}: the objective {type(self.objective).__name__} reads no weight of "
+                "the KL: leave beta out"
+            )
         losses = named_losses(terms, made, has_density=self.has_density)
         if kwargs.get("kl_per_dimension"):
             losses["kl_per_dimension"] = inference.kl().mean(0)
@@ -706,7 +714,6 @@ class VAE(LatentVariableModel, Pretrained):
             condition: of a conditional model, the labels `y`.
         """
         x, _ = self.as_batch(x)
-        self.check_data(x)
         logits = self._decoder_output(z, rngs, self._network_condition(condition))
         outputs = {"logits": logits, "reconstructed": self.likelihood.mean(logits)}
         return self.log_likelihood(x, outputs)
@@ -723,4 +730,5 @@ class VAE(LatentVariableModel, Pretrained):
             raise ValueError(
                 f"outputs have shape {parameter.shape} and x has shape {x.shape}: they must agree"
             )
+        self.check_data(x)
         return self.likelihood.log_prob(parameter, x)

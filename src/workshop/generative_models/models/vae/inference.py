@@ -107,8 +107,15 @@ class LossContext:
         num_examples: ArrayLike | None = None,
         beta: ArrayLike | None = None,
     ):
-        self.step, self.beta = step, beta
-        self._key, self._num_examples = key, num_examples
+        self.step = step
+        self.beta_was_read = False
+        self._beta, self._key, self._num_examples = beta, key, num_examples
+
+    @property
+    def beta(self) -> ArrayLike | None:
+        """Weight of the KL in place of the objective's own; None if it was not given."""
+        self.beta_was_read = True
+        return self._beta
 
     @property
     def num_examples(self) -> ArrayLike:

@@ -74,7 +74,7 @@ def usage_logits(usage: jax.Array, temperature: ArrayLike) -> jax.Array:
 
 
 def check_prior(model: Any) -> None:
-    """Refuse a prior over codes of another shape or number, which may decode all the same."""
+    """Raise a ValueError for a prior over codes of another shape or number."""
     prior = model.prior
     names = ("code_shape", "codebook_size", "codes")
     found = tuple(getattr(prior, name, None) for name in names)
@@ -87,7 +87,7 @@ def check_prior(model: Any) -> None:
 
 
 def _refuse_prior_options(*, y: Any, guidance: ArrayLike, top_k: Any, top_p: Any) -> None:
-    """Refuse what only a prior reads."""
+    """Raise a ValueError for options that need a fitted prior."""
     given = {"y": y is not None, "guidance": is_guided(guidance),
              "top_k": top_k is not None, "top_p": top_p is not None}  # fmt: skip
     for name in (name for name, is_given in given.items() if is_given):

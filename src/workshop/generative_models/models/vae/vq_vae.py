@@ -341,9 +341,9 @@ class VQVAE(VAE):
         mean = self.features(x, rngs=rngs, **condition)["mean"]
         return self._quantized(mean, deterministic=deterministic, rngs=rngs)
 
-    def means_of(self, features: dict[str, jax.Array]) -> jax.Array:
-        """Return the encodings before quantization."""
-        return features["mean"]
+    def mean_and_log_var(self, features: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        """Return the encoding before quantization, and zeros for its log-variance."""
+        return features["mean"], jnp.zeros_like(features["mean"])
 
     def decoder_input(self, means: jax.Array) -> jax.Array:
         """Return the vectors of the codes of encodings."""
