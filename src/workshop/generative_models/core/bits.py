@@ -21,10 +21,7 @@ def like_key(array: jax.Array, key: jax.Array) -> jax.Array:
 
 @jax.jit
 def checksum(tree: Any) -> jax.Array:
-    """Return a sum over all bits that any single changed one changes, however arrays are split.
-
-    Orbax's files tell a missing piece, but not a flipped bit inside an array.
-    """
+    """Return a sum over all bits that any single changed one changes, however arrays are split."""
     total = jnp.zeros((), jnp.uint32)
     for array in jax.tree.leaves(tree):
         flags = array.dtype == jnp.bool_

@@ -23,10 +23,8 @@ AnyConfig = TypeVar("AnyConfig", bound=Config)
 def accepts_config(init: Callable[..., None]) -> Callable[..., Any]:
     """Let a constructor also take a configuration, first or as `config=`.
 
-    The class has the attribute `config_class`. The arguments are the fields of the configuration,
-    or what `explicit_arguments(config, rngs)` of the class returns. Arguments beside the
-    configuration take precedence, and None means not given. The instance keeps the configuration,
-    with those arguments in it, as `config`.
+    The arguments are those of `explicit_arguments(config, rngs)` of the class if there is one, else
+    the fields. Arguments beside the configuration come first; None means not given.
     """
 
     @functools.wraps(init)
@@ -59,12 +57,7 @@ def arguments_of(config: Config) -> dict[str, Any]:
 
 
 def restated(config: AnyConfig, given: Mapping[str, Any]) -> AnyConfig | None:
-    """Return a configuration with explicit arguments in it, or None if it cannot describe them.
-
-    Args:
-        config: the configuration.
-        given: arguments that take the place of its fields.
-    """
+    """Return a configuration with arguments in it, or None if it cannot describe them."""
     if not given:
         return config
     fields = type(config).model_fields
@@ -85,15 +78,7 @@ def restated(config: AnyConfig, given: Mapping[str, Any]) -> AnyConfig | None:
 
 
 def undescribed(model: Any, config: Config, parts: tuple[str, ...]) -> str | None:
-    """Return the first of some parts of a model that its configuration would build otherwise.
-
-    Structure and static attributes are compared, values of variables are not.
-
-    Args:
-        model: a module, whose class takes a configuration.
-        config: the configuration.
-        parts: names of attributes that hold modules.
-    """
+    """Return the first of a model's parts that its configuration would build otherwise."""
     built: Any = nnx.eval_shape(lambda: type(model)(config, rngs=nnx.Rngs(0)))
     for part in parts:
         if nnx.graphdef(getattr(built, part)) != nnx.graphdef(getattr(model, part)):

@@ -59,13 +59,7 @@ def nearest(value: Any, options: Collection[str]) -> str:
 def refuse_keywords(
     method: Callable[..., Any], given: Collection[str], others: Collection[str] = ()
 ) -> None:
-    """Raise a TypeError for keyword arguments that a method does not read, naming the nearest.
-
-    Args:
-        method: whose `**kwargs` hold them.
-        given: their names.
-        others: names that the method reads from its `**kwargs`.
-    """
+    """Raise a TypeError for keywords that neither a method's signature nor `others` has."""
     known = _keywords(method) | set(others)
     for name in given:
         if name not in known:

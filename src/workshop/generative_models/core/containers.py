@@ -13,11 +13,7 @@ from workshop.generative_models.core.numbers import refuse_inexact, variable
 
 
 def is_lazy(x: Any) -> bool:
-    """Say whether `x` is read when indexed: it has a shape, a dtype of NumPy's and rows.
-
-    Arrays in memory, data frames, tensors and sparse matrices are not lazy; `numpy.memmap`, HDF5
-    and Zarr arrays are.
-    """
+    """Say whether `x` is read when indexed, as `numpy.memmap`, HDF5 and Zarr arrays are."""
     if isinstance(x, np.memmap):
         return True
     if isinstance(x, np.ndarray | np.generic) or not hasattr(x, "__getitem__"):
@@ -34,19 +30,7 @@ def is_lazy(x: Any) -> bool:
 
 
 def to_array(name: str, x: Any) -> np.ndarray:
-    """Return `x` as a NumPy array, its rows in the order in which they stand.
-
-    Args:
-        name: the argument, for errors.
-        x: an array, lists, a data frame or series, a tensor, or what NumPy can read.
-
-    Raises:
-        ValueError: if it is no array, or has missing or masked values.
-
-    Examples:
-        >>> to_array("x", [[1.0, 2.0], [3.0, 4.0]]).shape
-        (2, 2)
-    """
+    """Return arrays, lists, frames or tensors as a NumPy array; `name` is for errors."""
     if isinstance(x, np.ma.MaskedArray):
         return unmasked(name, x)
     if isinstance(x, np.ndarray | np.generic):
@@ -69,12 +53,7 @@ def to_array(name: str, x: Any) -> np.ndarray:
 
 
 def unmasked(name: str, x: Any) -> np.ndarray:
-    """Return what was read as a NumPy array, or refuse it if some of its values are masked.
-
-    Args:
-        name: the argument, for errors.
-        x: an array, or what NumPy can read.
-    """
+    """Return what was read as a NumPy array, or refuse it if some of its values are masked."""
     if isinstance(x, np.ma.MaskedArray) and x.dtype.names is None and np.ma.is_masked(x):
         raise ValueError(
             f"{name} is a masked array with {int(np.ma.count_masked(x)):,} masked values: fill "
@@ -84,11 +63,7 @@ def unmasked(name: str, x: Any) -> np.ndarray:
 
 
 def to_label_array(name: str, y: Any) -> np.ndarray:
-    """Return labels as an array of numbers or strings; see `to_array`.
-
-    Raises:
-        ValueError: for missing labels, and for labels of several kinds.
-    """
+    """Return labels of one kind, none missing, as an array of numbers or strings."""
     array = to_array(name, y)
     return _settled(name, array.astype(object) if array.dtype.kind == "T" else array)
 

@@ -41,10 +41,7 @@ class Estimate:
         return f"{self.value:,.{digits}f} ± {error:,.{digits}f}{unit}"
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fields for `evaluation.json`, which knows no NaN and no infinity.
-
-        NaN is None there, and infinity the string "inf" or "-inf".
-        """
+        """Return the fields for `evaluation.json`; see `in_json`."""
         return in_json(asdict(self))
 
     @classmethod
@@ -57,12 +54,7 @@ class Estimate:
 
 
 def in_json(value: Any) -> Any:
-    """Return numbers, or lists or dicts of them, as strict JSON can hold them: NaN as None.
-
-    Examples:
-        >>> in_json([1.0, float("nan"), float("-inf")])
-        [1.0, None, '-inf']
-    """
+    """Return numbers, or lists or dicts of them, for strict JSON: NaN as None, ∞ as "inf"."""
     if isinstance(value, dict):
         return {name: in_json(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
@@ -73,11 +65,7 @@ def in_json(value: Any) -> Any:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return an evaluation with its figures as `Estimate`, and the titles of sections as "titles".
-
-    Raises:
-        ValueError: if there is none, or it is damaged or of a newer format.
-    """
+    """Return an evaluation, its figures as `Estimate`, and the titles of its sections."""
     if not path.is_file():
         raise ValueError(f"{path} is missing: run workshop evaluate {path.parent} first")
     try:

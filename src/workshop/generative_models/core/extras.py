@@ -5,16 +5,7 @@ from types import ModuleType
 
 
 def optional(module: str, extra: str, call: str) -> ModuleType:
-    """Import a module that an extra of this package installs.
-
-    Args:
-        module: the name of the module.
-        extra: the name of the extra.
-        call: what needs it, for the error.
-
-    Raises:
-        ImportError: if it is not installed; it names the extra.
-    """
+    """Import a module, or name the extra of this package that `call` needs for it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -13,18 +13,7 @@ CONFIG_FILE = "config.json"
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a name beside `path` to write to, which takes its place when the block ends well.
-
-    Missing folders are made. A failure leaves what was at `path`, and nothing else.
-
-    Examples:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with replacing(Path(folder) / "a" / "b.txt") as temporary:
-        ...         _ = temporary.write_text("whole")
-        ...     print((Path(folder) / "a" / "b.txt").read_text())
-        whole
-    """
+    """Yield a name beside `path` to write to, which takes its place when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -46,11 +35,7 @@ def write_json(content: Mapping[str, Any], path: Path, *, allow_nan: bool = True
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
-    """Return what the `config.json` of a folder holds.
-
-    Raises:
-        ValueError: if the folder holds none, or it is damaged.
-    """
+    """Return what the `config.json` of a folder holds."""
     path = Path(folder) / CONFIG_FILE
     if not path.is_file():
         why = f"it holds no {CONFIG_FILE}" if path.parent.is_dir() else "there is no such folder"
@@ -59,11 +44,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
 
 
 def parse_config(path: Path) -> dict[str, Any]:
-    """Return what a file like `config.json` holds.
-
-    Raises:
-        ValueError: if it is damaged, or describes no model.
-    """
+    """Return what a file like `config.json` holds, or say that it is damaged or no model."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

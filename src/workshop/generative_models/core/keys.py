@@ -10,15 +10,9 @@ _drawing = threading.Lock()
 
 
 def sample_key(rngs: nnx.Rngs | None, own: nnx.Rngs | None = None) -> jax.Array:
-    """Return the next key for sampling: of `rngs`, or of the model's `own` streams.
+    """Return the next key of the stream sample, default or params of `rngs`, or else of `own`.
 
-    The stream is `sample` if there is one, else the default stream, else `params`. Threads that
-    share streams never receive the same key.
-
-    Raises:
-        TypeError: if `rngs` is no `nnx.Rngs`.
-        ValueError: if there is no stream, or it cannot advance because a transformation such as
-            `jax.jit` is tracing a function that the stream is no argument of.
+    Threads that share streams never receive the same key.
     """
     streams = rngs if rngs is not None else own
     if streams is None:
@@ -47,11 +41,5 @@ def sample_key(rngs: nnx.Rngs | None, own: nnx.Rngs | None = None) -> jax.Array:
 
 
 def row_keys(rngs: nnx.Rngs | None, own: nnx.Rngs | None, rows: int) -> jax.Array:
-    """Return a key for each row, so that its draws do not depend on how rows are split.
-
-    Args:
-        rngs: streams, or None; see `sample_key`.
-        own: the model's own streams.
-        rows: number of keys.
-    """
+    """Return a key for each row, so that its draws do not depend on how rows are split."""
     return jax.random.split(sample_key(rngs, own), rows)

@@ -19,12 +19,7 @@ _METHOD_KEYWORDS = ("deterministic", "observation_noise", "range_vals", "steps",
 def call(
     module: Callable[..., Any], x: jax.Array, *, rngs: nnx.Rngs | None, **condition: Any
 ) -> Any:
-    """Call a network, with `rngs` if it can take them, and with every condition.
-
-    Raises:
-        TypeError: for a condition that the network does not take.
-        ValueError: if the network would change its state inside a transformation.
-    """
+    """Call a network, with `rngs` if it can take them, and with every condition."""
     names = inspect.signature(module).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in names.values())
     if takes_any:
@@ -56,13 +51,7 @@ _said: WeakKeyDictionary[nnx.Module, set[str]] = WeakKeyDictionary()
 
 
 def warn_once(model: nnx.Module, message: str, *arguments: Any) -> None:
-    """Log a warning about a model, unless it was logged before about this model.
-
-    Args:
-        model: whom it concerns.
-        message: the text, with the logger's placeholders; it is what is said once.
-        arguments: for the placeholders.
-    """
+    """Log a warning about a model, unless the same message was logged before about it."""
     said = _said.setdefault(model, set())
     if message not in said:
         said.add(message)

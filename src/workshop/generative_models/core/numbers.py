@@ -122,7 +122,7 @@ def _largest(x: np.ndarray) -> Any:
 
 
 def refuse_ambiguous_bytes(name: str, x: Any) -> None:
-    """Refuse uint8 that holds only 0 and 1: black and white to a person, 0 and 1 / 255 to the rule.
+    """Refuse uint8 of 0 and 1: black and white to a person, 0 and 1 / 255 to the rule.
 
     Only for all examples that somebody gives: a dark image may be of such bytes.
     """
@@ -167,13 +167,7 @@ def as_int32(name: str, x: np.ndarray) -> np.ndarray:
 
 
 def not_finite(name: str, x: np.ndarray, *, start: int = 0) -> str | None:
-    """Say which numbers are NaN or infinite; None if none is.
-
-    Args:
-        name: the argument, for errors.
-        x: an array.
-        start: the number of its first row in the whole of the data.
-    """
+    """Say which numbers are NaN or infinite, of rows numbered from `start`; None if none is."""
     finite = np.isfinite(x)
     if finite.all():
         return None

@@ -65,15 +65,7 @@ def learning_rate_schedule(
 def plateau(patience: int, factor: float) -> optax.GradientTransformationExtraArgs:
     """Return optax's `reduce_on_plateau` of a metric to be made small, fed once an evaluation.
 
-    Any smaller value is better, as in early stopping. Optax's relative tolerance is 0, because of a
-    negative metric, such as a negative log-density, it takes worse values for better ones.
-
-    Args:
-        patience: evaluations without a better one until the learning rate is reduced.
-        factor: what it is then multiplied by.
-
-    Raises:
-        ValueError: if `factor` is not between 0 and 1.
+    Its relative tolerance is 0: of a negative metric it would take worse values for better ones.
     """
     checks.positive_int("plateau_patience", patience)
     if not 0 < factor < 1:

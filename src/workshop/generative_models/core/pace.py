@@ -10,20 +10,9 @@ SECONDS_A_CALL = 0.25
 def next_count(
     before: int, count: int, seconds: float, *, few: int = 1, longest: float = SECONDS_A_CALL
 ) -> int:
-    """Return how many steps the next call should take, growing at most tenfold at a time.
+    """Return how many steps the next call takes, at most ten times the `before` allowed last.
 
-    A first call is mostly compilation, so it says little about speed.
-
-    Args:
-        before: how many steps were allowed in the last call.
-        count: how many it took.
-        seconds: how long it took.
-        few: so many slow steps are taken, as long as the call stays below `longest`.
-        longest: in seconds.
-
-    Examples:
-        >>> next_count(10, 10, seconds=0.1), next_count(10, 10, seconds=1e-3)
-        (25, 100)
+    `few` slow steps are taken too, as long as the call stays below `longest` seconds.
     """
     speed = count / max(seconds, 1e-6)
     wanted = max(SECONDS_A_CALL * speed, min(few, longest * speed))
@@ -37,10 +26,7 @@ class Pace:
         self.count = 1
 
     def calls(self, steps: int) -> Iterator[tuple[int, int]]:
-        """Yield the first step of each call and the one after its last.
-
-        The caller waits for the results of a call before it asks for the next one.
-        """
+        """Yield the first step of each call and the one after its last."""
         first = 0
         while first < steps:
             last = min(first + self.count, steps)

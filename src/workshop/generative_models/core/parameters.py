@@ -27,11 +27,7 @@ def _all_finite(arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
 def refuse_not_finite(model: Any) -> None:
     """Refuse to measure a model whose parameters or moving statistics are not finite.
 
-    Estimates are never NaN for finite data, so that their values would not show that the model is
-    broken.
-
-    Raises:
-        ValueError: naming the first such variable.
+    Estimates are never NaN for finite data, so their values would not show it.
     """
     name = not_finite_parameter(nnx.state(model, nnx.Any(nnx.Param, nnx.BatchStat)))
     if name is not None:

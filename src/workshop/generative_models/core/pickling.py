@@ -15,12 +15,7 @@ from flax import nnx
 
 
 class Picklable:
-    """Mixin of modules that can be pickled and deep-copied, whatever functions they hold.
-
-    A copy has the same functions, so that it shares compiled programs with the original; variables
-    that are shared inside a module stay shared. Functions are pickled by name: those that have
-    none, such as lambdas, are refused by the pickler.
-    """
+    """Mixin of modules that can be pickled and deep-copied, and share functions with copies."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Return the module as bytes, and the function that reads them."""

@@ -39,14 +39,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What a loader found.
-
-    Args:
-        parts: Some of train, validation and test; what is missing is taken out of train.
-        class_names: The name of each label, where the source knows them.
-        held_out: How many examples a missing validation and test get; a tenth each if None.
-        notes: What was left out or passed over.
-    """
+    """What a loader found: some of train, validation and test, and what is known about them."""
 
     parts: Mapping[str, Part]
     class_names: tuple[str, ...] | None = None
@@ -126,11 +119,7 @@ def _split(
 def _with_every_class(
     y: Int[np.ndarray, " n"], order: Int[np.ndarray, " n"], keep: int
 ) -> Int[np.ndarray, " n"]:
-    """The order, changed where a class has no example among the first `keep`.
-
-    An example of that class changes places with the last one of a class that has several there, so
-    that what is rare is trained on; if the classes are too many, some stay without.
-    """
+    """The order, in which each class has an example among the first `keep` if it can be."""
     order = order.copy()
     for label in np.setdiff1d(y[order[keep:]], y[order[:keep]]):
         inside = y[order[:keep]]
@@ -164,13 +153,7 @@ def warn_of_missing_classes(
 def stratified_permutation(y: np.ndarray | None, n: int, seed: int) -> Int[np.ndarray, " n"]:
     """A random order in which every stretch has the classes in about their overall shares.
 
-    The i-th example, in a random order, of a class with m examples is placed at (i + u) / m with
-    u uniform in [0, 1), and the examples are sorted by place.
-
-    Args:
-        y: Labels (n,), or None for a plain permutation.
-        n: Number of examples.
-        seed: Decides the order.
+    The i-th example, in a random order, of a class with m is placed at (i + u) / m, u uniform.
     """
     rng = np.random.default_rng(seed)
     order = rng.permutation(n)
@@ -184,11 +167,7 @@ def stratified_permutation(y: np.ndarray | None, n: int, seed: int) -> Int[np.nd
 
 
 def _check_examples(xs: Mapping[str, Any], where: str) -> dict[str, np.ndarray | Rows]:
-    """Every part's examples as uint8 or float32 with a channel axis.
-
-    Of what stays on disk, only the shape and the dtype are checked now, the values when they are
-    read.
-    """
+    """Every part's examples as uint8 or float32 with a channel axis; `Rows` when read."""
     whats = {key: f"{where}: {_named('x', key, xs)}" for key in xs}
     result = {
         key: changed(

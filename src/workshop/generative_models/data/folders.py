@@ -31,27 +31,14 @@ _NOT_DATA = ("__MACOSX", "@eaDir")
 
 @dataclass(frozen=True)
 class _Found:
-    """The image files of a folder.
-
-    Args:
-        parts: For each split the files and their class, "" without one, in sorted order.
-        notes: What was passed over.
-    """
+    """The files of each split and their class, "" without one, and what was passed over."""
 
     parts: dict[str, dict[Path, str]]
     notes: tuple[str, ...] = ()
 
 
 def find(folder: Path, where: str) -> _Found:
-    """Finds the files of FOLDER, FOLDER/CLASS, or either of them in train/, validation/, test/.
-
-    Symbolic links are followed. Hidden files and folders are left out, files that are not images
-    and class folders without images are counted in the notes.
-
-    Raises:
-        ValueError: If it is unclear what is a split or a class, a folder can't be read, or two
-            paths lead to one folder.
-    """
+    """Finds the files of FOLDER, FOLDER/CLASS, or either in train/, validation/, test/."""
     walk = _Walk(where)
     inner = walk.folders(folder)
     splits = {name: SPLIT_NAMES.get(name.lower(), "") for name in inner}

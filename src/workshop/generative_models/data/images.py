@@ -47,18 +47,9 @@ def read_folder(
     on_disk: bool = False,
     skip_unusable: bool = False,
 ) -> Source:
-    """Reads the images of a folder; see `folders.find` for its structure.
+    """Reads the images of a folder; see `load_dataset`.
 
-    Images are coloured if the header of any is; grey ones among them become coloured. Every header
-    is read, so that sizes, depths and broken files are told before training.
-
-    Args:
-        folder: Where to look.
-        image_size: Resizes to (height, width).
-        where: Begins every error.
-        on_disk: Leaves the pixels on disk, as is done with more than a quarter of the memory.
-        skip_unusable: Leaves out files that can't be used and counts them; they are an error
-            otherwise.
+    Every header is read first, so that sizes, depths and broken files are told before training.
     """
     found = find(folder, where)
     every = [file for files in found.parts.values() for file in files]

@@ -8,13 +8,8 @@ import numpy as np
 class EpochOrder:
     """The stream of example indices, a function of (seed, position) alone.
 
-    Epoch e is a permutation of its own key (seed, e). Batches are cut from the epochs laid end to
-    end, so every example comes once an epoch, no batch is short, and none is dropped.
-
-    Args:
-        examples: number of examples.
-        batch_size: examples in a step.
-        seed: which order.
+    Epoch e is a permutation by the key (seed, e). Batches are cut from the epochs laid end to end,
+    so every example comes once an epoch, no batch is short, and none is dropped.
     """
 
     def __init__(self, examples: int, batch_size: int, seed: int):

@@ -23,13 +23,7 @@ _ORIENTATION = 0x0112
 
 @dataclass(frozen=True)
 class Header:
-    """What an image file says of itself before its pixels are decoded.
-
-    Args:
-        size: (height, width), upright.
-        channels: 1, 3, or None for a palette, whose pixels tell.
-        dtype: Of its pixels, see `pixels`.
-    """
+    """(height, width), upright; 1 or 3 channels, None for a palette; the type of the pixels."""
 
     size: tuple[int, int]
     channels: int | None
@@ -37,11 +31,7 @@ class Header:
 
 
 def read_header(file: Path) -> Header:
-    """Reads what is known without decoding.
-
-    Raises:
-        ValueError: If it is no image, has several frames or holds 32-bit numbers.
-    """
+    """Reads what is known of an image file without decoding it."""
     with _opened(file) as image:
         mode, frames, (width, height) = image.mode, count_frames(image), image.size
         # The size of a TIFF is upright; asking a PNG for EXIF data that it may not have would
@@ -56,11 +46,7 @@ def read_header(file: Path) -> Header:
 
 
 def read_image(file: Path, image_size: tuple[int, int] | None = None) -> np.ndarray:
-    """The pixels of one file; see `pixels`.
-
-    Raises:
-        ValueError: If it is no image, is cut short, or is of a kind that is refused.
-    """
+    """The pixels of one file; see `pixels`."""
     from PIL import ImageOps
 
     with _opened(file) as image:
@@ -93,10 +79,7 @@ def pixels(
     """The pixels of an upright image, (h, w, 1) if it is grey and (h, w, 3) if coloured.
 
     8-bit images are uint8; 16-bit grey ones are float32, divided by 65,535. A palette of greys is
-    grey; RGB and CMYK are coloured, whatever their pixels.
-
-    Raises:
-        ValueError: If it is animated, partly transparent or holds 32-bit numbers.
+    grey.
     """
     _check_kind(image.mode, frames, name)
     if image.mode.startswith("I;16"):

@@ -28,11 +28,7 @@ Arrays = dict[str, Any]
 class Chunks:
     """All batches of a run in chunks of several, as a source that Grain can read.
 
-    Args:
-        data: what to read.
-        order: which examples each step sees.
-        steps: the last step.
-        mine: the part of each batch to read, where several processes share it.
+    Of each batch only the part `mine` is read, where several processes share it.
     """
 
     def __init__(self, data: Arrays, order: EpochOrder, steps: int, mine: slice):
@@ -60,20 +56,7 @@ def as_arrays(
 ) -> Arrays:
     """Return examples by the keys of a batch, and refuse what cannot be trained on.
 
-    Args:
-        name: what an error calls the data.
-        data: examples, a tuple (examples, labels), a dict {"x": ..., "y": ...}, or a `Split`.
-        keys: the keys that a dict may have.
-        read: converts examples; see `GenerativeModel.read_examples`. What is lazy is converted when
-            it is read.
-
-    Raises:
-        ValueError: if there are no examples, or arrays of several lengths, or values that cannot be
-            taken as they are meant.
-
-    Examples:
-        >>> as_arrays("train", [[1.0, 2.0], [3.0, 4.0]])["x"].shape
-        (2, 2)
+    Examples come alone, as (x, y), as a dict or as a `Split`; lazy ones are converted when read.
     """
     given = _by_key(name, data)
     checks.batch_keys(name, given, keys)
@@ -157,13 +140,7 @@ def _items(name: str, data: Any) -> dict[str, Any]:
 
 
 def examples(name: str, x: Any, read: Callable[[str, Any], Any] = read_data) -> Any:
-    """Return examples after their conversion, made now, or by lazy `Rows` when they are read.
-
-    Args:
-        name: the argument, for errors.
-        x: what somebody passed.
-        read: converts; see `GenerativeModel.read_examples`.
-    """
+    """Return examples after `read` converted them, now, or if they are lazy, when they are read."""
     if not is_lazy(x) or not x.shape:
         return read(name, x)
     convert = functools.partial(read, name)

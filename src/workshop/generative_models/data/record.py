@@ -33,15 +33,7 @@ Keys = Mapping[str, Sequence[Any]]
 
 @dataclass(frozen=True)
 class _Change:
-    """How data differs from a record of it.
-
-    Args:
-        new: Examples that the record does not have.
-        missing: How many examples of each split of the record are not there.
-        found: How many examples the record and the data share.
-        new_names: Names of new examples, where they have names.
-        missing_names: Names of missing ones.
-    """
+    """How data differs from a record: new examples, missing ones of each split, shared ones."""
 
     new: int
     missing: Mapping[str, int]
@@ -69,21 +61,13 @@ def _some(names: tuple[str, ...]) -> str:
 
 
 def write_record(dataset: Dataset, folder: Path) -> None:
-    """Writes what each split holds into `folder`, whole or not at all.
-
-    Examples in memory are told apart by a digest of their values, those on disk by their names;
-    of a split on disk without names, its length and a digest of some examples are kept.
-    """
+    """Writes what each split holds into `folder`: digests of the values, or names on disk."""
     content = {"format": 1} | {key: _described(split) for key, split in dataset.splits.items()}
     write_text(json.dumps(content, separators=(",", ":")) + "\n", folder / FILE)
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """Returns the record in `folder`, or None if there is none.
-
-    Raises:
-        ValueError: If the file is damaged.
-    """
+    """Returns the record in `folder`, or None if there is none."""
     path = folder / FILE
     if not path.is_file():
         return None
@@ -125,20 +109,10 @@ def compare(record: Mapping[str, Any], dataset: Dataset) -> _Change:
 
 
 def as_recorded(record: Mapping[str, Any], dataset: Dataset) -> tuple[Dataset, _Change | None]:
-    """Returns data with every example in the split in which the record has it.
+    """Returns data with every example in the split of the record, and the change, if any.
 
-    Of the examples that the record does not have, those that a fresh split puts into test are
-    tested on too; the others are left out, unless the record has none of the examples of a split.
-
-    Args:
-        record: As `read_record` returns it.
-        dataset: Data as it is split now.
-
-    Returns:
-        The data, and how it differs from the record; None if it does not.
-
-    Raises:
-        ValueError: If no example is left to test on, or if examples can't be told apart.
+    Of new examples, those that a fresh split puts into test are tested on too; the others are left
+    out, unless the record has none of the examples of a split.
     """
     if unchanged(record, dataset):
         return dataset, None

@@ -15,19 +15,7 @@ Read = Callable[[Int[np.ndarray, " n"]], Shaped[np.ndarray, "n ..."]]
 
 
 class Rows:
-    """What looks like an array of examples, and reads those that it is indexed with.
-
-    Args:
-        read: reads the examples of given numbers.
-        indices: which examples these are, in this order.
-        shape: of one example.
-        dtype: of the examples.
-
-    Examples:
-        >>> squares = Rows(lambda i: i[:, None] ** 2, np.arange(10), (1,), np.dtype(int))
-        >>> squares.shape, squares[[2, 3]].tolist(), squares.take(slice(5, None))[0].tolist()
-        ((10, 1), [[4], [9]], [25])
-    """
+    """What looks like an array of examples, and reads those that it is indexed with."""
 
     def __init__(
         self,

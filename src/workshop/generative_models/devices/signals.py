@@ -7,12 +7,7 @@ from typing import Any
 
 
 class Stopped(KeyboardInterrupt):
-    """A run that was asked to stop, after all that it had learned was kept.
-
-    Attributes:
-        signal: SIGINT or SIGTERM.
-        step: how many steps were taken.
-    """
+    """A run that was asked to stop by a signal after a step, all that it had learned kept."""
 
     def __init__(self, received: int, step: int, message: str):
         super().__init__(message)
@@ -20,10 +15,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class StopSignals:
-    """Within the block SIGINT and SIGTERM are noted; a second one acts as it would have.
-
-    Outside of the main thread, where Python allows no handlers, nothing is noted.
-    """
+    """Note SIGINT and SIGTERM within the block; a second one acts as it would have."""
 
     def __init__(self) -> None:
         self.received: int | None = None

@@ -20,21 +20,12 @@ class Config(BaseModel):
 
 
 def by_kind(union: Any) -> dict[str, Any]:
-    """Return the members of a union of configurations by their `kind`.
-
-    Args:
-        union: configurations whose field `kind` is a `Literal` of one name with that default.
-    """
+    """Return the members of a union of configurations by the default of their `kind`."""
     return {member.model_fields["kind"].default: member for member in get_args(union)}
 
 
 def registered(union: Any, configs: Mapping[str, type[Config]]) -> WrapValidator:
-    """Return a validator for a union of configurations that also takes others, told by `kind`.
-
-    Args:
-        union: the configurations of this package.
-        configs: all configurations by kind, to which `models.vae.components.register` adds.
-    """
+    """Return a validator of a union's field that also takes what was added to `configs`."""
     own = get_args(union)
 
     def validate(value: Any, handler: Any) -> Any:

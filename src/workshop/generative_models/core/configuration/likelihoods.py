@@ -23,27 +23,14 @@ Levels = Annotated[int, Field(ge=2, le=65536)]
 
 
 def in_any_units(name: str) -> dict[str, Any]:
-    """Return the options of a likelihood that learns its scale from data in any units.
-
-    A scale of 1 would say little about data whose values lie in [0, 1].
-
-    Args:
-        name: of the likelihood.
-    """
+    """Return the options of a likelihood that learns its scale from data in any units."""
     if name in STANDARDIZED:
         return {"scale": "per_feature", "standardize": True}
     return {"scale": "learned"} if name in SCALED else {}
 
 
 def check_likelihood(name: str, scale: Scale, levels: int, *, standardize: bool = False) -> None:
-    """Raise a ValueError for a scale, levels or standardisation that a likelihood does not have.
-
-    Args:
-        name: of the likelihood.
-        scale: any value but the default 1 counts as given.
-        levels: any value but the default 256 counts as given.
-        standardize: whether the data is standardised.
-    """
+    """Refuse a scale, levels or standardisation that a likelihood does not have."""
     if checks.flag("standardize", standardize) and name not in STANDARDIZED:
         raise ValueError(
             f"standardize=True has no meaning for the likelihood {name!r}: use 'gaussian' or "

@@ -17,13 +17,7 @@ KLScheduleName = Literal["constant", "linear", "sigmoid", "cyclical"]
 
 
 def check_schedule(name: str, schedule: str, steps: int) -> None:
-    """Raise a ValueError for a schedule without steps, or steps without a schedule.
-
-    Args:
-        name: the argument's name; the steps are the argument `{name}_steps`.
-        schedule: the schedule; "constant" is none.
-        steps: training steps in which the weight rises.
-    """
+    """Refuse a schedule without steps, or steps without a schedule."""
     if (schedule != "constant") != (steps > 0):
         raise ValueError(f"{name}={schedule!r} with {name}_steps={steps}: set both, or neither")
 

@@ -138,11 +138,7 @@ Options = TypeVar("Options", bound=_Options)
 
 
 def checked_options(kind: type[Options], values: dict[str, Any]) -> Options:
-    """Return options from Python values.
-
-    Raises:
-        ValueError: that names the first option which is refused, with its value.
-    """
+    """Return options from Python values, or name the first that is refused, with its value."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -150,12 +146,7 @@ def checked_options(kind: type[Options], values: dict[str, Any]) -> Options:
 
 
 def first_refusal(error: ValidationError, *above: str) -> str:
-    """Return the first value that a configuration refuses, with the path of its field.
-
-    Args:
-        error: of the configuration.
-        above: names that come before the path.
-    """
+    """Return the first value that a configuration refuses, with the path of its field."""
     wrong = error.errors()[0]
     names = [str(part) for part in wrong["loc"]]
     message = wrong["msg"].removeprefix("Value error, ")

@@ -133,12 +133,7 @@ class BSQ(LFQ):
 
 
 def codebook_entropy(ones: jax.Array, share: jax.Array) -> jax.Array:
-    """Return the entropy of the mean distribution over codes, summed over groups, in nats.
-
-    Args:
-        ones: (n, groups, bits) probability that a bit is one.
-        share: (n,) weight of each vector, 1 in sum.
-    """
+    """Return the entropy (nats) of the mean code of bits that are one with probability `ones`."""
     bits = ones.shape[-1]
     blocks = -(-bits // _EXACT_BITS)
     total = jnp.zeros(())

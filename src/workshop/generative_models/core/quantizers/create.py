@@ -30,15 +30,7 @@ def create_quantizer(
     *,
     rngs: nnx.Rngs,
 ) -> Quantizer:
-    """Build a quantizer.
-
-    Args:
-        config: its configuration; None is a codebook that the loss trains.
-        dim: size of the vectors.
-        codebook_size: number of codes; FSQ takes the nearest that the paper has levels for.
-        commitment_cost: weight of the commitment loss, where there is one.
-        rngs: for the initial weights.
-    """
+    """Build a quantizer; None is a codebook that the loss trains."""
     if config is not None and not isinstance(config, QuantizerConfig):
         raise ValueError(
             f"quantizer={config!r}: expected a configuration, such as FSQConfig(levels=(8, 5, 5, "

@@ -124,13 +124,7 @@ def code_counts(
     codes: int,
     weights: Float[Array, "batch positions"] | None = None,
 ) -> Float[Array, "positions k"]:
-    """Return how often each code stands at each position, without a one-hot matrix.
-
-    Args:
-        indices: in [0, codes); what is negative is no code and counts nothing.
-        codes: size of the codebook.
-        weights: what each counts, one if None.
-    """
+    """Return how often each code stands at each position; a negative index counts nothing."""
     positions = indices.shape[1]
     if not isinstance(indices, Tracer) and indices.size and int(jnp.max(indices)) >= codes:
         raise ValueError(f"indices go up to {int(jnp.max(indices))}: expected index < {codes}")
@@ -180,11 +174,7 @@ def refill(
     spare: Float[Array, "codes dim"],
     new: Float[Array, " codes"],
 ) -> tuple[Float[Array, "codes dim"], Bool[Array, " codes"]]:
-    """Put spare vectors, as far as there are new ones, in place of empty codes.
-
-    Returns:
-        The codes, and which of them begin anew.
-    """
+    """Put spare vectors, where `new`, in place of empty codes; return also which begin anew."""
     rank = jnp.maximum(jnp.cumsum(empty) - 1, 0)
     begins = empty & (new[rank] > 0)
     return jnp.where(begins[:, None], spare[rank], codes), begins
@@ -203,14 +193,6 @@ def kmeans(
 
     A mean that no vector is nearest to begins anew, at a vector drawn by its squared distance from
     its mean, as in k-means++: equal vectors would otherwise leave most means unused.
-
-    Args:
-        vectors: (n, dim).
-        codes: number of means.
-        key: source of the draws.
-        iterations: how often the means move.
-        weights: (n,), what each vector counts.
-        unit: keep the means on the unit sphere.
 
     References:
         Lloyd, Least squares quantization in PCM, 1982; Arthur & Vassilvitskii, k-means++, 2007.
