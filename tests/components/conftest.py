@@ -2,13 +2,11 @@
 
 import pytest
 
-from workshop.generative_models.core import configuration
+from workshop.generative_models.core.configuration import COMPONENT_CONFIGS
 from workshop.generative_models.models.vae import objectives, posteriors, priors
 
 TABLES = (
-    configuration.PRIOR_CONFIGS,
-    configuration.POSTERIOR_CONFIGS,
-    configuration.OBJECTIVE_CONFIGS,
+    *COMPONENT_CONFIGS.values(),
     priors.PRIORS,
     posteriors.POSTERIORS,
     objectives.OBJECTIVES,

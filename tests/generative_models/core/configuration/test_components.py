@@ -5,22 +5,20 @@ from typing import Annotated, Any, get_args
 import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 
-from workshop.generative_models.core import configuration
 from workshop.generative_models.core.configuration import (
-    AnyObjectiveConfig,
-    AnyPosteriorConfig,
-    AnyPriorConfig,
-    AnyQuantizerConfig,
+    COMPONENT_CONFIGS,
     CapacityConfig,
     ELBOConfig,
     MixtureConfig,
+    components,
+    quantizers,
 )
 
-UNIONS: list[tuple[Any, dict[str, Any]]] = [
-    (AnyPriorConfig, configuration.PRIOR_CONFIGS),
-    (AnyPosteriorConfig, configuration.POSTERIOR_CONFIGS),
-    (AnyObjectiveConfig, configuration.OBJECTIVE_CONFIGS),
-    (AnyQuantizerConfig, configuration.QUANTIZER_CONFIGS),
+UNIONS: list[tuple[Any, Any]] = [
+    (components.AnyPriorConfig, COMPONENT_CONFIGS["prior"]),
+    (components.AnyPosteriorConfig, COMPONENT_CONFIGS["posterior"]),
+    (components.AnyObjectiveConfig, COMPONENT_CONFIGS["objective"]),
+    (quantizers.AnyQuantizerConfig, COMPONENT_CONFIGS["quantizer"]),
 ]
 
 

@@ -59,16 +59,16 @@ def networks(**fixed):
         "description": notes,
         "hidden_dims": st.lists(sizes, min_size=1, max_size=3),
         "latent_dim": sizes,
-        "activation": names(configuration.Activation),
-        "dtype": names(configuration.DType),
-        "precision": st.none() | names(configuration.PrecisionName),
+        "activation": names(configuration.networks.Activation),
+        "dtype": names(configuration.networks.DType),
+        "precision": st.none() | names(configuration.networks.PrecisionName),
         **{field: st.just(value) for field, value in fixed.items()},
     }
 
 
 @st.composite
 def models(draw, name):
-    kind, network = MODEL_CONFIGS[name], draw(names(configuration.NetworkType))
+    kind, network = MODEL_CONFIGS[name], draw(names(configuration.networks.NetworkType))
     images = network != "dense" or draw(st.booleans())
     count = 3 if images else 1
     event = tuple(draw(st.lists(sizes, min_size=count, max_size=count)))
@@ -79,12 +79,14 @@ def models(draw, name):
     squashed = likelihood in ("bce", "bernoulli", "continuous_bernoulli", "categorical")
     discrete = likelihood in ("discretized_logistic", "categorical")
     logistic = likelihood == "discretized_logistic"
-    standardize = likelihood in configuration.STANDARDIZED and draw(st.booleans())
-    ends = ("sigmoid",) if squashed else get_args(configuration.OutputActivation)
+    standardize = likelihood in configuration.likelihoods.STANDARDIZED and draw(st.booleans())
+    ends = ("sigmoid",) if squashed else get_args(configuration.networks.OutputActivation)
     ends = ("identity",) if standardize else ends
     shape = draw(st.sampled_from([None, event]))
     constant_kl = name in ("vq-vae", "beta-vae-capacity")
-    schedule = draw(st.just("constant") if constant_kl else names(configuration.KLScheduleName))
+    schedule = draw(
+        st.just("constant") if constant_kl else names(configuration.components.KLScheduleName)
+    )
     fields = {
         "name": notes,
         "description": notes,
@@ -121,14 +123,14 @@ def models(draw, name):
         "capacity_num_iter": sizes,
         "gamma": weights,
         "condition_dim": sizes,
-        "condition_type": names(configuration.ConditionType),
+        "condition_type": names(configuration.models.ConditionType),
         "embed_dim": st.none() | sizes,
         "num_embeddings": sizes,
         "embedding_dim": st.just(code),
         "commitment_cost": weights,
-        "prior": components(configuration.PRIOR_CONFIGS),
-        "posterior": components(configuration.POSTERIOR_CONFIGS),
-        "objective": components(configuration.OBJECTIVE_CONFIGS),
+        "prior": components(configuration.components.PRIOR_CONFIGS),
+        "posterior": components(configuration.components.POSTERIOR_CONFIGS),
+        "objective": components(configuration.components.OBJECTIVE_CONFIGS),
         "quantizer": st.sampled_from([None, VQConfig(kmeans=True), SimVQConfig(), STACK]),
     }
     fields |= {field: own[field] for field in kind.model_fields if field not in fields}
@@ -148,7 +150,7 @@ flat = st.builds(
     output_shape=st.none() | st.lists(sizes, min_size=1, max_size=3),
     decoder_hidden_dims=st.none() | st.lists(sizes, min_size=1, max_size=3),
     pooling=st.sampled_from(["flatten", "mean"]),
-    output_activation=names(configuration.OutputActivation),
+    output_activation=names(configuration.networks.OutputActivation),
 )
 
 

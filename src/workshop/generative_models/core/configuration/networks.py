@@ -1,8 +1,8 @@
-"""Configurations of encoders and decoders."""
+"""Configurations of networks: encoders, decoders and the prior over a VQ-VAE's codes."""
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from workshop.generative_models.core.configuration.base import Config
 
@@ -67,17 +67,31 @@ class ModelConfiguration(NetworkConfig):
     def encoder(self) -> EncoderConfig:
         """Return the configuration of the encoder."""
         return EncoderConfig(
-            input_shape=self.input_shape, pooling=self.pooling, **self._shared(self.hidden_dims)
+            **{field: getattr(self, field) for field in EncoderConfig.model_fields}
         )
 
     def decoder(self) -> DecoderConfig:
         """Return the configuration of the decoder."""
-        return DecoderConfig(
-            output_shape=self.output_shape or self.input_shape,
-            output_activation=self.output_activation,
-            **self._shared(self.decoder_hidden_dims or self.hidden_dims[::-1]),
-        )
+        fields = {field: getattr(self, field) for field in DecoderConfig.model_fields}
+        fields["output_shape"] = self.output_shape or self.input_shape
+        fields["hidden_dims"] = self.decoder_hidden_dims or self.hidden_dims[::-1]
+        return DecoderConfig(**fields)
 
-    def _shared(self, hidden_dims: tuple[int, ...]) -> dict:
-        shared = {field: getattr(self, field) for field in NetworkConfig.model_fields}
-        return shared | {"hidden_dims": hidden_dims}
+
+class PriorConfig(Config):
+    """A prior over codes: a causal transformer (Vaswani et al. 2017)."""
+
+    layers: PositiveInt = 4
+    """Blocks of attention and a hidden layer of four times the width."""
+    width: PositiveInt = 128
+    """Size of the vectors."""
+    heads: PositiveInt = 4
+    """Number of attention heads."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Dropout rate in training."""
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> "PriorConfig":
+        if self.width % self.heads:
+            raise ValueError(f"heads={self.heads} must divide width={self.width}")
+        return self

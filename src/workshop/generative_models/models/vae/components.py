@@ -6,15 +6,14 @@ from flax import nnx
 
 from workshop.generative_models.core.building import arguments_of
 from workshop.generative_models.core.configuration import Config
-from workshop.generative_models.core.configuration.objectives import (
+from workshop.generative_models.core.configuration.components import (
     OBJECTIVE_CONFIGS,
-    ObjectiveConfig,
-)
-from workshop.generative_models.core.configuration.posteriors import (
     POSTERIOR_CONFIGS,
+    PRIOR_CONFIGS,
+    LatentPriorConfig,
+    ObjectiveConfig,
     PosteriorConfig,
 )
-from workshop.generative_models.core.configuration.priors import PRIOR_CONFIGS, LatentPriorConfig
 from workshop.generative_models.models.vae.objectives import OBJECTIVES, Objective
 from workshop.generative_models.models.vae.posteriors import (
     POSTERIORS,

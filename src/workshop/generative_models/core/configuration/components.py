@@ -1,4 +1,7 @@
-"""Configurations of the training objective."""
+"""Configurations of the prior p(z), the posterior q(z|x) and the training objective.
+
+A new component of this package is added to the union of its kind.
+"""
 
 from typing import Annotated, Literal
 
@@ -14,6 +17,62 @@ from pydantic import (
 from workshop.generative_models.core.configuration.base import Config, by_kind, registered
 
 KLScheduleName = Literal["constant", "linear", "sigmoid", "cyclical"]
+
+
+class LatentPriorConfig(Config):
+    """Base class of the configurations of priors."""
+
+
+class StandardNormalConfig(LatentPriorConfig):
+    """The standard normal distribution N(0, I)."""
+
+    kind: Literal["standard_normal"] = "standard_normal"
+    """Kind of prior."""
+
+
+class MixtureConfig(LatentPriorConfig):
+    """A learned mixture of normal distributions with diagonal covariances."""
+
+    kind: Literal["mixture"] = "mixture"
+    """Kind of prior."""
+    components: PositiveInt = 100
+    """Number of components."""
+
+
+AnyPriorConfig = StandardNormalConfig | MixtureConfig
+PRIOR_CONFIGS: dict[str, type[LatentPriorConfig]] = by_kind(AnyPriorConfig)
+PriorField = Annotated[
+    SerializeAsAny[AnyPriorConfig],
+    Field(discriminator="kind"),
+    registered(AnyPriorConfig, PRIOR_CONFIGS),
+]
+
+
+class PosteriorConfig(Config):
+    """Base class of the configurations of posteriors."""
+
+
+class DiagonalNormalConfig(PosteriorConfig):
+    """A normal distribution with a diagonal covariance."""
+
+    kind: Literal["diagonal_normal"] = "diagonal_normal"
+    """Kind of posterior."""
+
+
+class PointMassConfig(PosteriorConfig):
+    """All probability at one point, as in an autoencoder: it has no density."""
+
+    kind: Literal["point_mass"] = "point_mass"
+    """Kind of posterior."""
+
+
+AnyPosteriorConfig = DiagonalNormalConfig | PointMassConfig
+POSTERIOR_CONFIGS: dict[str, type[PosteriorConfig]] = by_kind(AnyPosteriorConfig)
+PosteriorField = Annotated[
+    SerializeAsAny[AnyPosteriorConfig],
+    Field(discriminator="kind"),
+    registered(AnyPosteriorConfig, POSTERIOR_CONFIGS),
+]
 
 
 def check_schedule(name: str, schedule: str, steps: int) -> None:
@@ -67,12 +126,9 @@ class ReconstructionConfig(ObjectiveConfig):
 
 
 AnyObjectiveConfig = ELBOConfig | CapacityConfig | ReconstructionConfig
-"""The objectives of this package by `kind`: a new one is added to this union."""
 OBJECTIVE_CONFIGS: dict[str, type[ObjectiveConfig]] = by_kind(AnyObjectiveConfig)
-"""The objectives by kind."""
 ObjectiveField = Annotated[
     SerializeAsAny[AnyObjectiveConfig],
     Field(discriminator="kind"),
     registered(AnyObjectiveConfig, OBJECTIVE_CONFIGS),
 ]
-"""The type of a field that holds one of them."""
