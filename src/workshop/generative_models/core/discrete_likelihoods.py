@@ -15,8 +15,10 @@ from jaxtyping import Array, Float, Int
 from workshop.generative_models.core.configuration import Scale, check_likelihood
 from workshop.generative_models.core.gaussian import PRNGKey
 from workshop.generative_models.core.likelihood_base import (
+    Batch,
     Likelihood,
     LocationScale,
+    PerExample,
     identity,
     softplus,
     sum_features,
@@ -28,11 +30,11 @@ class DiscretizedLogistic(LocationScale):
 
         a = (x + ½ step - μ) / s,  b = (x - ½ step - μ) / s,  step = 1 / (levels - 1);
 
-    the first level takes all that lies below it, σ(a), and the last all above, 1 - σ(b).
+    the first level takes all that lies below it, σ(a), and the last all above, 1 - σ(b). So μ, the
+    `mean`, is E[x|z] but for the open ends.
 
     Args:
-        scale: s, in units of data in [0, 1], or "learned" for one parameter shared by all features;
-            there is no closed form of an optimal one.
+        scale: s, in units of data in [0, 1], or "learned" for one parameter shared by all features.
         link: the decoder's output activation, which gives μ.
         levels: how many values a feature can have, from 2 to 65,536.
 
@@ -68,13 +70,7 @@ class DiscretizedLogistic(LocationScale):
         # a step a level is certain to e⁻⁵⁰.
         self.min_scale = 0.01 / (levels - 1)
 
-    def mean(self, logits: Float[Array, "batch *event"]) -> Float[Array, "batch *event"]:
-        """Return μ: E[x|z] itself but for the open ends, which draw it into [0, 1]."""
-        return super().mean(logits)
-
-    def log_prob(
-        self, parameter: Float[Array, "batch *event"], x: Float[Array, "batch *event"]
-    ) -> Float[Array, " batch"]:
+    def log_prob(self, parameter: Batch, x: Batch) -> PerExample:
         """Return the log-probability of the levels nearest to x, in nats per example."""
         scale = self.scale_of(parameter, x)
         step, last = 1 / (self.levels - 1), self.levels - 1
@@ -92,9 +88,7 @@ class DiscretizedLogistic(LocationScale):
             + jnp.where(first | final, 0.0, log_width)
         )
 
-    def sample(
-        self, parameter: Float[Array, "batch *event"], key: PRNGKey
-    ) -> Float[Array, "batch *event"]:
+    def sample(self, parameter: Batch, key: PRNGKey) -> Batch:
         """Draw levels k / (levels - 1): the logistic's draws, rounded to the nearest one."""
         drawn = super().sample(parameter, key)
         return _level_values(_nearest_level(drawn, self.levels), self.levels)
@@ -136,16 +130,14 @@ class Categorical(Likelihood):
         check_likelihood("categorical", 1.0, levels)
         self.levels = self.parameters_per_value = levels
 
-    def mean(self, logits: Float[Array, "batch *event levels"]) -> Float[Array, "batch *event"]:
+    def mean(self, logits: Float[Array, "batch *event levels"]) -> Batch:
         """Return E[x|z] = Σ_k p_k k / (levels - 1)."""
         values = jnp.linspace(0.0, 1.0, self.levels)
         # A sum and not a product of matrices, which accelerators round to few digits; it may still
         # leave [0, 1] by a rounding.
         return jnp.minimum(jnp.sum(jax.nn.softmax(logits) * values, axis=-1), 1.0)
 
-    def log_prob(
-        self, parameter: Float[Array, "batch *event levels"], x: Float[Array, "batch *event"]
-    ) -> Float[Array, " batch"]:
+    def log_prob(self, parameter: Float[Array, "batch *event levels"], x: Batch) -> PerExample:
         """Return the log-probability of the levels nearest to x, in nats per example."""
         k = _nearest_level(x, self.levels)
         chosen = jnp.take_along_axis(parameter, k[..., None], axis=-1)[..., 0]
@@ -155,9 +147,7 @@ class Categorical(Likelihood):
         total = jnp.sum(jnp.exp(parameter - largest[..., None]), axis=-1)
         return sum_features(chosen - largest - jnp.log(total))
 
-    def sample(
-        self, parameter: Float[Array, "batch *event levels"], key: PRNGKey
-    ) -> Float[Array, "batch *event"]:
+    def sample(self, parameter: Float[Array, "batch *event levels"], key: PRNGKey) -> Batch:
         """Draw levels k / (levels - 1) with the probabilities of the logits."""
         return _level_values(jax.random.categorical(key, parameter), self.levels)
 

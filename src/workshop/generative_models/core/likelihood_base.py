@@ -19,6 +19,10 @@ from workshop.generative_models.core.standardization import Standardization
 MIN_SCALE = exp(-6.0)
 """Learned and optimal scales stay above this, as in the code of Rybkin et al.: a perfect
 reconstruction would otherwise have an infinite density."""
+Batch = Float[Array, "batch *event"]
+"""Data, or means of it: (batch, *event)."""
+PerExample = Float[Array, " batch"]
+"""A number for each example: (batch,)."""
 _EDGE = 0.01
 """How far from the bounds of its link a decoder's output begins, at least."""
 
@@ -59,23 +63,21 @@ class Likelihood(Picklable, nnx.Module):
     levels: int | None = None
     parameters_per_value: int = 1
 
-    def mean(self, logits: Float[Array, "batch *event"]) -> Float[Array, "batch *event"]:
+    def mean(self, logits: Batch) -> Batch:
         """Return E[x|z] from the decoder's output."""
         raise NotImplementedError
 
     def logits(
         self,
-        mean: Float[Array, "batch *event"],  # noqa: ARG002
-    ) -> Float[Array, "batch *event"]:
+        mean: Batch,  # noqa: ARG002
+    ) -> Batch:
         """Refuse: unless a family says how, its mean does not tell the logits."""
         raise ValueError(
             f"outputs lacks 'logits', which {type(self).__name__} reads: pass what model(x) "
             "returned"
         )
 
-    def log_prob(
-        self, parameter: Float[Array, "batch *event"], x: Float[Array, "batch *event"]
-    ) -> Float[Array, " batch"]:
+    def log_prob(self, parameter: Batch, x: Batch) -> PerExample:
         """Return log p(x|z), summed over the features of each example, in nats."""
         raise NotImplementedError
 
@@ -83,29 +85,15 @@ class Likelihood(Picklable, nnx.Module):
         """Set what depends on the training data, before the first step; default: nothing."""
 
     def initial_output(self, mean: Float[np.ndarray, "*shape"]) -> np.ndarray | None:  # noqa: ARG002
-        """Return the decoder's outputs to begin training with; None leaves them at zero.
-
-        Args:
-            mean: of features of the training data, as the model reads it.
-        """
+        """Return the decoder's outputs to begin with, from the data's mean; None: zeros."""
         return None
 
-    def standardized(self, x: Float[Array, "batch *event"]) -> Float[Array, "batch *event"]:
+    def standardized(self, x: Batch) -> Batch:
         """Return data as the encoder reads it; default: as it is."""
         return x
 
-    def sample(
-        self, parameter: Float[Array, "batch *event"], key: PRNGKey
-    ) -> Float[Array, "batch *event"]:
-        """Draw x ~ p(x|z), one for each example.
-
-        Args:
-            parameter: what `log_prob` reads.
-            key: the random key of the draws.
-
-        Raises:
-            NotImplementedError: unless a family defines it.
-        """
+    def sample(self, parameter: Batch, key: PRNGKey) -> Batch:
+        """Draw x ~ p(x|z), one for each example, from what `log_prob` reads."""
         raise NotImplementedError(
             f"{type(self).__name__} defines no sample(parameter, key), which draws x ~ p(x|z)"
         )
@@ -125,7 +113,7 @@ class SquaredError(Likelihood):
     def __init__(self, link: Callable[[jax.Array], jax.Array] = identity):
         self.link = link
 
-    def mean(self, logits: Float[Array, "batch *event"]) -> Float[Array, "batch *event"]:
+    def mean(self, logits: Batch) -> Batch:
         """Return μ, the decoder's output through its activation."""
         return self.link(logits)
 
@@ -144,15 +132,11 @@ class SquaredError(Likelihood):
             return np.arctanh(np.clip(mean, _EDGE - 1, 1 - _EDGE))
         return mean if self.link is identity else None
 
-    def log_prob(
-        self, parameter: Float[Array, "batch *event"], x: Float[Array, "batch *event"]
-    ) -> Float[Array, " batch"]:
+    def log_prob(self, parameter: Batch, x: Batch) -> PerExample:
         """Return minus the squared error of each example."""
         return -sum_features(jnp.square(x - parameter))
 
-    def sample(
-        self, parameter: Float[Array, "batch *event"], key: PRNGKey
-    ) -> Float[Array, "batch *event"]:
+    def sample(self, parameter: Batch, key: PRNGKey) -> Batch:
         """Draw x ~ N(μ, ½), the density proportional to exp(`log_prob`)."""
         return parameter + jnp.sqrt(0.5) * jax.random.normal(key, parameter.shape, parameter.dtype)
 
@@ -235,26 +219,28 @@ class LocationScale(SquaredError):
         """Return what the link maps to the mean of the data; None with `standardize`: m is that."""
         return super().initial_output(mean) if self.units is None else None
 
-    def standardized(self, x: Float[Array, "batch *event"]) -> Float[Array, "batch *event"]:
+    def standardized(self, x: Batch) -> Batch:
         """Return (x - m) / s, what the encoder reads; x itself without `standardize`."""
         return x if self.units is None else self.units(x)
 
-    def mean(self, logits: Float[Array, "batch *event"]) -> Float[Array, "batch *event"]:
+    def mean(self, logits: Batch) -> Batch:
         """Return μ, the decoder's output through its activation, in the data's units."""
         mean = self.link(logits)
         return mean if self.units is None else self.units.undo(mean)
 
-    def relative(self, error: Float[Array, "batch *event"]) -> Float[Array, "batch *event"]:
-        """Return a difference in standard deviations with `standardize`, else as it is."""
+    def relative(self, error: Batch) -> Batch:
+        """Return a difference in standard deviations with `standardize`, else as it is.
+
+        The families divide by s and by `relative_scale` in turn, as the gradient of a quotient by
+        both has a square beyond float32.
+        """
         return error if self.units is None else error / self.units.spread[...]
 
     def log_units(self) -> Float[Array, ""]:
         """Return Σ log s, which turns a density of standardised data into one of the data."""
         return jnp.zeros(()) if self.units is None else jnp.log(self.units.spread[...]).sum()
 
-    def relative_scale(
-        self, mean: Float[Array, "batch *event"], x: Float[Array, "batch *event"]
-    ) -> Float[Array, "*feature"]:
+    def relative_scale(self, mean: Batch, x: Batch) -> Float[Array, "*feature"]:
         """Return the scale in standard deviations with `standardize`, else in the data's units."""
         if self.log_scale is not None:
             # Added, and not a maximum, below which the parameter would have no gradient.
@@ -263,20 +249,14 @@ class LocationScale(SquaredError):
             return self.best_scale(jnp.abs(self.relative(x - mean)))
         return jnp.asarray(self.scale, mean.dtype)
 
-    def scale_of(
-        self, mean: Float[Array, "batch *event"], x: Float[Array, "batch *event"]
-    ) -> Float[Array, "*feature"]:
-        """Return the scale of p(x|z) in the data's units: one, or one for each feature.
-
-        The families here divide by s and by `relative_scale` in turn: the square of a scale of
-        1e20 or 1e-20, which the gradient of a quotient has, is beyond float32.
-        """
+    def scale_of(self, mean: Batch, x: Batch) -> Float[Array, "*feature"]:
+        """Return the scale of p(x|z) in the data's units: one, or one for each feature."""
         scale = self.relative_scale(mean, x)
         return scale if self.units is None else self.units.spread[...] * scale
 
     def best_scale(self, error: Float[Array, "*shape"]) -> Float[Array, ""]:
         """Return the maximum-likelihood scale of absolute errors, not below the floor."""
-        return jnp.maximum(self._best_scale(error), self.min_scale)
+        raise NotImplementedError
 
     def with_scale(self, scale: float | Literal["optimal"]) -> "LocationScale":
         """Return a copy with another scale, a number or the best one of each batch."""
@@ -284,12 +264,7 @@ class LocationScale(SquaredError):
         copy.scale, copy.log_scale = scale, None
         return copy
 
-    def _best_scale(self, error: Float[Array, "*shape"]) -> Float[Array, ""]:
-        raise NotImplementedError
-
-    def sample(
-        self, parameter: Float[Array, "batch *event"], key: PRNGKey
-    ) -> Float[Array, "batch *event"]:
+    def sample(self, parameter: Batch, key: PRNGKey) -> Batch:
         """Draw x = μ + scale · ε, with ε standard noise of the family.
 
         Raises:
@@ -312,11 +287,7 @@ class LocationScale(SquaredError):
 
 
 def check_draws(likelihood: Likelihood) -> None:
-    """Refuse to draw from a family with a `log_prob` of its own and the draws of its base class.
-
-    Raises:
-        ValueError: if `log_prob` is defined below `sample` and `standard_noise`.
-    """
+    """Refuse to draw from a family with a `log_prob` of its own and the draws of its base class."""
     classes = type(likelihood).__mro__
 
     def defined_by(*names: str) -> int:
@@ -330,6 +301,6 @@ def check_draws(likelihood: Likelihood) -> None:
         )
 
 
-def sum_features(values: Float[Array, "batch *event"]) -> Float[Array, " batch"]:
+def sum_features(values: Batch) -> PerExample:
     """Return the sum over the features of each example, in float32."""
     return jnp.sum(values.astype(jnp.float32), axis=tuple(range(1, values.ndim)))

@@ -20,8 +20,10 @@ from workshop.generative_models.core.discrete_likelihoods import Categorical, Di
 from workshop.generative_models.core.gaussian import PRNGKey
 from workshop.generative_models.core.likelihood_base import (
     MIN_SCALE,
+    Batch,
     Likelihood,
     LocationScale,
+    PerExample,
     SquaredError,
     identity,
     softplus,
@@ -35,24 +37,20 @@ class Bernoulli(Likelihood):
     parameter = "logits"
     support = "unit"
 
-    def mean(self, logits: Float[Array, "batch *event"]) -> Float[Array, "batch *event"]:
+    def mean(self, logits: Batch) -> Batch:
         """Return the probability of a one."""
         return jax.nn.sigmoid(logits)
 
-    def logits(self, mean: Float[Array, "batch *event"]) -> Float[Array, "batch *event"]:
+    def logits(self, mean: Batch) -> Batch:
         """Return the logits of probabilities, held within what float32 tells apart from 0 and 1."""
         eps = float(jnp.finfo(jnp.float32).eps)
         return jax.scipy.special.logit(jnp.clip(mean, eps, 1 - eps))
 
-    def log_prob(
-        self, parameter: Float[Array, "batch *event"], x: Float[Array, "batch *event"]
-    ) -> Float[Array, " batch"]:
+    def log_prob(self, parameter: Batch, x: Batch) -> PerExample:
         """Return the log-probability of x in [0, 1], in nats per example."""
         return sum_features(x * parameter - softplus(parameter))
 
-    def sample(
-        self, parameter: Float[Array, "batch *event"], key: PRNGKey
-    ) -> Float[Array, "batch *event"]:
+    def sample(self, parameter: Batch, key: PRNGKey) -> Batch:
         """Draw zeros and ones, ones with probability σ(l)."""
         # u < σ(l) as logit(u) < l: no probability near 1 is rounded to it.
         noise = jax.random.logistic(key, parameter.shape, parameter.dtype)
@@ -68,7 +66,7 @@ class ContinuousBernoulli(Bernoulli):
         Loaiza-Ganem & Cunningham, The continuous Bernoulli, NeurIPS 2019.
     """
 
-    def mean(self, logits: Float[Array, "batch *event"]) -> Float[Array, "batch *event"]:
+    def mean(self, logits: Batch) -> Batch:
         """Return E[x|z] = σ(l) / tanh(l/2) - 1/l, by its series near l = 0, ½ + l/12 - ..."""
         near = jnp.abs(logits) < 0.5  # where 1/l would cancel; the series is good to 1e-8 there
         # Each branch gets a harmless input where it is not used: its gradient must not be NaN.
@@ -77,13 +75,11 @@ class ContinuousBernoulli(Bernoulli):
         exact = jax.nn.sigmoid(safe) / jnp.tanh(safe / 2) - 1 / safe
         return jnp.where(near, series, exact)
 
-    def logits(self, mean: Float[Array, "batch *event"]) -> Float[Array, "batch *event"]:
+    def logits(self, mean: Batch) -> Batch:
         """Refuse: the mean of this family has no closed inverse."""
         return Likelihood.logits(self, mean)
 
-    def log_prob(
-        self, parameter: Float[Array, "batch *event"], x: Float[Array, "batch *event"]
-    ) -> Float[Array, " batch"]:
+    def log_prob(self, parameter: Batch, x: Batch) -> PerExample:
         """Return the log-density of x in [0, 1], in nats per example."""
         size = jnp.abs(parameter)
         near = size < 1e-1
@@ -93,9 +89,7 @@ class ContinuousBernoulli(Bernoulli):
         series = log(2) + small**2 / 12 - small**4 * 7 / 1440
         return super().log_prob(parameter, x) + sum_features(jnp.where(near, series, exact))
 
-    def sample(
-        self, parameter: Float[Array, "batch *event"], key: PRNGKey
-    ) -> Float[Array, "batch *event"]:
+    def sample(self, parameter: Batch, key: PRNGKey) -> Batch:
         """Draw x in [0, 1] by the inverse of F(x) = (e^lx - 1) / (e^l - 1)."""
         # For l > 0 the mirror image of -l, whose exponentials do not overflow. Below 1e-6 the
         # density is even to the last digit of float32, and log1p(u expm1(s)) / s would be 0 / 0.
@@ -108,13 +102,12 @@ class ContinuousBernoulli(Bernoulli):
 class Gaussian(LocationScale):
     """log p(x|z) = Σ -½ (x - μ)²/σ² - ½ log 2πσ²; the optimal σ² is the mean squared error."""
 
-    def _best_scale(self, error: Float[Array, "*shape"]) -> Float[Array, ""]:
+    def best_scale(self, error: Float[Array, "*shape"]) -> Float[Array, ""]:
+        """Return the root mean square."""
         # The floor sits inside the root, whose slope at 0 is infinite.
         return jnp.sqrt(jnp.maximum(jnp.mean(jnp.square(error)), MIN_SCALE**2))
 
-    def log_prob(
-        self, parameter: Float[Array, "batch *event"], x: Float[Array, "batch *event"]
-    ) -> Float[Array, " batch"]:
+    def log_prob(self, parameter: Batch, x: Batch) -> PerExample:
         """Return the log-density of x, in nats per example."""
         scale = self.relative_scale(parameter, x)
         square = jnp.square(self.relative(x - parameter) / scale)
@@ -131,12 +124,11 @@ class Laplace(LocationScale):
 
     scale_of_unit_spread = 0.5**0.5
 
-    def _best_scale(self, error: Float[Array, "*shape"]) -> Float[Array, ""]:
-        return jnp.mean(error)
+    def best_scale(self, error: Float[Array, "*shape"]) -> Float[Array, ""]:
+        """Return the mean."""
+        return jnp.maximum(jnp.mean(error), self.min_scale)
 
-    def log_prob(
-        self, parameter: Float[Array, "batch *event"], x: Float[Array, "batch *event"]
-    ) -> Float[Array, " batch"]:
+    def log_prob(self, parameter: Batch, x: Batch) -> PerExample:
         """Return the log-density of x, in nats per example."""
         scale = self.relative_scale(parameter, x)
         error = jnp.abs(self.relative(x - parameter))
