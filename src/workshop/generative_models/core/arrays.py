@@ -18,9 +18,9 @@ from workshop.generative_models.core.numbers import (
     as_int32,
     as_numbers,
     kind_of,
-    not_finite,
     not_numbers,
     refuse_inexact,
+    require_finite,
     variable,
 )
 
@@ -48,9 +48,7 @@ def check_finite(name: str, x: Any, *, start: int = 0) -> None:
     if not is_concrete(x):
         return
     with np.errstate(over="ignore"):  # what float32 cannot hold counts as infinite
-        complaint = not_finite(name, np.asarray(x, np.float32), start=start)
-    if complaint is not None:
-        raise ValueError(complaint)
+        require_finite(name, np.asarray(x, np.float32), start=start)
 
 
 def read_data(name: str, x: Any) -> Any:

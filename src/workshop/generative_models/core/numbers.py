@@ -166,16 +166,15 @@ def as_int32(name: str, x: np.ndarray) -> np.ndarray:
     return x.astype(np.int32)
 
 
-def not_finite(name: str, x: np.ndarray, *, start: int = 0) -> str | None:
-    """Say which numbers are NaN or infinite, of rows numbered from `start`; None if none is."""
+def require_finite(name: str, x: np.ndarray, *, start: int = 0) -> None:
+    """Refuse NaN and infinity in an array of rows numbered from `start`."""
     finite = np.isfinite(x)
-    if finite.all():
-        return None
-    bad = np.argwhere(~finite)
-    first = tuple(int(i) for i in bad[0])
-    first = (first[0] + start, *first[1:]) if first else first
-    return (
-        f"{name} holds NaN or infinite values: clean or drop those examples ({len(bad):,} such "
-        f"values, the first at index {first}; x[numpy.isfinite(x).reshape(len(x), -1).all(1)] "
-        "leaves those examples out)"
-    )
+    if not finite.all():
+        bad = np.argwhere(~finite)
+        first = tuple(int(i) for i in bad[0])
+        first = (first[0] + start, *first[1:]) if first else first
+        raise ValueError(
+            f"{name} holds NaN or infinite values: clean or drop those examples ({len(bad):,} such "
+            f"values, the first at index {first}; x[numpy.isfinite(x).reshape(len(x), -1).all(1)] "
+            "leaves those examples out)"
+        )

@@ -1,13 +1,11 @@
 """From arrays somebody gives to a checked, shuffled and split `Dataset`."""
 
-from __future__ import annotations
-
 import functools
 import logging
+import operator
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -16,9 +14,9 @@ from workshop.generative_models.core.containers import to_array, to_label_array
 from workshop.generative_models.core.numbers import (
     as_numbers,
     kind_of,
-    not_finite,
     not_numbers,
     refuse_ambiguous_bytes,
+    require_finite,
 )
 from workshop.generative_models.data.dataset import Dataset, Split
 from workshop.generative_models.data.rows import Rows, changed
@@ -27,8 +25,7 @@ SPLITS = ("train", "validation", "test")
 _HELD_OUT = 0.1  # the share of the examples that validation and test get each
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
+class Part(NamedTuple):
     """Examples as a source has them, before any check: see `Split` for the fields."""
 
     x: Any
@@ -37,8 +34,7 @@ class Part:
     names: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Source:
+class Source(NamedTuple):
     """What a loader found: some of train, validation and test, and what is known about them."""
 
     parts: Mapping[str, Part]
@@ -66,13 +62,23 @@ def from_arrays(x: Any, y: Any = None, *, seed: int = 0) -> Dataset:
         >>> from_arrays(np.random.rand(50, 8, 8), np.arange(50) % 5)
         Dataset(arrays (8 × 8 × 1, float32; train 40, validation 5, test 5; 5 classes))
     """
+    seed = whole("from_arrays", "seed", seed, 0)
     return build("arrays", Source({"train": Part(x, y)}), seed=seed, where="from_arrays")
+
+
+def whole(where: str, argument: str, value: object, least: int) -> int:
+    """An argument as an integer that is not too small."""
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = least - 1
+    if number < least or isinstance(value, bool):
+        raise ValueError(f"{where}: {argument}={value!r}; expected {argument} >= {least}, whole")
+    return number
 
 
 def build(name: str, source: Source, *, seed: int, where: str) -> Dataset:
     """Checks what a source found and makes the three splits; `where` begins every error."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"{where}: seed={seed!r}; expected an integer >= 0")
     found, class_names = in_order(source, where=where)
     splits = _split(found, source.held_out, seed, where)
     warn_of_missing_classes(splits, class_names, where)
@@ -134,19 +140,13 @@ def warn_of_missing_classes(
     splits: Mapping[str, Split], class_names: tuple[str, ...] | None, where: str
 ) -> None:
     """Logs the classes that other splits have and train has not."""
-    found = {key: np.unique(split.y) for key, split in splits.items() if split.y is not None}
-    others = [labels for key, labels in found.items() if key != "train"]
-    if "train" not in found or not others:
-        return
-    missing = np.setdiff1d(np.concatenate(others), found["train"])
+    labels = [split.y for split in splits.values() if split.y is not None]
+    missing = np.setdiff1d(np.concatenate(labels), splits["train"].y) if labels else ()
     if len(missing):
         names = [class_names[i] if class_names else str(i) for i in missing[:5]]
+        named = ", ".join([*names, "..."] if len(missing) > 5 else names)
         logging.getLogger("workshop").warning(
-            "%s: %d classes have no training example: %s%s",
-            where,
-            len(missing),
-            ", ".join(names),
-            ", ..." if len(missing) > 5 else "",
+            "%s: %d classes have no training example: %s", where, len(missing), named
         )
 
 
@@ -192,13 +192,21 @@ def _named(field: str, key: str, parts: Mapping) -> str:
     return field if len(parts) == 1 else f"{field}_{key}"
 
 
+def check_kind(what: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Refuses arrays that no examples can be."""
+    if kind_of(dtype) not in "bif":
+        raise ValueError(not_numbers(what, dtype))
+    if len(shape) not in (2, 3, 4):
+        way_out = "; for examples of one number each, x[:, None]" if len(shape) == 1 else ""
+        raise ValueError(
+            f"{what} has shape {shape}; expected (n, d), (n, h, w) or (n, h, w, c){way_out}"
+        )
+    if 0 in shape:
+        raise ValueError(f"{what} has shape {shape}: it is empty")
+
+
 def _as_examples(x: np.ndarray, what: str) -> np.ndarray:
-    if kind_of(x.dtype) not in "bif":
-        raise ValueError(not_numbers(what, x.dtype))
-    if x.ndim not in (2, 3, 4):
-        raise ValueError(f"{what} has shape {x.shape}; expected (n, d), (n, h, w) or (n, h, w, c)")
-    if x.size == 0:
-        raise ValueError(f"{what} has shape {x.shape}: it is empty")
+    check_kind(what, x.shape, x.dtype)
     if x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[3] > 4:
         warnings.warn(
             f"{what} has shape {x.shape}, read as images of height {x.shape[1]} with {x.shape[3]} "
@@ -206,9 +214,8 @@ def _as_examples(x: np.ndarray, what: str) -> np.ndarray:
             stacklevel=2,
         )
     x = as_numbers(what, x)
-    complaint = not_finite(what, x) if x.dtype == np.float32 else None
-    if complaint is not None:
-        raise ValueError(complaint)
+    if x.dtype == np.float32:
+        require_finite(what, x)
     return x[..., None] if x.ndim == 3 else x
 
 

@@ -1,7 +1,5 @@
 """Data sets by name: what each is, and how to get its arrays."""
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Data sets: three splits of arrays, checked once when they are made."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,7 +78,7 @@ class Split:
         classes = self.y is not None and self.y.dtype == np.int32 and self.y.ndim == 1
         return self.y if classes else None
 
-    def take(self, indices: np.ndarray | slice | list[int]) -> Split:
+    def take(self, indices: np.ndarray | slice | list[int]) -> "Split":
         """The examples at `indices` (integers, a boolean mask or a slice), in that order."""
         rows = np.arange(len(self))[indices]
         return Split(

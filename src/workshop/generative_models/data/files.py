@@ -1,13 +1,11 @@
 """Arrays from .npy and .npz files. Nothing is ever unpickled."""
 
-from __future__ import annotations
-
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from numpy.lib import format as npy
 
 from workshop.generative_models.data.arrays import SPLITS, Part, Source
 from workshop.generative_models.data.folders import SPLIT_NAMES
@@ -16,8 +14,17 @@ from workshop.generative_models.data.rows import Rows, too_large
 _EXPECTED = "x and perhaps y, or x_train and perhaps x_validation, x_test and the same with y"
 
 
-def read_npy(path: Path, where: str, *, on_disk: bool = False) -> Source:
-    """One array of examples: (n, d), (n, h, w) or (n, h, w, c); a large one stays on disk."""
+def read(path: Path, where: str, *, on_disk: bool = False) -> Source:
+    """The examples of a .npy file, of which a large one stays on disk, or the parts of a .npz file.
+
+    A .npz file holds x and perhaps y, or x_train, x_validation, x_test and y_train, ...
+    """
+    if path.suffix.lower() == ".npz":
+        arrays = read_arrays(path, where)
+        keys = _part_keys(list(arrays), where)
+        return Source(
+            {part: Part(arrays[f"x{end}"], arrays.get(f"y{end}")) for part, end in keys.items()}
+        )
     array = _load(path, where)
     if array.ndim < 2 or not (on_disk or too_large(array.nbytes)):
         return Source({"train": Part(np.array(array))})
@@ -25,45 +32,31 @@ def read_npy(path: Path, where: str, *, on_disk: bool = False) -> Source:
     return Source({"train": Part(rows)})
 
 
-def read_npz(path: Path, where: str) -> Source:
-    """Named arrays: x and y, or x_train, x_validation, x_test and y_train, ..."""
-    arrays = read_arrays(path, where)
-    keys = _part_keys(list(arrays), where)
-    return Source(
-        {part: Part(arrays[f"x{end}"], arrays.get(f"y{end}")) for part, end in keys.items()}
-    )
-
-
 def read_arrays(path: Path, where: str) -> dict[str, np.ndarray]:
     """All arrays of a .npz file by name, or {"x": the one of a .npy file}."""
     if path.suffix.lower() == ".npy":
         return {"x": np.array(_load(path, where))}
+    arrays = {}
     with _open_npz(path, where) as file:
-        return {key: _member(file, key, where) for key in file.files}
+        for key in file.files:
+            with _reading(f"{where}: {key}"):
+                arrays[key] = np.asarray(file[key])
+    return arrays
 
 
-def npy_header(path: Path, where: str) -> tuple[str, tuple[int, ...], np.dtype]:
-    """The name, shape and type of the array in the file, which is called x."""
-    array = _load(path, where)
-    return "x", array.shape, array.dtype
-
-
-def npz_header(path: Path, where: str) -> tuple[str, tuple[int, ...], np.dtype]:
-    """The key of the training examples in the file, their shape and their type."""
+def header(path: Path, where: str) -> tuple[str, tuple[int, ...], np.dtype]:
+    """The key of the training examples in a file, x in a .npy file, their shape and their type."""
+    if path.suffix.lower() == ".npy":
+        array = _load(path, where)
+        return "x", array.shape, array.dtype
     with _open_npz(path, where) as file:
         key = f"x{_part_keys(file.files, where)['train']}"
-    # Opened here, so that it is closed even where zipfile fails half way through a broken file.
-    with (
-        path.open("rb") as raw,
-        _reading(f"{where}: {path}"),
-        zipfile.ZipFile(raw) as archive,
-        archive.open(f"{key}.npy") as member,
-    ):
-        version = np.lib.format.read_magic(member)
-        if version == (1, 0):
-            shape, _, dtype = np.lib.format.read_array_header_1_0(member)
-        else:
-            shape, _, dtype = np.lib.format.read_array_header_2_0(member)
+        assert file.zip is not None, "it is open"
+        with _reading(f"{where}: {path}"), file.zip.open(f"{key}.npy") as member:
+            if npy.read_magic(member) == (1, 0):
+                shape, _, dtype = npy.read_array_header_1_0(member)
+            else:
+                shape, _, dtype = npy.read_array_header_2_0(member)
     return key, shape, dtype
 
 
@@ -101,11 +94,6 @@ def _open_npz(path: Path, where: str) -> Iterator[np.lib.npyio.NpzFile]:
             raise ValueError(f"{where}: {path} is a .npy file; expected that ending")
         with file:
             yield file
-
-
-def _member(file: np.lib.npyio.NpzFile, key: str, where: str) -> np.ndarray:
-    with _reading(f"{where}: {key}"):
-        return np.asarray(file[key])
 
 
 @contextmanager

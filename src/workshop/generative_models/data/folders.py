@@ -1,7 +1,5 @@
 """Find the image files of a folder, with their splits and classes."""
 
-from __future__ import annotations
-
 import os
 import re
 import unicodedata
@@ -29,16 +27,15 @@ _NOT_DATA = ("__MACOSX", "@eaDir")
 """Folders that archives and file servers add; so are hidden ones."""
 
 
-@dataclass(frozen=True)
-class _Found:
-    """The files of each split and their class, "" without one, and what was passed over."""
-
-    parts: dict[str, dict[Path, str]]
-    notes: tuple[str, ...] = ()
+Parts = dict[str, dict[Path, str]]
+"""For each split the files and their class, "" without one, in sorted order."""
 
 
-def find(folder: Path, where: str) -> _Found:
-    """Finds the files of FOLDER, FOLDER/CLASS, or either in train/, validation/, test/."""
+def find(folder: Path, where: str) -> tuple[Parts, tuple[str, ...]]:
+    """Finds the files of FOLDER, FOLDER/CLASS, or either in train/, validation/, test/.
+
+    Also returns notes on what was passed over.
+    """
     walk = _Walk(where)
     inner = walk.folders(folder)
     splits = {name: SPLIT_NAMES.get(name.lower(), "") for name in inner}
@@ -57,10 +54,10 @@ def find(folder: Path, where: str) -> _Found:
         )
     if len({"" in files.values() for files in parts.values()}) > 1:
         raise ValueError(f"{where}: some splits have class folders; expected all or none")
-    return _Found(parts, walk.notes())
+    return parts, walk.notes()
 
 
-def class_names(parts: dict[str, dict[Path, str]]) -> tuple[str, ...]:
+def class_names(parts: Parts) -> tuple[str, ...]:
     """The classes in order: numbers by their value, other names by the alphabet."""
     names = {label for files in parts.values() for label in files.values() if label}
     numbers = all(name.isdecimal() for name in names)

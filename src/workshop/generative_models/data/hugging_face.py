@@ -3,13 +3,10 @@
 Which column holds the examples and which the labels is read off their types, never their names.
 """
 
-from __future__ import annotations
-
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import numpy as np
@@ -17,15 +14,15 @@ import numpy as np
 from workshop.generative_models.core.extras import optional
 from workshop.generative_models.data.arrays import Part, Source
 from workshop.generative_models.data.folders import SPLIT_NAMES
-from workshop.generative_models.data.images import LOOKED_AT, in_memory_or_on_disk, stack
 from workshop.generative_models.data.pixels import count_frames, pixels
-from workshop.generative_models.data.rows import Rows
+from workshop.generative_models.data.rows import Read, Rows, too_large
 
+_LOOKED_AT = 64
+"""How many images, evenly spaced, tell their size and whether any is coloured."""
 _FORM = "hf:NAME_OR_PATH?image=COLUMN&label=COLUMN&config=NAME"
 
 
-@dataclass(frozen=True)
-class _Address:
+class _Address(NamedTuple):
     """A parsed hf: name; `label` is "" for none."""
 
     name: str
@@ -34,7 +31,7 @@ class _Address:
     config: str | None = None
 
 
-def parse(text: str, where: str) -> _Address:
+def _parse(text: str, where: str) -> _Address:
     """Reads hf:NAME?image=COLUMN&label=COLUMN&config=NAME."""
     name, _, query = text.removeprefix("hf:").partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
@@ -47,7 +44,7 @@ def read(
     text: str, image_size: tuple[int, int] | None, where: str, *, on_disk: bool = False
 ) -> Source:
     """The splits train, validation and test of a data set; others are left out and noted."""
-    address = parse(text, where)
+    address = _parse(text, where)
     splits, notes = _open(address, where)
     features = splits["train"].features
     column, label = _columns(features, address, where)
@@ -60,10 +57,10 @@ def read(
 
 def shape(text: str, image_size: tuple[int, int] | None, where: str) -> tuple[int, ...]:
     """The shape of a stack of examples from all over train: some may be grey, others coloured."""
-    address = parse(text, where)
+    address = _parse(text, where)
     rows = _open(address, where)[0]["train"]
     column, _ = _columns(rows.features, address, where)
-    some = rows.select(range(0, len(rows), max(1, len(rows) // LOOKED_AT)))
+    some = rows.select(range(0, len(rows), max(1, len(rows) // _LOOKED_AT)))
     return _examples(some, column, image_size, where).shape
 
 
@@ -154,15 +151,39 @@ def _examples(
         if _kind(rows.features[column]) != "Image":
             found = np.asarray(chosen.with_format("numpy")[:][column])  # integers have 64 bits
             return found.astype(np.uint8) if bytes_declared and found.dtype.kind == "i" else found
-        names = (f"image {i}" for i in indices)
-        return stack(names, _decoded(chosen, indices, column, image_size, what), what)
+        return _images(chosen, indices, column, image_size, what)
 
-    return in_memory_or_on_disk(read, len(rows), what, on_disk=on_disk)
+    return _in_memory_or_on_disk(read, len(rows), what, on_disk=on_disk)
 
 
-def _decoded(
+def _in_memory_or_on_disk(
+    read: Read, count: int, what: str, *, on_disk: bool = False
+) -> np.ndarray | Rows:
+    """All examples, or where they are too many for the memory, `Rows` that read them."""
+    every = np.arange(count)
+    if not on_disk and not too_large(count * read(every[:1]).nbytes):
+        return read(every)
+    like = read(every[:: max(1, count // _LOOKED_AT)])[0]
+
+    def some(indices: np.ndarray) -> np.ndarray:
+        x = read(indices)
+        same = x.shape[1:-1] == like.shape[:-1] and x.dtype == like.dtype
+        if not same or x.shape[-1] not in (1, like.shape[-1]):
+            raise ValueError(
+                f"{what}: the examples {indices[0]} to {indices[-1]} have shape {x.shape[1:]} "
+                f"{x.dtype}, but those looked at first {like.shape} {like.dtype}; expected one "
+                "kind, and one size of images: image_size=(HEIGHT, WIDTH) resizes all"
+            )
+        return np.broadcast_to(x, (len(x), *like.shape))
+
+    return Rows(some, every, like.shape, like.dtype)
+
+
+def _images(
     rows: Any, numbers: np.ndarray, column: str, image_size: tuple[int, int] | None, what: str
-) -> Iterator[np.ndarray]:
+) -> np.ndarray:
+    """One array of images of one size and kind; grey ones among coloured ones become coloured."""
+    images: list[np.ndarray] = []
     for place, i in enumerate(numbers):
         try:
             image = rows[place][column]  # decoded and turned upright
@@ -172,7 +193,15 @@ def _decoded(
             ) from error
         if image is None:
             raise ValueError(f"{what}: image {i} is missing; expected an image in every row")
-        yield pixels(image, count_frames(image), f"{what}: image {i}", image_size)
+        images.append(pixels(image, count_frames(image), f"{what}: image {i}", image_size))
+        this, first = (f"{x.shape[0]}×{x.shape[1]} {x.dtype}" for x in (images[-1], images[0]))
+        if this != first:
+            raise ValueError(
+                f"{what}: image {i} is {this} but image {numbers[0]} is {first} (height × width); "
+                f"expected one size, as image_size={images[0].shape[:2]} gives, and one depth"
+            )
+    channels = max(image.shape[-1] for image in images)
+    return np.stack([np.broadcast_to(image, (*image.shape[:2], channels)) for image in images])
 
 
 def _labels(rows: Any, label: str, what: str) -> np.ndarray | None:

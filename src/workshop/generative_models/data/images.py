@@ -1,42 +1,32 @@
 """Image files of one size and kind, as arrays or read from disk as they are needed."""
 
-from __future__ import annotations
-
 import functools
+import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from workshop.generative_models.data.arrays import Part, Source
-from workshop.generative_models.data.folders import class_names, find
+from workshop.generative_models.data.folders import Parts, class_names, find
 from workshop.generative_models.data.pixels import Header, read_header, read_image
-from workshop.generative_models.data.rows import Read, Rows, select, too_large
+from workshop.generative_models.data.rows import Rows, select, too_large
 
-LOOKED_AT = 64
-"""How many Hugging Face images, evenly spaced, tell their size and whether any is coloured."""
-NAMED = 5
+_NAMED = 5
 """How many files that cannot be used an error names."""
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
-class Kind:
+class _Kind(NamedTuple):
     """What the images of a folder have in common: (height, width, channels) and a dtype."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
-
-    @property
-    def nbytes(self) -> int:
-        """Of one image."""
-        return int(np.prod(self.shape)) * self.dtype.itemsize
 
 
 def read_folder(
@@ -51,10 +41,10 @@ def read_folder(
 
     Every header is read first, so that sizes, depths and broken files are told before training.
     """
-    found = find(folder, where)
-    every = [file for files in found.parts.values() for file in files]
+    parts, notes = find(folder, where)
+    every = [file for files in parts.values() for file in files]
     kind, broken = _look(every, image_size, where)
-    on_disk = on_disk or too_large(kind.nbytes * len(every))
+    on_disk = on_disk or too_large(math.prod(kind.shape) * kind.dtype.itemsize * len(every))
     if broken and not skip_unusable and on_disk:
         raise _unusable(broken, len(every), where)
     read = functools.partial(_read, kind=kind, image_size=image_size)
@@ -72,10 +62,10 @@ def read_folder(
         usable = list(pixels)
         x = np.stack(list(pixels.values())) if pixels else np.empty((0, *kind.shape), kind.dtype)
         _refuse_masks(x, where)
-    notes = (*found.notes, *([_skipped(broken, folder)] if broken else []))
+    notes = (*notes, *([_skipped(broken, folder)] if broken else []))
     parts = {
         key: {file: label for file, label in files.items() if file not in broken}
-        for key, files in found.parts.items()
+        for key, files in parts.items()
     }
     return _source(parts, x, folder, notes)
 
@@ -84,8 +74,8 @@ def folder_shape(
     folder: Path, image_size: tuple[int, int] | None, where: str, *, skip_unusable: bool = False
 ) -> tuple[int, ...]:
     """The shape of one image, from the headers of all files."""
-    found = find(folder, where)
-    every = [file for files in found.parts.values() for file in files]
+    parts, _ = find(folder, where)
+    every = [file for files in parts.values() for file in files]
     kind, broken = _look(every, image_size, where)
     if broken and not skip_unusable:
         raise _unusable(broken, len(every), where)
@@ -94,7 +84,7 @@ def folder_shape(
 
 def folder_classes(folder: Path, where: str) -> int | None:
     """The number of class folders, or None without any; no file is read."""
-    return len(class_names(find(folder, where).parts)) or None
+    return len(class_names(find(folder, where)[0])) or None
 
 
 def _refuse_masks(x: np.ndarray, where: str) -> None:
@@ -106,9 +96,7 @@ def _refuse_masks(x: np.ndarray, where: str) -> None:
         )
 
 
-def _source(
-    parts: dict[str, dict[Path, str]], x: np.ndarray | Rows, folder: Path, notes: tuple[str, ...]
-) -> Source:
+def _source(parts: Parts, x: np.ndarray | Rows, folder: Path, notes: tuple[str, ...]) -> Source:
     classes = class_names(parts)
     indices = {label: i for i, label in enumerate(classes)}
     result, start = {}, 0
@@ -122,7 +110,7 @@ def _source(
 
 def _look(
     files: Sequence[Path], image_size: tuple[int, int] | None, where: str
-) -> tuple[Kind, dict[Path, str]]:
+) -> tuple[_Kind, dict[Path, str]]:
     """What the images have in common, and the files whose header is broken, with the reason."""
     headers, broken = _attempt(read_header, files)
     if not headers:
@@ -136,7 +124,7 @@ def _look(
     if channels == 1:
         palettes = (file for file, header in headers.items() if header.channels is None)
         channels = 3 if any(_is_coloured(file) for file in palettes) else 1
-    return Kind((*size, channels), next(iter(dtypes))), broken
+    return _Kind((*size, channels), next(iter(dtypes))), broken
 
 
 def _is_coloured(file: Path) -> bool:
@@ -159,7 +147,7 @@ def _one_size(headers: dict[Path, Header], where: str) -> tuple[int, int]:
     return sizes[0][0]
 
 
-def _read(file: Path, *, kind: Kind, image_size: tuple[int, int] | None) -> np.ndarray:
+def _read(file: Path, *, kind: _Kind, image_size: tuple[int, int] | None) -> np.ndarray:
     image = read_image(file, image_size)
     if image.shape[:2] != kind.shape[:2] or image.dtype != kind.dtype:
         raise ValueError(
@@ -169,7 +157,7 @@ def _read(file: Path, *, kind: Kind, image_size: tuple[int, int] | None) -> np.n
     return np.broadcast_to(image, kind.shape)
 
 
-def _rows(files: list[Path], read: Callable[[Path], np.ndarray], kind: Kind, where: str) -> Rows:
+def _rows(files: list[Path], read: Callable[[Path], np.ndarray], kind: _Kind, where: str) -> Rows:
     def some(indices: np.ndarray) -> np.ndarray:
         chosen = [files[i] for i in indices]
         found, broken = _attempt(read, list(dict.fromkeys(chosen)))
@@ -181,8 +169,8 @@ def _rows(files: list[Path], read: Callable[[Path], np.ndarray], kind: Kind, whe
 
 
 def _attempt(
-    read: Callable[[Path], T], files: Sequence[Path]
-) -> tuple[dict[Path, T], dict[Path, str]]:
+    read: Callable[[Path], _T], files: Sequence[Path]
+) -> tuple[dict[Path, _T], dict[Path, str]]:
     """What reading each file gives, and why the others can't be read."""
 
     def one(file: Path) -> Any:
@@ -199,8 +187,8 @@ def _attempt(
 
 def _unusable(broken: dict[Path, str], count: int, where: str) -> ValueError:
     reasons = [broken[file] for file in sorted(broken)]
-    more = f"\n  and {len(reasons) - NAMED:,} more" if len(reasons) > NAMED else ""
-    said = "\n  ".join(reasons[:NAMED])
+    more = f"\n  and {len(reasons) - _NAMED:,} more" if len(reasons) > _NAMED else ""
+    said = "\n  ".join(reasons[:_NAMED])
     return ValueError(
         f"{where}: {len(reasons):,} of {count:,} files cannot be used\n  {said}{more}\n"
         "Mend or remove them, or leave them out with skip_unusable=True (train --skip-unusable)"
@@ -208,61 +196,6 @@ def _unusable(broken: dict[Path, str], count: int, where: str) -> ValueError:
 
 
 def _skipped(broken: dict[Path, str], folder: Path) -> str:
-    names = [file.relative_to(folder).as_posix() for file in sorted(broken)][:NAMED]
-    more = ", ..." if len(broken) > NAMED else ""
+    names = [file.relative_to(folder).as_posix() for file in sorted(broken)][:_NAMED]
+    more = ", ..." if len(broken) > _NAMED else ""
     return f"left out {len(broken):,} that cannot be used ({', '.join(names)}{more})"
-
-
-# Images that are no files of their own, such as those of a Hugging Face data set.
-
-
-def in_memory_or_on_disk(
-    read: Read, count: int, what: str, *, on_disk: bool = False
-) -> np.ndarray | Rows:
-    """All examples, or where they are too many for the memory, `Rows` that read them."""
-    every = np.arange(count)
-    if not on_disk and not too_large(count * read(every[:1]).nbytes):
-        return read(every)
-    like = read(every[:: max(1, count // LOOKED_AT)])[0]
-
-    def some(indices: np.ndarray) -> np.ndarray:
-        x = read(indices)
-        same = x.shape[1:-1] == like.shape[:-1] and x.dtype == like.dtype
-        if not same or x.shape[-1] not in (1, like.shape[-1]):
-            raise ValueError(
-                f"{what}: the examples {indices[0]} to {indices[-1]} have shape {x.shape[1:]} "
-                f"{x.dtype}, but those looked at first {like.shape} {like.dtype}; expected one "
-                "kind, and one size of images: image_size=(HEIGHT, WIDTH) resizes all"
-            )
-        return np.broadcast_to(x, (len(x), *like.shape))
-
-    return Rows(some, every, like.shape, like.dtype)
-
-
-def stack(names: Iterable[str], pixels: Iterable[np.ndarray], where: str) -> np.ndarray:
-    """One array of images of one size and kind; grey ones among coloured ones become coloured."""
-    images: list[np.ndarray] = []
-    first = ""
-    for name, image in zip(names, pixels, strict=True):
-        first = first or name
-        if images and image.shape[:2] != images[0].shape[:2]:
-            raise ValueError(
-                f"{where}: {name} is {_size(image)} but {first} is {_size(images[0])} (height × "
-                f"width); expected one size: image_size={images[0].shape[:2]} resizes all"
-            )
-        if images and image.dtype != images[0].dtype:
-            raise ValueError(
-                f"{where}: {name} is {_depth(image)} but {first} is {_depth(images[0])}; expected "
-                "one depth"
-            )
-        images.append(image)
-    channels = max(image.shape[-1] for image in images)
-    return np.stack([np.broadcast_to(image, (*image.shape[:2], channels)) for image in images])
-
-
-def _size(image: np.ndarray) -> str:
-    return f"{image.shape[0]}×{image.shape[1]}"
-
-
-def _depth(image: np.ndarray) -> str:
-    return "8-bit" if image.dtype == np.uint8 else "16-bit"

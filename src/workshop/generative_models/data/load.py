@@ -1,27 +1,23 @@
 """`load_dataset`: data by name, by path or from Hugging Face."""
 
-from __future__ import annotations
-
 import logging
+import operator
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from workshop.generative_models.data import (
-    builtin,
-    files,
-    hugging_face,
-    images,
-    pixels,
-    requests,
-)
+from workshop.generative_models.core import checks
+from workshop.generative_models.data import builtin, files, folders, hugging_face, images, pixels
 from workshop.generative_models.data.arrays import (
     Source,
     build,
+    check_kind,
     in_order,
     warn_of_missing_classes,
+    whole,
 )
 from workshop.generative_models.data.dataset import Dataset, DatasetInfo, Split
 from workshop.generative_models.data.rows import changed
@@ -97,12 +93,9 @@ def load_dataset(
         >>> load_dataset("digits")
         Dataset(digits (8 × 8 × 1, float32; train 1,437, validation 180, test 180; 10 classes))
     """
-    name, where = requests.named(name, "load_dataset")
-    seed, image_size = (
-        requests.whole(where, "seed", seed, 0),
-        requests.checked_size(where, image_size),
-    )
-    limit = None if limit is None else requests.whole(where, "limit", limit, 1)
+    name, where, image_size = _request("load_dataset", name, image_size)
+    seed = whole(where, "seed", seed, 0)
+    limit = None if limit is None else whole(where, "limit", limit, 1)
     source = _read(name, seed, image_size, where, skip_unusable=skip_unusable)
     dataset = build(name, source, seed=seed, where=where)
     if limit is not None:
@@ -122,14 +115,9 @@ def load_in_order(
 ) -> tuple[dict[str, Split], tuple[str, ...] | None]:
     """Loads what `load_dataset` does, but as it lies there: every example, not shuffled or split.
 
-    Args:
-        name: As `load_dataset`, and so are seed, binarize, image_size and skip_unusable.
-        seed: Of data that is drawn.
-        binarize: Makes x black and white.
-        image_size: Resizes images to (height, width).
-        skip_unusable: Leaves out files that can't be used. What is left out is logged.
-        on_disk: Leaves a folder, a .npy file or Hugging Face data where it is, however small: `x`
-            is then `Rows`, and a pass over it needs no more memory than a batch.
+    The arguments are those of `load_dataset`. What is left out is logged. With `on_disk` a folder,
+    a .npy file or Hugging Face data stays where it is, however small: `x` is then `Rows`, and a
+    pass over it needs no more memory than a batch.
 
     Returns:
         {"train": ...} for a source without splits, or those of train, validation and test it has;
@@ -139,11 +127,8 @@ def load_in_order(
         >>> load_in_order("digits")[0]["train"]
         Split(1797 × (8, 8, 1) float32, y)
     """
-    name, where = requests.named(name, "load_in_order")
-    seed, image_size = (
-        requests.whole(where, "seed", seed, 0),
-        requests.checked_size(where, image_size),
-    )
+    name, where, image_size = _request("load_in_order", name, image_size)
+    seed = whole(where, "seed", seed, 0)
     source = _read(name, seed, image_size, where, on_disk=on_disk, skip_unusable=skip_unusable)
     for note in source.notes:
         logging.getLogger("workshop").warning("%s: %s", name, note)
@@ -168,41 +153,22 @@ def data_shape(
         >>> data_shape("sprites")
         (64, 64, 1)
     """
-    name, where = requests.named(name, "data_shape")
-    path, image_size = Path(os.path.expanduser(name)), requests.checked_size(where, image_size)
+    name, where, image_size = _request("data_shape", name, image_size)
+    path = Path(os.path.expanduser(name))
     if name in builtin.DATASETS:
         shape = builtin.DATASETS[name].shape
     elif name.startswith("hf:"):
         shape = hugging_face.shape(name, image_size, where)[1:]
     elif name and os.path.isdir(path):
         shape = images.folder_shape(path, image_size, where, skip_unusable=skip_unusable)
-    elif _is_file(path, ".npy"):
-        shape = _example_shape(*files.npy_header(path, where), where)
-    elif _is_file(path, ".npz"):
-        shape = _example_shape(*files.npz_header(path, where), where)
+    elif _holds_arrays(path):
+        key, shape, dtype = files.header(path, where)
+        check_kind(f"{where}: {key}", shape, dtype)
+        shape = shape[1:]
     else:
-        raise requests.unknown(name, where)
+        raise _unknown(name, where)
     shape = (*shape, 1) if len(shape) == 2 else shape
     return shape if image_size is None else (*image_size, shape[-1])
-
-
-def _example_shape(
-    key: str, shape: tuple[int, ...], dtype: np.dtype, where: str
-) -> tuple[int, ...]:
-    """The shape of one example in an array, or an error for what no data set can be made of."""
-    if dtype.names:
-        raise ValueError(
-            f"{where}: {key} has the fields {', '.join(dtype.names)}; expected plain numbers: "
-            "numpy.lib.recfunctions.structured_to_unstructured(x) makes columns of fields"
-        )
-    if len(shape) not in (2, 3, 4):
-        way_out = "; for examples of one number each, save x[:, None]" if len(shape) == 1 else ""
-        raise ValueError(
-            f"{where}: {key} has shape {shape}; expected (n, d), (n, h, w) or (n, h, w, c){way_out}"
-        )
-    if 0 in shape:
-        raise ValueError(f"{where}: {key} has shape {shape}: it is empty")
-    return shape[1:]
 
 
 def class_count(
@@ -222,8 +188,8 @@ def class_count(
     return data.num_classes
 
 
-def _is_file(path: Path, suffix: str) -> bool:
-    return path.suffix.lower() == suffix and os.path.isfile(path)
+def _holds_arrays(path: Path) -> bool:
+    return path.suffix.lower() in (".npy", ".npz") and os.path.isfile(path)
 
 
 def _read(
@@ -239,30 +205,30 @@ def _read(
     if name in builtin.DATASETS:
         source = builtin.read(name, seed)
         hidden = f"the data set of that name, not the one here, which is ./{name}"
-        return replace(source, notes=(hidden,)) if os.path.isdir(name) else source
+        return source._replace(notes=(hidden,)) if os.path.isdir(name) else source
     if name.startswith("hf:"):
         return hugging_face.read(name, image_size, where, on_disk=on_disk)
     if name and os.path.isdir(path):
         return images.read_folder(
             path, image_size, where, on_disk=on_disk, skip_unusable=skip_unusable
         )
-    if _is_file(path, ".npy"):
-        return files.read_npy(path, where, on_disk=on_disk)
-    if _is_file(path, ".npz"):
-        return files.read_npz(path, where)
-    raise requests.unknown(name, where)
+    if _holds_arrays(path):
+        return files.read(path, where, on_disk=on_disk)
+    raise _unknown(name, where)
 
 
 def _prepared(
     splits: dict[str, Split], image_size: tuple[int, int] | None, binarize: bool, where: str
 ) -> dict[str, Split]:
     """Resizes and binarizes, where that is asked for and not done yet."""
-    if image_size is not None and next(iter(splits.values())).shape[:2] != image_size:
-        splits = _map(splits, lambda x: _resized(x, image_size, where))
-    return _map(splits, lambda x: _binarized(x, where)) if binarize else splits
+    size = None if next(iter(splits.values())).shape[:2] == image_size else image_size
 
+    def change(x: np.ndarray) -> np.ndarray:
+        x = x if size is None else _resized(x, size, where)
+        return _binarized(x, where) if binarize else x
 
-def _map(splits: dict[str, Split], change) -> dict[str, Split]:
+    if size is None and not binarize:
+        return splits
     return {key: replace(split, x=changed(split.x, change)) for key, split in splits.items()}
 
 
@@ -282,3 +248,46 @@ def _binarized(x: np.ndarray, where: str) -> np.ndarray:
             f"{where}: binarize=True but x spans {x.min():.4g}..{x.max():.4g}; expected [0, 1]"
         )
     return np.where(x > 0.5, np.uint8(255), np.uint8(0))
+
+
+def _request(
+    function: str, name: str | os.PathLike[str], image_size: Any
+) -> tuple[str, str, tuple[int, int] | None]:
+    """What was asked for: the name as a string, the call that begins errors, the size of images."""
+    text = os.fspath(name) if isinstance(name, str | os.PathLike) else b""
+    if not isinstance(text, str):
+        kind = type(name).__name__
+        way_out = "; from_arrays(x, y) takes arrays" if hasattr(name, "shape") else ""
+        raise TypeError(f"{function}(name) got {kind}; expected a name, a path or hf:...{way_out}")
+    where = f"{function}({text!r})"
+    if image_size is None:
+        return text, where, None
+    try:
+        height, width = (operator.index(side) for side in image_size)
+    except (TypeError, ValueError):
+        height = width = 0
+    if min(height, width) < 1:
+        raise ValueError(
+            f"{where}: image_size={image_size!r}; expected a height and width >= 1: "
+            "image_size=(64, 64)"
+        )
+    return text, where, (height, width)
+
+
+def _unknown(name: str, where: str) -> ValueError:
+    """The error for a name that is no data, which lists what there is."""
+    hint = checks.nearest(name.lower(), builtin.DATASETS)
+    found = "no data set or file of that name"
+    path = Path(os.path.expanduser(name))
+    if os.path.isfile(path) and path.suffix.lower() in folders.SUFFIXES:
+        found = f"{path.name} is a single image; give the folder that holds it and others"
+    elif os.path.isfile(path):
+        found = f"a {path.suffix or 'nameless'} file is no data set"
+    known = "\n".join(f"  {key:<13}{info.description}" for key, info in builtin.DATASETS.items())
+    return ValueError(
+        f"{where}: {found}{hint}\nExpected one of\n{known}\n"
+        "  FILE.npy     one array, (n, d), (n, h, w) or (n, h, w, c)\n"
+        "  FILE.npz     x and perhaps y, or x_train, x_validation, x_test and y_...\n"
+        "  FOLDER       of images, class folders or train/, validation/, test/\n"
+        "  hf:NAME      a Hugging Face data set, on the hub or in a local folder"
+    )

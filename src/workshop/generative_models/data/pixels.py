@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
@@ -21,8 +20,7 @@ _TRANSPOSED = (5, 6, 7, 8)  # values of the EXIF orientation that turn height in
 _ORIENTATION = 0x0112
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """(height, width), upright; 1 or 3 channels, None for a palette; the type of the pixels."""
 
     size: tuple[int, int]

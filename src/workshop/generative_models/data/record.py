@@ -4,8 +4,6 @@ Splits are drawn anew whenever data is loaded. After one file is added or remove
 land in another split, so that a test would be on examples that the model was trained on.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Examples that stay where they are, on disk, and are read when they are asked for."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -40,11 +38,11 @@ class Rows:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype)
 
-    def take(self, where: Any) -> Rows:
+    def take(self, where: Any) -> "Rows":
         """Return some of the examples, not yet read."""
         return Rows(self.read, self.indices[where], self.shape[1:], self.dtype)
 
-    def map(self, change: Callable[[np.ndarray], np.ndarray]) -> Rows:
+    def map(self, change: Callable[[np.ndarray], np.ndarray]) -> "Rows":
         """Return the examples as they are after a change of each, made when they are read."""
         like = change(np.zeros((1, *self.shape[1:]), self.dtype))
 
