@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from workshop.generative_models.core import checks
+from workshop.generative_models.core.configuration.networks import Activation
 from workshop.generative_models.core.convolution import (
     conv,
     conv_transpose,
@@ -23,17 +24,7 @@ _DOWN_KERNEL, _UP_KERNEL = 3, 4
 neighbours, so that doubling leaves no checkerboard (Odena et al., Distill 2016)."""
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "relu": jax.nn.relu,
-    "gelu": jax.nn.gelu,
-    "silu": jax.nn.silu,
-    "swish": jax.nn.silu,
-    "elu": jax.nn.elu,
-    "selu": jax.nn.selu,
-    "leaky_relu": jax.nn.leaky_relu,
-    "tanh": jnp.tanh,
-    "sigmoid": jax.nn.sigmoid,
-    "softplus": jax.nn.softplus,
-    "identity": identity,
+    name: identity if name == "identity" else getattr(jax.nn, name) for name in get_args(Activation)
 }
 
 
@@ -91,10 +82,7 @@ class Conv(nnx.Conv):
 
     def __call__(self, inputs: jax.Array) -> jax.Array:  # type: ignore[override]
         """Map (batch, height, width, in_features) to (batch, height', width', out_features)."""
-        x, kernel, bias = self.promote_dtype(
-            (inputs, self.kernel[...], None if self.bias is None else self.bias[...]),
-            dtype=self.dtype,
-        )
+        x, kernel, bias = _promoted(self, inputs)
         stride = self.strides if isinstance(self.strides, int) else (self.strides or (1,))[0]
         rows, columns = (
             downsample_padding(size, side, stride)
@@ -104,17 +92,31 @@ class Conv(nnx.Conv):
         return y if bias is None else y + bias
 
 
+def _promoted(layer: nnx.Conv, x: jax.Array) -> tuple:
+    bias = None if layer.bias is None else layer.bias[...]
+    return layer.promote_dtype((x, layer.kernel[...], bias), dtype=layer.dtype)
+
+
 class ConvTranspose(nnx.Conv):
     """A transposed convolution with stride 2 to a given size: twice the input's, or one more."""
 
     def __call__(self, inputs: jax.Array, output_size: tuple[int, int]) -> jax.Array:  # type: ignore[override]
         """Map (batch, height, width, in_features) to (batch, *output_size, out_features)."""
-        x, kernel, bias = self.promote_dtype(
-            (inputs, self.kernel[...], None if self.bias is None else self.bias[...]),
-            dtype=self.dtype,
-        )
+        x, kernel, bias = _promoted(self, inputs)
         y = conv_transpose(x, kernel, output_size=output_size, stride=2, precision=self.precision)
         return y if bias is None else y + bias
+
+
+def _resampling(
+    in_features: int,
+    features: int,
+    activation: str,  # noqa: ARG001 - for stages that have activations inside
+    up: bool,
+    **options: Any,
+) -> nnx.Module:
+    if up:
+        return ConvTranspose(in_features, features, (_UP_KERNEL, _UP_KERNEL), **options)
+    return Conv(in_features, features, (_DOWN_KERNEL, _DOWN_KERNEL), strides=2, **options)
 
 
 class CNN(nnx.Module):
@@ -129,6 +131,9 @@ class CNN(nnx.Module):
         numerics: `dtype` and `precision` of every layer.
     """
 
+    _stage: Callable[..., nnx.Module] = staticmethod(_resampling)
+    """Builds one layer; the override point of deeper stages."""
+
     def __init__(
         self,
         hidden_dims: Sequence[int],
@@ -140,43 +145,16 @@ class CNN(nnx.Module):
         **numerics: Any,
     ):
         self.layers = nnx.List(
-            self._stage(a, b, activation, use_transpose, rngs, numerics)
+            self._stage(a, b, activation, use_transpose, rngs=rngs, **numerics)
             for a, b in zip([in_features, *hidden_dims[:-1]], hidden_dims, strict=True)
         )
         self.activation = activation_by_name(activation)
-
-    def _stage(
-        self,
-        in_features: int,
-        features: int,
-        activation: str,  # noqa: ARG002 - for stages that have activations inside
-        up: bool,
-        rngs: nnx.Rngs,
-        numerics: dict[str, Any],
-    ) -> nnx.Module:
-        """Build one layer; the override point of deeper stages."""
-        return _resampling(in_features, features, up, rngs, numerics)
 
     def __call__(self, x: jax.Array, sizes: Sequence[tuple[int, int]] | None = None) -> jax.Array:
         """Run the layers; a doubling network is told the `sizes` that its layers shall give."""
         for i, layer in enumerate(self.layers):
             x = self.activation(layer(x) if sizes is None else layer(x, sizes[i]))
         return x
-
-
-class ResNet(CNN):
-    """A `CNN` whose layers are residual blocks."""
-
-    def _stage(
-        self,
-        in_features: int,
-        features: int,
-        activation: str,
-        up: bool,
-        rngs: nnx.Rngs,
-        numerics: dict[str, Any],
-    ) -> nnx.Module:
-        return ResidualBlock(in_features, features, activation, up, rngs=rngs, **numerics)
 
 
 class ResidualBlock(nnx.Module):
@@ -203,7 +181,7 @@ class ResidualBlock(nnx.Module):
     ):
         numerics: dict[str, Any] = {"dtype": dtype, "precision": precision}
         self.up = up
-        self.conv1 = _resampling(in_features, features, up, rngs, numerics)
+        self.conv1 = _resampling(in_features, features, activation, up, rngs=rngs, **numerics)
         self.norm1 = group_norm(features, dtype, rngs)
         self.conv2 = Conv(features, features, (3, 3), rngs=rngs, **numerics)
         self.norm2 = group_norm(features, dtype, rngs)
@@ -221,6 +199,12 @@ class ResidualBlock(nnx.Module):
             resized = self.shortcut(mean_of_pixels(x))
         main = self.norm2(self.conv2(self.activation(self.norm1(main))))
         return main + self.shortcut_norm(resized)
+
+
+class ResNet(CNN):
+    """A `CNN` whose layers are residual blocks."""
+
+    _stage = ResidualBlock
 
 
 def group_norm(features: int, dtype: DTypeLike | None, rngs: nnx.Rngs) -> nnx.GroupNorm:
@@ -249,13 +233,3 @@ def repeat_to(x: jax.Array, size: Sequence[int]) -> jax.Array:
             x = jnp.concatenate([x, jax.lax.slice_in_dim(x, -1, None, axis=axis)], axis)
         x = jax.lax.slice_in_dim(x, 0, out, axis=axis)
     return x
-
-
-def _resampling(
-    in_features: int, features: int, up: bool, rngs: nnx.Rngs, numerics: dict[str, Any]
-) -> nnx.Module:
-    if up:
-        side = (_UP_KERNEL, _UP_KERNEL)
-        return ConvTranspose(in_features, features, side, rngs=rngs, **numerics)
-    side = (_DOWN_KERNEL, _DOWN_KERNEL)
-    return Conv(in_features, features, side, strides=2, rngs=rngs, **numerics)

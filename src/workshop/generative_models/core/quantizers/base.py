@@ -135,7 +135,8 @@ class Quantizer(nnx.Module):
         if mask is not None:  # whatever it holds, NaN too
             vectors = jnp.where(weights[:, None] > 0, vectors, 0.0)
         check_finite("z_e", vectors)  # the nearest code of NaN would be any
-        found = self.assign(self._inwards(vectors), weights, key)
+        inwards = vectors if self.project_in is None else self.project_in(vectors)
+        found = self.assign(inwards, weights, key)
         through = rotate_to if self.gradient == "rotation" else straight_through
         z_q = self._outwards(through(found.continuous, found.chosen).reshape(-1, self.inner))
         indices = found.indices
@@ -184,7 +185,13 @@ class Quantizer(nnx.Module):
         rows = given[..., None] if self.codes == 1 else given
         self._check_codes(rows.shape[-1] if rows.ndim else 0)
         if not isinstance(rows, Tracer) and rows.size:
-            self._check_values(np.asarray(rows))
+            low, high = int(rows.min()), int(rows.max())
+            if low < -1 or high >= self.codebook_size:
+                raise ValueError(
+                    f"indices lie in [{low}, {high}]: expected 0 <= index < {self.codebook_size} "
+                    "(codebook_size), or -1 for no code"
+                )
+            self._check_missing(np.asarray(rows))
         flat = jnp.asarray(rows).astype(jnp.int32).reshape(-1, rows.shape[-1])
         vectors = self._outwards(self.codes_of(flat))
         vectors = jnp.where((flat >= 0).any(-1, keepdims=True), vectors, 0.0)
@@ -194,26 +201,14 @@ class Quantizer(nnx.Module):
         if given != self.codes:
             raise ValueError(f"indices have {given} codes a vector: expected {self.codes}")
 
-    def _check_values(self, rows: np.ndarray) -> None:
-        """Refuse indices (..., codes) out of range, and -1 beside a code of the same vector."""
-        self._check_range(rows)
+    def _check_missing(self, rows: np.ndarray) -> None:
+        """Refuse -1 beside a code of the same vector."""
         none = rows == -1
         if (none.any(-1) & ~none.all(-1)).any():
             raise ValueError(
                 f"indices hold -1, no code, beside codes of the same vector: {type(self).__name__} "
                 f"needs all {self.codes} codes of a vector, or none"
             )
-
-    def _check_range(self, rows: np.ndarray) -> None:
-        low, high = int(rows.min()), int(rows.max())
-        if low < -1 or high >= self.codebook_size:
-            raise ValueError(
-                f"indices lie in [{low}, {high}]: expected 0 <= index < {self.codebook_size} "
-                "(codebook_size), or -1 for no code"
-            )
-
-    def _inwards(self, vectors: jax.Array) -> jax.Array:
-        return vectors if self.project_in is None else self.project_in(vectors)
 
     def _outwards(self, vectors: jax.Array) -> jax.Array:
         return vectors if self.project_out is None else self.project_out(vectors)

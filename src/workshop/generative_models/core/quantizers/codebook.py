@@ -1,5 +1,6 @@
 """Vector quantization: a codebook that is learned, averaged or frozen."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,7 +11,6 @@ from workshop.generative_models.core import checks
 from workshop.generative_models.core.quantizers.base import Assignment, CodeState, Quantizer
 from workshop.generative_models.core.quantizers.search import (
     code_counts,
-    code_sums,
     kmeans,
     nearest_code,
     refill,
@@ -165,7 +165,7 @@ class VectorQuantizer(Quantizer):
             codes = self._begin(codes, fixed, counted, jax.random.fold_in(key, 0))
         draws = None if key is None else jax.random.fold_in(key, 1)
         indices = self._choose(fixed, jax.lax.stop_gradient(codes), draws)
-        chosen = jax.vmap(lambda book, index: book[index])(codes, indices)
+        chosen = jnp.take_along_axis(codes, indices[..., None], 1)
         losses = self._losses(parts, codes, chosen, counted)
         statistics = {}
         if self.keeps:
@@ -230,31 +230,20 @@ class VectorQuantizer(Quantizer):
     def _choose(self, parts: jax.Array, codes: jax.Array, key: jax.Array | None) -> jax.Array:
         if not self.temperature or key is None:
             return jax.vmap(nearest_code)(parts, codes)
-        keys = jax.random.split(key, self.books)
-
-        def draw(x: jax.Array, book: jax.Array, key: jax.Array) -> jax.Array:
-            return nearest_code(x, book, temperature=self.temperature, key=key)
-
-        return jax.vmap(draw)(parts, codes, keys)
+        draw = partial(nearest_code, temperature=self.temperature)
+        return jax.vmap(draw)(parts, codes, key=jax.random.split(key, self.books))
 
     def _begin(
         self, codes: jax.Array, parts: jax.Array, counted: jax.Array, key: jax.Array
     ) -> jax.Array:
         """Return the codes, or before the first update the means of these vectors."""
+        of_book = partial(
+            kmeans, codes=self.codebook_size, iterations=self.kmeans_iterations, unit=self.unit
+        )
 
         def means(_: jax.Array) -> jax.Array:
-            def of_book(x: jax.Array, weights: jax.Array, k: jax.Array) -> jax.Array:
-                return kmeans(
-                    x,
-                    self.codebook_size,
-                    k,
-                    iterations=self.kmeans_iterations,
-                    weights=weights,
-                    unit=self.unit,
-                )
-
-            found = jax.vmap(of_book)(parts, counted, jax.random.split(key, self.books))
-            return jax.lax.stop_gradient(found)
+            keys = jax.random.split(key, self.books)
+            return jax.lax.stop_gradient(jax.vmap(of_book)(parts, counted, keys))
 
         return jax.lax.cond(self.begun[...], lambda c: c, means, codes)
 
@@ -298,18 +287,16 @@ class VectorQuantizer(Quantizer):
         key: jax.Array | None,
     ) -> dict[str, jax.Array]:
         size = self.codebook_size
-
-        def of_book(x: jax.Array, i: jax.Array, w: jax.Array) -> tuple[jax.Array, jax.Array]:
-            return code_counts(i[:, None], size, w[:, None])[0], code_sums(x, i, size, w)
-
-        counts, sums = jax.vmap(of_book)(parts, indices, counted)
+        counts = code_counts(indices.T, size, counted.T)
+        sum_each = partial(jax.ops.segment_sum, num_segments=size)
+        sums = jax.vmap(sum_each)(counted[..., None] * parts, indices)
         begins = jnp.asarray(key is not None) & (counted.sum() > 0)  # not of a dropped stage
         statistics = {"counts": counts, "sums": sums, "codes": codes, "begins": begins}
         if self.revive_below and key is not None:
             gaps = counted * jnp.sum(jnp.square(parts - chosen), -1)
             keys = jax.random.split(key, self.books)
             places, new = jax.vmap(lambda g, k: spread(g, size, k))(gaps, keys)
-            statistics["spare"] = jax.vmap(lambda x, i: x[i])(parts, places)
+            statistics["spare"] = jnp.take_along_axis(parts, places[..., None], 1)
             statistics["new"] = new
         return statistics
 

@@ -48,22 +48,13 @@ def create_quantizer(
         return kind(dim, bits, commitment_cost=commitment_cost, rngs=rngs, **given)
     assert isinstance(config, ResidualConfig)
     size = _size_of_codes(config.stage, dim, codebook_size)
-    stages: list[Quantizer] = []
-    for _ in range(config.stages):
-        if config.shared and stages:
-            stages.append(stages[0])
-        else:
-            stages.append(
-                create_quantizer(config.stage, size, codebook_size, commitment_cost, rngs=rngs)
-            )
-    return ResidualQuantizer(
-        stages,
-        dim=dim,
-        dropout=config.dropout,
-        ratio=config.ratio,
-        gradient=config.gradient,
-        rngs=rngs,
-    )
+    stages = [
+        create_quantizer(config.stage, size, codebook_size, commitment_cost, rngs=rngs)
+        for _ in range(1 if config.shared else config.stages)
+    ]
+    options = {name: given[name] for name in ("dropout", "ratio", "gradient")}
+    repeats = config.stages if config.shared else 1
+    return ResidualQuantizer(stages * repeats, dim=dim, rngs=rngs, **options)
 
 
 def _size_of_codes(stage: QuantizerConfig, dim: int, codebook_size: int) -> int:

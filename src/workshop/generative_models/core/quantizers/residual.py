@@ -146,9 +146,8 @@ class ResidualQuantizer(Quantizer):
                 f"indices have {given} stages: expected 1 to {self.codes} of them, the first ones"
             )
 
-    def _check_values(self, rows: np.ndarray) -> None:
-        """Refuse indices out of range, and a stage that follows one without a code."""
-        self._check_range(rows)
+    def _check_missing(self, rows: np.ndarray) -> None:
+        """Refuse a stage that follows one without a code."""
         none = rows == -1
         if (none[..., :-1] & ~none[..., 1:]).any():
             raise ValueError(

@@ -134,16 +134,6 @@ def code_counts(
     return jax.ops.segment_sum(counted, flat, positions * codes).reshape(positions, codes)
 
 
-def code_sums(
-    vectors: Float[Array, "n dim"],
-    indices: Int[Array, " n"],
-    codes: int,
-    weights: Float[Array, " n"],
-) -> Float[Array, "codes dim"]:
-    """Return the sum of the vectors of each code, Σ w v, without a one-hot matrix."""
-    return jax.ops.segment_sum(weights[:, None] * vectors, indices, codes)
-
-
 def perplexity(counts: Float[Array, " codes"]) -> Float[Array, ""]:
     """Return exp(-Σ p log p) of the codes' frequencies: the number of codes in effective use."""
     frequency = counts / jnp.maximum(jnp.sum(counts), 1.0)
@@ -182,11 +172,11 @@ def refill(
 
 def kmeans(
     vectors: Float[Array, "n dim"],
-    codes: int,
+    weights: Float[Array, " n"],
     key: Key[Array, ""],
     *,
+    codes: int,
     iterations: int = 10,
-    weights: Float[Array, " n"] | None = None,
     unit: bool = False,
 ) -> Float[Array, "codes dim"]:
     """Return the means of Lloyd's algorithm, begun at vectors drawn evenly.
@@ -197,12 +187,12 @@ def kmeans(
     References:
         Lloyd, Least squares quantization in PCM, 1982; Arthur & Vassilvitskii, k-means++, 2007.
     """
-    weights = jnp.ones(len(vectors)) if weights is None else weights
 
     def move(i: jax.Array, means: jax.Array) -> jax.Array:
         nearest = nearest_code(vectors, means)
         counts = code_counts(nearest[:, None], codes, weights[:, None])[0][:, None]
-        moved = code_sums(vectors, nearest, codes, weights) / jnp.maximum(counts, 1e-9)
+        sums = jax.ops.segment_sum(weights[:, None] * vectors, nearest, codes)
+        moved = sums / jnp.maximum(counts, 1e-9)
         moved = unit_length(moved) if unit else moved
         gaps = weights * jnp.sum(jnp.square(vectors - means[nearest]), -1)
         places, new = spread(gaps, codes, jax.random.fold_in(key, i + 1))
