@@ -38,13 +38,7 @@ def inside_transformation() -> bool:
 
 
 def check_finite(name: str, x: Any, *, start: int = 0) -> None:
-    """Raise a ValueError if concrete `x` holds NaN or infinity.
-
-    Args:
-        name: the argument, for errors.
-        x: an array.
-        start: the number of its first row in the whole of the data.
-    """
+    """Raise a ValueError if concrete `x`, rows numbered from `start`, holds NaN or infinity."""
     if not is_concrete(x):
         return
     with np.errstate(over="ignore"):  # what float32 cannot hold counts as infinite
@@ -83,12 +77,7 @@ def _traced(name: str, x: jax.Array) -> jax.Array:
 
 
 def read_latents(name: str, z: Any) -> Any:
-    """Return latents as float32, whatever their type: they are never bytes.
-
-    Examples:
-        >>> read_latents("z", [[0, 1]]).dtype
-        dtype('float32')
-    """
+    """Return latents as float32, whatever their type: they are never bytes."""
     if isinstance(z, jax.Array) and jnp.issubdtype(z.dtype, jnp.floating):
         return z
     if isinstance(z, Tracer):
@@ -133,12 +122,7 @@ def read_labels(name: str, y: Any) -> Any:
 
 
 def read_codes(name: str, x: Any) -> Any:
-    """Return codes, indices into a codebook, as integers of at most 32 bits.
-
-    Examples:
-        >>> read_codes("x", [[0, 1], [2, 3]]).dtype
-        dtype('int32')
-    """
+    """Return codes, indices into a codebook, as integers of at most 32 bits."""
     if isinstance(x, jax.Array):
         return x
     codes = to_array(name, x)

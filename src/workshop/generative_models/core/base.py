@@ -85,12 +85,7 @@ class GenerativeModel(Picklable, nnx.Module):
         raise NotImplementedError
 
     def read_examples(self, name: str, x: Any) -> Any:
-        """Return examples as this model reads them; default: uint8 for bytes, or float32.
-
-        Args:
-            name: the argument, for errors.
-            x: what somebody passed; see `core.arrays.read_data`.
-        """
+        """Return examples as this model reads them; default: `core.arrays.read_data`."""
         return read_data(name, x)
 
     def check_data(self, x: Any, y: Any = None) -> None:
@@ -102,8 +97,7 @@ class GenerativeModel(Picklable, nnx.Module):
     def with_params(self, params: Any) -> "GenerativeModel":
         """Return a copy of this model with other parameters, sharing nothing that can be written.
 
-        Args:
-            params: an `nnx.State` as `nnx.state(model, nnx.Param)` gives it, or its pure dict.
+        They are an `nnx.State` as `nnx.state(model, nnx.Param)` gives it, or its pure dict.
         """
         graphdef, own, rest = nnx.split(self, nnx.Param, ...)
         given = nnx.to_pure_dict(params) if isinstance(params, nnx.State) else params

@@ -107,7 +107,6 @@ def _refuse_other_objects(name: str, x: Any) -> None:
 
 
 def _tensor(name: str, x: Any) -> np.ndarray:
-    """Return a torch-like tensor's values, wherever it lies."""
 
     def values() -> np.ndarray:
         tensor = x.detach().cpu()
@@ -119,7 +118,7 @@ def _tensor(name: str, x: Any) -> np.ndarray:
 
 
 def _columns(x: Any) -> list[tuple[Any, Any]] | None:
-    """Return the columns of a data frame in their order, or None of anything else."""
+    """Return the columns of a data frame of pandas, polars or pyarrow, or None of anything else."""
     if not hasattr(x, "columns"):
         return None
     if hasattr(x, "iloc"):  # pandas; by position, as names may repeat

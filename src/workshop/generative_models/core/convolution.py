@@ -15,29 +15,15 @@ from workshop.generative_models.core.convolution_forms import ConvPlan, Pair, si
 
 
 def downsampled(size: int) -> int:
-    """Size after one stride-2 stage, `max(size // 2, 1)`.
-
-    Args:
-        size: Height or width in pixels, at least 1.
-
-    Examples:
-        >>> [downsampled(size) for size in (28, 7, 3, 1)]
-        [14, 3, 1, 1]
-    """
+    """Size in pixels after one stride-2 stage, `max(size // 2, 1)`."""
     return max(size // 2, 1)
 
 
 def downsample_padding(size: int, kernel: int, stride: int = 2) -> Pair:
     """Padding with which a strided convolution gives exactly `max(size // stride, 1)` outputs.
 
-    Args:
-        size: Height or width of the input in pixels.
-        kernel: Height or width of the kernel.
-        stride: Step of the convolution.
-
-    Returns:
-        Zeros to add before and after, as evenly as possible, the odd one after. A kernel shorter
-        than the stride may fit once too often: then pixels to crop after, as a negative number.
+    Zeros to add before and after, as evenly as possible, the odd one after. A kernel shorter than
+    the stride may fit once too often: then pixels to crop after, as a negative number.
 
     Examples:
         >>> downsample_padding(28, kernel=3), downsample_padding(7, kernel=1)

@@ -53,10 +53,7 @@ def reparameterize(
 ) -> Float[Array, "*shape"]:
     """Sample z = μ + σ ⊙ ε with ε ~ N(0, I), differentiable in μ and log σ².
 
-    Args:
-        mean: μ.
-        log_var: log σ², clipped to [-20, 20].
-        key: the random key of ε.
+    log σ² is clipped to [-20, 20].
 
     References:
         Kingma & Welling, Auto-Encoding Variational Bayes, ICLR 2014.

@@ -42,14 +42,9 @@ def halvings(size: int, times: int) -> tuple[int, ...]:
 
 
 class MLP(nnx.Module):
-    """Linear layers with an activation after each.
+    """Linear layers of widths `hidden_dims` with an activation, by name, after each.
 
-    Args:
-        hidden_dims: widths of the layers.
-        activation: name of the activation.
-        in_features: size of the input's last axis.
-        rngs: for the initial weights.
-        numerics: `dtype` and `precision` of every layer.
+    `numerics` are the `dtype` and `precision` of every layer.
     """
 
     def __init__(
@@ -122,13 +117,8 @@ def _resampling(
 class CNN(nnx.Module):
     """Convolutions that halve the image at every layer, or double it with `use_transpose`.
 
-    Args:
-        hidden_dims: channels of the layers.
-        activation: name of the activation after each layer.
-        in_features: channels of the input.
-        use_transpose: double instead of halve.
-        rngs: for the initial weights.
-        numerics: `dtype` and `precision` of every layer.
+    `hidden_dims` are the channels of the layers, an activation follows each, and `numerics` are the
+    `dtype` and `precision` of every layer.
     """
 
     _stage: Callable[..., nnx.Module] = staticmethod(_resampling)

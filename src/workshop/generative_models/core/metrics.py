@@ -105,15 +105,10 @@ NONE: Mapping[str, Metric] = MappingProxyType({})
 
 
 def metric_of(name: str, own: Mapping[str, Metric] = NONE) -> Metric:
-    """Return the description of a metric.
+    """Return the description of a metric, of a model's `own` or else of `METRICS`.
 
     Figures of the codebooks after the first have its number at the end of their name. The label of
     an unknown metric is its name, and its direction is None.
-
-    Args:
-        name: as in `metrics.jsonl` or `evaluation.json`.
-        own: the metrics that a model declares, which come before the table; see
-            `GenerativeModel.metrics`.
 
     Examples:
         >>> metric_of("elbo")

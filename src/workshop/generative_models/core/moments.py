@@ -21,15 +21,11 @@ _EPS = float(np.finfo(np.float32).eps)
 
 
 def moments_of(chunks: Iterable[np.ndarray], names: Sequence[str] | None = None) -> Moments:
-    """Return the moments of data that comes in chunks of rows.
+    """Return the moments of data that comes in chunks (n, *event), and perhaps column names.
 
     Each chunk is read as float32, bytes as k/255, and its sums are taken in float64, merged by the
     parallel algorithm of Chan et al. A spread below what float32 resolves beside the mean counts as
     0: such a feature is constant to the model.
-
-    Args:
-        chunks: arrays (n, *event), at least one row in all.
-        names: of the columns.
 
     References:
         Chan, Golub & LeVeque, Algorithms for Computing the Sample Variance, The American

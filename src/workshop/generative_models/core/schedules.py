@@ -16,10 +16,7 @@ _CYCLES, RISING = 4, 0.5
 def linear_ramp(final: float, steps: int, step: ArrayLike | None) -> jnp.ndarray:
     """Return min(final, final · step / steps): a line from 0, then constant.
 
-    Args:
-        final: the last value.
-        steps: length of the ramp; 0 is no ramp.
-        step: the training step, a Python int or traced; None is after the ramp, as at evaluation.
+    0 steps are no ramp; a step of None is after the ramp, as at evaluation.
 
     Examples:
         >>> float(linear_ramp(4.0, 100, 25))
@@ -41,11 +38,7 @@ def annealed(name: str, final: float, steps: int, step: ArrayLike | None) -> jnp
         sigmoid   final · (σ(12u - 6) - σ(-6)) / (σ(6) - σ(-6))
         cyclical  final · min(2 · (4u mod 1), 1): four times a line and a rest.
 
-    Args:
-        name: which.
-        final: the last value.
-        steps: length; 0 is no schedule.
-        step: the training step, a Python int or traced; None is after the schedule.
+    0 steps are no schedule; a step of None is after the schedule, as at evaluation.
 
     References:
         Bowman et al., Generating Sentences from a Continuous Space, CoNLL 2016 (sigmoid); Fu et

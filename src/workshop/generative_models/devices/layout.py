@@ -68,12 +68,9 @@ class Layout(NamedTuple):
 
 
 def choose(devices: str, batch_size: int) -> Layout | None:
-    """Return the layout over all devices of all processes; None for a single one.
+    """Return the layout over all devices of all processes; None for devices="one".
 
-    Args:
-        devices: "one"; "data" splits examples over all; "full" splits parameters and the
-            optimizer's state as well.
-        batch_size: examples in a step, of all devices together.
+    "data" splits examples over all devices; "full" splits parameters and the optimizer's state too.
 
     Raises:
         ValueError: if a batch cannot be split evenly.

@@ -26,18 +26,13 @@ def nearest_code(
     temperature: float = 0.0,
     key: Key[Array, ""] | None = None,
 ) -> Int[Array, " n"]:
-    r"""Return argmin_k ‖v - e_k‖² of each vector, or a code drawn by its distance.
+    """Return argmin_k ‖v - e_k‖² of each vector, or a code drawn by its distance.
 
         p(k | v) = softmax_k(-½ ‖v - e_k‖² / temperature)
 
-    Ties go to the lowest index. ‖v‖² is the same for every code and is left out, so that no digits
-    are lost to it. Of a large search only blocks of distances are ever in memory.
-
-    Args:
-        vectors: (n, dim).
-        codebook: (codes, dim).
-        temperature: of the draw; 0 takes the nearest.
-        key: source of the draw.
+    A temperature of 0 takes the nearest, and ties go to the lowest index. ‖v‖² is the same for
+    every code and is left out, so that no digits are lost to it. Of a large search only blocks of
+    distances are ever in memory.
     """
     half = 0.5 * jnp.sum(jnp.square(codebook), axis=-1)
     checks.at_least("temperature", temperature, 0.0)
