@@ -8,7 +8,7 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,6 @@ FILE = "splits.json"
 _SAMPLED = 64
 """Examples that stand for a split on disk whose examples have no names."""
 _BYTES = 8  # of a digest: among a million examples two agree by chance once in 10 million runs
-
-Keys = Mapping[str, Sequence[Any]]
-"""For each split what tells its examples apart."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,11 @@ def _some(names: tuple[str, ...]) -> str:
 
 def write_record(dataset: Dataset, folder: Path) -> None:
     """Writes what each split holds into `folder`: digests of the values, or names on disk."""
-    content = {"format": 1} | {key: _described(split) for key, split in dataset.splits.items()}
+    content = {"format": 1} | _described(dataset)
+    for part in SPLITS:
+        if "digests" in content[part]:
+            digests = b"".join(content[part]["digests"])
+            content[part]["digests"] = base64.b64encode(digests).decode()
     write_text(json.dumps(content, separators=(",", ":")) + "\n", folder / FILE)
 
 
@@ -79,7 +80,8 @@ def read_record(folder: Path) -> dict[str, Any] | None:
             if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
                 raise ValueError(f"{part} has names that are none")
             if "digests" in held:
-                held["digests"] = _split_digests(base64.b64decode(held["digests"], validate=True))
+                whole = base64.b64decode(held["digests"], validate=True)
+                held["digests"] = [whole[i : i + _BYTES] for i in range(0, len(whole), _BYTES)]
             for field in ("digests", "names"):
                 if len(held.get(field, range(held["examples"]))) != held["examples"]:
                     raise ValueError(f"{part} has {len(held[field])} {field}")
@@ -93,12 +95,10 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 def unchanged(record: Mapping[str, Any], dataset: Dataset) -> bool:
     """Says whether every split holds what the record says, in the same order."""
-    keys = _keys(record, dataset)
-    if keys is None:
-        return all(
-            _sampled(record[k]) == _sampled(_described(s)) for k, s in dataset.splits.items()
-        )
-    return all(list(keys[0][part]) == list(keys[1][part]) for part in SPLITS)
+    now = _described(dataset)
+    key = _told_apart_by(record, now)
+    fields = ("examples", "sample") if key is None else (key,)
+    return all(record[p].get(f) == now[p].get(f) for p in SPLITS for f in fields)
 
 
 def compare(record: Mapping[str, Any], dataset: Dataset) -> _Change:
@@ -129,77 +129,63 @@ def as_recorded(record: Mapping[str, Any], dataset: Dataset) -> tuple[Dataset, _
 
 def _assigned(record: Mapping[str, Any], dataset: Dataset) -> tuple[dict[str, list[int]], _Change]:
     """The examples of each split as places in all of them laid end to end."""
-    found = _keys(record, dataset)
-    if found is None:
+    now = _described(dataset)
+    key = _told_apart_by(record, now)
+    if key is None:
         raise ValueError(
             f"{dataset.name}: the data has changed since the run began, and examples on disk "
             "without names cannot be told apart; restore it, or give other data"
         )
-    left = {part: Counter(found[0][part]) for part in SPLITS}
+    left = {part: Counter(record[part][key]) for part in SPLITS}
     places: dict[str, list[int]] = {part: [] for part in SPLITS}
     new_names: list[str] = []
     new = place = 0
-    for fresh, split in dataset.splits.items():
-        for i, key in enumerate(found[1][fresh]):
+    for fresh in SPLITS:
+        for i, example in enumerate(now[fresh][key]):
             # Of equal examples as many are trained on as there were.
-            part = next((part for part in SPLITS if left[part][key]), None)
+            part = next((part for part in SPLITS if left[part][example]), None)
             if part is not None:
-                left[part][key] -= 1
+                left[part][example] -= 1
             else:
                 new += 1
-                new_names += [] if split.names is None else [split.names[i]]
+                new_names += now[fresh].get("names", [])[i : i + 1]
             if part is not None or fresh == "test":
                 places[part or fresh].append(place + i)
-        place += len(split)
+        place += now[fresh]["examples"]
     gone = {part: sum(counter.values()) for part, counter in left.items()}
     missing_names = tuple(
         name
         for part in SPLITS
-        for key, name in zip(found[0][part], record[part].get("names", ()), strict=False)
-        if left[part][key]
+        for example, name in zip(record[part][key], record[part].get("names", ()), strict=False)
+        if left[part][example]
     )
     return places, _Change(new, gone, place - new, tuple(new_names), missing_names)
 
 
-def _keys(record: Mapping[str, Any], dataset: Dataset) -> tuple[Keys, Keys] | None:
-    """What tells examples apart in the record and in the data; None if nothing does."""
-    splits = dataset.splits
-    if all("digests" in record[part] for part in SPLITS) and all(map(_in_memory, splits.values())):
-        digests = {part: _split_digests(_digests(split)) for part, split in splits.items()}
-        return {part: record[part]["digests"] for part in SPLITS}, digests
-    if all("names" in record[p] and splits[p].names is not None for p in SPLITS):
-        names = {part: split.names or () for part, split in splits.items()}
-        return {part: record[part]["names"] for part in SPLITS}, names
-    return None
+def _told_apart_by(record: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """What tells all examples of the record and of the data apart; None if nothing does."""
+    held = [side[part] for side in (record, now) for part in SPLITS]
+    return next((key for key in ("digests", "names") if all(key in part for part in held)), None)
 
 
-def _described(split: Split) -> dict[str, Any]:
-    content: dict[str, Any] = {"examples": len(split)}
-    if _in_memory(split):
-        content["digests"] = base64.b64encode(_digests(split)).decode()
-    if split.names is not None:
-        content["names"] = list(split.names)
-    if len(content) == 1:
-        rows = np.linspace(0, len(split) - 1, min(len(split), _SAMPLED)).astype(int)
-        content["sample"] = hashlib.blake2b(_digests(split.take(rows))).hexdigest()[:16]
-    return content
+def _described(dataset: Dataset) -> dict[str, Any]:
+    """What each split holds: digests in memory, names of files, else a digest of some examples."""
+    result: dict[str, Any] = {}
+    for part, split in dataset.splits.items():
+        held: dict[str, Any] = {"examples": len(split)}
+        if isinstance(split.x, np.ndarray):
+            held["digests"] = _digests(split.x)
+        if split.names is not None:
+            held["names"] = list(split.names)
+        if len(held) == 1:
+            rows = np.linspace(0, len(split) - 1, min(len(split), _SAMPLED)).astype(int)
+            held["sample"] = hashlib.blake2b(b"".join(_digests(split.x[rows]))).hexdigest()[:16]
+        result[part] = held
+    return result
 
 
-def _sampled(content: Mapping[str, Any]) -> tuple[Any, Any]:
-    return content["examples"], content.get("sample")
-
-
-def _in_memory(split: Split) -> bool:
-    return isinstance(split.x, np.ndarray)
-
-
-def _digests(split: Split) -> bytes:
-    x = np.asarray(split.x)
-    return b"".join(hashlib.blake2b(row.tobytes(), digest_size=_BYTES).digest() for row in x)
-
-
-def _split_digests(joined_digests: bytes) -> list[bytes]:
-    return [joined_digests[i : i + _BYTES] for i in range(0, len(joined_digests), _BYTES)]
+def _digests(x: np.ndarray) -> list[bytes]:
+    return [hashlib.blake2b(row.tobytes(), digest_size=_BYTES).digest() for row in x]
 
 
 def _concatenated(splits: list[Split]) -> Split:
