@@ -12,9 +12,8 @@ from jaxtyping import Array, Float
 
 from workshop.generative_models.core.configuration import Scale
 from workshop.generative_models.core.gaussian import PRNGKey
-from workshop.generative_models.core.moments import Moments
+from workshop.generative_models.core.moments import Moments, Standardization
 from workshop.generative_models.core.pickling import Picklable
-from workshop.generative_models.core.standardization import Standardization
 
 MIN_SCALE = exp(-6.0)
 """Learned and optimal scales stay above this, as in the code of Rybkin et al.: a perfect

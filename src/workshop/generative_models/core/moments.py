@@ -1,9 +1,12 @@
-"""Mean and spread of the training data, feature by feature, computed once on the host."""
+"""Mean and spread of the training data, feature by feature, and the units that they make."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
 
 
 class Moments(NamedTuple):
@@ -52,3 +55,50 @@ def moments_of(chunks: Iterable[np.ndarray], names: Sequence[str] | None = None)
 
 def _as_read(x: np.ndarray) -> np.ndarray:
     return x / np.float32(255) if x.dtype == np.uint8 else x.astype(np.float32, copy=False)
+
+
+class _DataStatistic(nnx.Variable):
+    """A statistic of the training data: saved with the weights, and not trained."""
+
+
+class Standardization(nnx.Module):
+    """The map u = (x - m) / s of each feature, with m and s from the training data.
+
+    Until `fill` it is the identity.
+
+    Args:
+        event_shape: shape of one example.
+
+    Attributes:
+        mean: m, in the data's units.
+        spread: s, in the data's units; 1 for a feature that is constant.
+        filled: whether the two come from data.
+
+    Examples:
+        >>> units = Standardization((2,))
+        >>> units.fill(moments_of([np.array([[1.0, 7.0], [3.0, 7.0]])]))
+        >>> units(jnp.array([[3.0, 8.0]])).tolist()
+        [[1.0, 1.0]]
+    """
+
+    def __init__(self, event_shape: tuple[int, ...]):
+        self.mean = _DataStatistic(jnp.zeros(event_shape))
+        self.spread = _DataStatistic(jnp.ones(event_shape))
+        self.filled = _DataStatistic(jnp.zeros((), bool))
+
+    def fill(self, moments: Moments) -> None:
+        """Take m and s from data, unless they come from some already."""
+        if self.filled[...]:
+            return
+        spread = np.where(moments.spread > 0, moments.spread, 1.0)
+        self.mean[...] = jnp.asarray(moments.mean, jnp.float32)
+        self.spread[...] = jnp.asarray(spread, jnp.float32)
+        self.filled[...] = jnp.ones((), bool)
+
+    def __call__(self, x: Float[Array, "batch *event"]) -> Float[Array, "batch *event"]:
+        """Return (x - m) / s."""
+        return (x - self.mean[...]) / self.spread[...]
+
+    def undo(self, u: Float[Array, "batch *event"]) -> Float[Array, "batch *event"]:
+        """Return m + s ⊙ u."""
+        return self.mean[...] + self.spread[...] * u

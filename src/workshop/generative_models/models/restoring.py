@@ -13,8 +13,8 @@ import jax
 import numpy as np
 from safetensors.numpy import save_file
 
-from workshop.generative_models.core.bits import checksum
 from workshop.generative_models.core.files import CONFIG_FILE, read_config
+from workshop.generative_models.core.parameters import checksum
 from workshop.generative_models.models.saving import load_model, weights_step
 from workshop.generative_models.models.weights import WEIGHTS_FILE
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from workshop.generative_models.core.bits import checksum, like_key, raw
+from workshop.generative_models.core.parameters import checksum, like_key, raw
 from workshop.generative_models.devices.distributed import wait
 from workshop.generative_models.training.settings import LENGTH, differences
 from workshop.generative_models.training.step import TrainState

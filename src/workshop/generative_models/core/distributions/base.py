@@ -27,7 +27,6 @@ class Distribution(abc.ABC):
         batch_shape: shape of the batch axes.
         event_size: size of the event axis.
         mean: [*batch, event].
-        mode: a point of highest density, [*batch, event].
     """
 
     has_density: ClassVar[bool] = True
@@ -35,7 +34,11 @@ class Distribution(abc.ABC):
     batch_shape: tuple[int, ...]
     event_size: int
     mean: jax.Array
-    mode: jax.Array
+
+    @property
+    def mode(self) -> jax.Array:
+        """A point of highest density, [*batch, event]; by default the mean."""
+        return self.mean
 
     def sample(
         self, key: PRNGKey, shape: Sequence[int] = (), *, temperature: ArrayLike = 1.0

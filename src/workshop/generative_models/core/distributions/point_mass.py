@@ -47,11 +47,6 @@ class PointMass(Distribution):
         """The point."""
         return self.value
 
-    @property
-    def mode(self) -> jax.Array:
-        """The point."""
-        return self.value
-
     def _sample(
         self,
         key: PRNGKey,  # noqa: ARG002

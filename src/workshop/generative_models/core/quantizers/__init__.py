@@ -7,14 +7,12 @@ and `update(statistics)`.
 from workshop.generative_models.core.quantizers.base import Assignment as Assignment
 from workshop.generative_models.core.quantizers.base import CodeState as CodeState
 from workshop.generative_models.core.quantizers.base import Quantizer as Quantizer
+from workshop.generative_models.core.quantizers.base import rotate_to as rotate_to
+from workshop.generative_models.core.quantizers.base import straight_through as straight_through
 from workshop.generative_models.core.quantizers.binary import BSQ as BSQ
 from workshop.generative_models.core.quantizers.binary import LFQ as LFQ
 from workshop.generative_models.core.quantizers.codebook import VectorQuantizer as VectorQuantizer
 from workshop.generative_models.core.quantizers.create import create_quantizer as create_quantizer
-from workshop.generative_models.core.quantizers.gradients import rotate_to as rotate_to
-from workshop.generative_models.core.quantizers.gradients import (
-    straight_through as straight_through,
-)
 from workshop.generative_models.core.quantizers.residual import (
     ResidualQuantizer as ResidualQuantizer,
 )
