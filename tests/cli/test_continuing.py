@@ -10,7 +10,7 @@ import pytest
 
 import workshop
 from workshop.cli import main
-from workshop.generative_models.core.locks import locked
+from workshop.generative_models.core.files import locked
 
 SHORT = ("--hidden-dims", 8, "--latent-dim", 2, "--evaluate-every", 10, "--no-progress")
 

@@ -9,7 +9,7 @@ from flax import nnx
 
 import workshop
 from workshop.cli import main
-from workshop.generative_models.core.keys import sample_key
+from workshop.generative_models.core.modules import sample_key
 from workshop.generative_models.export import load_exported
 from workshop.generative_models.models.saving import build_model, save_config, save_weights
 

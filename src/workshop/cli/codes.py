@@ -25,8 +25,7 @@ from workshop.cli.tables import console, say, say_section, suggested
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.configuration import PriorConfig
 from workshop.generative_models.core.configuration.training import PriorTrainingConfig
-from workshop.generative_models.core.files import write_json
-from workshop.generative_models.core.locks import locked
+from workshop.generative_models.core.files import locked, write_json
 from workshop.generative_models.data import Split
 from workshop.generative_models.data.files import read_arrays
 from workshop.generative_models.evaluation import outputs

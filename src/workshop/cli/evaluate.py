@@ -30,8 +30,7 @@ from workshop.cli.runs import (
 )
 from workshop.cli.tables import console, folding_table, say, say_section, say_verdicts
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.files import replacing, write_json, write_text
-from workshop.generative_models.core.locks import locked
+from workshop.generative_models.core.files import locked, replacing, write_json, write_text
 from workshop.generative_models.core.metrics import metric_of
 from workshop.generative_models.data import Dataset, Split, sprites
 from workshop.generative_models.evaluation import bounds, outputs, summary

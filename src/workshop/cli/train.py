@@ -32,7 +32,7 @@ from workshop.cli.tables import (
     suggested,
 )
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.locks import LOCK_FILE, locked
+from workshop.generative_models.core.files import LOCK_FILE, locked
 from workshop.generative_models.core.metrics import METRICS, metric_of
 from workshop.generative_models.data import Dataset, Split
 from workshop.generative_models.evaluation.outputs import code_indices

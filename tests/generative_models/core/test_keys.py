@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 
-from workshop.generative_models.core.keys import row_keys, sample_key
+from workshop.generative_models.core.modules import row_keys, sample_key
 
 
 def same_key(a, b):

@@ -9,12 +9,12 @@ import threading
 
 import pytest
 
-from workshop.generative_models.core.locks import LOCK_FILE, holder, locked
+from workshop.generative_models.core.files import LOCK_FILE, holder, locked
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from workshop.generative_models.core.locks import locked
+from workshop.generative_models.core.files import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workshop.generative_models.data.order import EpochOrder
+from workshop.generative_models.data.reading import EpochOrder
 
 sizes = st.integers(1, 40)
 

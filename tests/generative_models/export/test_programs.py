@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from workshop.generative_models.core.keys import sample_key
+from workshop.generative_models.core.modules import sample_key
 from workshop.generative_models.export.codes import settled_examples
 
 CONTINUOUS = ("vae", "beta-vae", "beta-vae-capacity", "conditional-vae")

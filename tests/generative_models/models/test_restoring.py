@@ -15,7 +15,7 @@ from workshop.generative_models.core.configuration import (
     VQConfig,
     VQVAEConfig,
 )
-from workshop.generative_models.core.locks import locked
+from workshop.generative_models.core.files import locked
 from workshop.generative_models.models.restoring import load_run, unfinished
 from workshop.generative_models.models.saving import save_config, save_weights, variables
 from workshop.generative_models.models.vae import VAE, VQVAE

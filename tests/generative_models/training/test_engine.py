@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 from workshop.generative_models.core.moments import moments_of
-from workshop.generative_models.data.order import EpochOrder
+from workshop.generative_models.data.reading import EpochOrder
 from workshop.generative_models.training import Callback, Trainer, create_optimizer
 from workshop.generative_models.training.failures import first_not_finite
 from workshop.generative_models.training.step import Plan, init_state

@@ -9,7 +9,7 @@ import optax
 import pytest
 from flax import nnx
 
-from workshop.generative_models.data.order import EpochOrder
+from workshop.generative_models.data.reading import EpochOrder
 from workshop.generative_models.tracking import loggers
 from workshop.generative_models.tracking.callbacks import checked
 from workshop.generative_models.tracking.trackers import Tracker

@@ -7,7 +7,7 @@ import optax
 import pytest
 from flax import nnx
 
-from workshop.generative_models.data.order import EpochOrder
+from workshop.generative_models.data.reading import EpochOrder
 from workshop.generative_models.models.vae import VAE, MLPDecoder
 from workshop.generative_models.training import Trainer
 

@@ -13,7 +13,7 @@ import optax
 import pytest
 from flax import nnx
 
-from workshop.generative_models.data.order import EpochOrder
+from workshop.generative_models.data.reading import EpochOrder
 from workshop.generative_models.training import Callback, Stopped, Trainer, create_optimizer
 
 ADAM = optax.adam(1e-2)

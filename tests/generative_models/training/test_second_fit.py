@@ -232,7 +232,7 @@ class TestWhatTheModelHolds:
 class TestData:
     def test_other_data_continues(self, make_vae, x, batches):
         """Every call draws from its own data, from where the steps so far would have come."""
-        from workshop.generative_models.data.order import EpochOrder
+        from workshop.generative_models.data.reading import EpochOrder
 
         run = trainer(make_vae())
         run.fit(x, steps=4)

@@ -5,7 +5,7 @@ import optax
 import pytest
 from flax import nnx
 
-from workshop.generative_models.data.order import EpochOrder
+from workshop.generative_models.data.reading import EpochOrder
 from workshop.generative_models.training.evaluation import metric_sums
 from workshop.generative_models.training.step import (
     EVALUATE,

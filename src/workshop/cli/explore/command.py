@@ -7,7 +7,7 @@ from pathlib import Path
 from workshop.cli.explore.session import Session
 from workshop.cli.runs import open_run, read_options
 from workshop.cli.tables import say
-from workshop.generative_models.core.locks import holder
+from workshop.generative_models.core.files import holder
 from workshop.generative_models.models.restoring import checkpoint_steps
 from workshop.generative_models.models.saving import WEIGHTS_FILE
 

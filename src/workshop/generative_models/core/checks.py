@@ -1,10 +1,12 @@
 """Errors about arguments, worded once: what was given, what was expected, the way out."""
 
+import importlib
 import inspect
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from difflib import get_close_matches
 from operator import index
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -132,3 +134,14 @@ def batch_keys(name: str, batch: dict[Any, Any], known: tuple[str, ...]) -> None
             f"{name} has the keys {sorted(map(str, batch))}: expected 'x'{rest}; no other key is "
             "read"
         )
+
+
+def optional(module: str, extra: str, call: str) -> ModuleType:
+    """Import a module, or name the extra of this package that `call` needs for it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"{call} needs {module.partition('.')[0]}, which is not installed: "
+            f"pip install 'workshop-vae[{extra}]'"
+        ) from error

@@ -1,14 +1,21 @@
-"""Write files atomically, and read a run's configuration."""
+"""Write files atomically, by one process at a time, and read a run's configuration."""
 
 import json
 import os
+import socket
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 CONFIG_FILE = "config.json"
 """Name of a run's configuration in its folder."""
+LOCK_FILE = ".lock"
+"""Name of the file in a folder that the process which writes the folder holds locked."""
 
 
 @contextmanager
@@ -52,3 +59,67 @@ def parse_config(path: Path) -> dict[str, Any]:
     if not (isinstance(content, dict) and {"model", "config"} <= content.keys()):
         raise ValueError(f"{path} describes no model: expected the keys 'model' and 'config'")
     return content
+
+
+@contextmanager
+def locked(folder: Path, name: str = LOCK_FILE) -> Iterator[None]:
+    """Hold the lock of a folder within the block, or raise an error that names who holds it.
+
+    A thread that holds the lock may take it again. Where a file system has no locks, or the folder
+    cannot be written, the block runs without one.
+    """
+    path = folder.resolve() / name
+    # One object for each thread, which counts how often the thread holds it.
+    lock = FileLock(path, blocking=False, is_singleton=True, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        what = folder if name == LOCK_FILE else path.with_name(name.removesuffix(".lock"))
+        raise BlockingIOError(
+            f"{what} is being written by {_words(path)}: wait until it ends, or stop it, or use "
+            "another folder"
+        ) from None
+    except OSError:
+        with suppress(OSError):
+            path.unlink()
+        yield
+        return
+    outermost = lock.lock_counter == 1
+    try:
+        if outermost:
+            path.write_text(json.dumps(_about()), encoding="utf-8")
+        yield
+    finally:
+        if outermost:
+            with suppress(OSError):  # before the release: who waits sees that the file is gone
+                path.unlink()
+        lock.release()
+
+
+def holder(folder: Path, name: str = LOCK_FILE) -> str | None:
+    """Return who holds the lock of a folder, in words, or None if nobody does."""
+    path = folder.resolve() / name
+    if not path.exists():
+        return None
+    try:
+        with FileLock(path, blocking=False, fallback_to_soft=False):
+            return None
+    except Timeout:
+        return _words(path)
+    except OSError:
+        return None
+
+
+def _about() -> dict[str, object]:
+    since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])
+    return {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "command": command}
+
+
+def _words(path: Path) -> str:
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        where = "" if about["host"] == socket.gethostname() else f" on {about['host']}"
+        return f"process {about['pid']}{where} ({about['command']}) since {about['since']}"
+    except (OSError, ValueError, KeyError, TypeError):  # it is about to be written
+        return "another process"

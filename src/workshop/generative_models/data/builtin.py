@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from workshop.generative_models.core.extras import optional
+from workshop.generative_models.core.checks import optional
 from workshop.generative_models.data.arrays import SPLITS, Part, Source
 from workshop.generative_models.data.dataset import DatasetInfo
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
-from workshop.generative_models.core.extras import optional
+from workshop.generative_models.core.checks import optional
 from workshop.generative_models.data.arrays import Part, Source
 from workshop.generative_models.data.folders import SPLIT_NAMES
 from workshop.generative_models.data.pixels import count_frames, pixels

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jax import export
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.extras import optional
-from workshop.generative_models.core.locks import locked
+from workshop.generative_models.core.checks import optional
+from workshop.generative_models.core.files import locked
 from workshop.generative_models.export import readme
 from workshop.generative_models.export.agreement import difference
 from workshop.generative_models.export.functions import BATCH, FORMATS, Function

@@ -13,7 +13,7 @@ import jax.extend
 import numpy as np
 from jax import export
 
-from workshop.generative_models.core.extras import optional
+from workshop.generative_models.core.checks import optional
 from workshop.generative_models.export.functions import BATCH, Function
 from workshop.generative_models.export.simplified import simplified
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from workshop.generative_models.core.checks import optional
 from workshop.generative_models.core.estimates import EVALUATION_FILE, read
-from workshop.generative_models.core.extras import optional
 from workshop.generative_models.core.files import CONFIG_FILE, read_config, write_text
 from workshop.generative_models.models.card import model_card
 from workshop.generative_models.models.code_prior import PRIOR_FILE, save_prior

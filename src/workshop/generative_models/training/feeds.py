@@ -12,8 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from workshop.generative_models.data.order import EpochOrder
-from workshop.generative_models.data.reading import MOST_STEPS, Arrays, Chunks, row_bytes
+from workshop.generative_models.data.reading import (
+    MOST_STEPS,
+    Arrays,
+    Chunks,
+    EpochOrder,
+    row_bytes,
+)
 from workshop.generative_models.data.rows import too_large
 from workshop.generative_models.devices.layout import AXIS, Layout
 from workshop.generative_models.training.step import Data, Feed

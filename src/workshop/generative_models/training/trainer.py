@@ -23,14 +23,14 @@ from workshop.generative_models.core.configuration.training import (
 )
 from workshop.generative_models.core.containers import is_lazy
 from workshop.generative_models.core.critics import has_critic
-from workshop.generative_models.core.locks import locked
+from workshop.generative_models.core.files import locked
 from workshop.generative_models.core.moments import moments_of
 from workshop.generative_models.core.optimizers import create_optimizer, plateau
 from workshop.generative_models.core.parameters import refuse_not_finite
 from workshop.generative_models.data import Dataset
-from workshop.generative_models.data.order import EpochOrder
 from workshop.generative_models.data.reading import (
     Arrays,
+    EpochOrder,
     as_arrays,
     column_names,
     parts,

@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
-from workshop.generative_models.core.keys import sample_key
+from workshop.generative_models.core.modules import sample_key
 from workshop.generative_models.core.parameters import refuse_not_finite
 from workshop.generative_models.data import Dataset, Split
 from workshop.generative_models.data.reading import as_arrays, examples, is_map_style

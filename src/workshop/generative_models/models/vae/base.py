@@ -16,11 +16,10 @@ from workshop.generative_models.core.building import accepts_config, arguments_o
 from workshop.generative_models.core.configuration import AutoencoderConfig, Scale, VAEConfig
 from workshop.generative_models.core.distributions import Distribution
 from workshop.generative_models.core.gaussian import reparameterize
-from workshop.generative_models.core.keys import sample_key
 from workshop.generative_models.core.likelihood_base import check_draws
 from workshop.generative_models.core.likelihoods import Likelihood
 from workshop.generative_models.core.metrics import NONE, Metric
-from workshop.generative_models.core.modules import call, set_numerics
+from workshop.generative_models.core.modules import call, sample_key, set_numerics
 from workshop.generative_models.core.moments import Moments
 from workshop.generative_models.core.typing import DTypeLike, Outputs, Precision
 from workshop.generative_models.models.pretrained import Pretrained

@@ -13,8 +13,8 @@ from workshop.generative_models.core import checks
 from workshop.generative_models.core.arrays import is_concrete, read_labels
 from workshop.generative_models.core.building import accepts_config
 from workshop.generative_models.core.configuration import ConditionalVAEConfig
-from workshop.generative_models.core.keys import sample_key
 from workshop.generative_models.core.likelihoods import Likelihood
+from workshop.generative_models.core.modules import sample_key
 from workshop.generative_models.models.vae.assembly import Options
 from workshop.generative_models.models.vae.base import VAE
 from workshop.generative_models.models.vae.components import AnyObjective

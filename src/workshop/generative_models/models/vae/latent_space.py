@@ -12,8 +12,8 @@ from jax.typing import ArrayLike
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.arrays import check_finite, is_concrete, read_labels
 from workshop.generative_models.core.base import GenerativeModel
-from workshop.generative_models.core.keys import row_keys
 from workshop.generative_models.core.likelihoods import Likelihood
+from workshop.generative_models.core.modules import row_keys
 from workshop.generative_models.models.vae import examples
 
 

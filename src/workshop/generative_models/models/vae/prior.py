@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.arrays import read_codes
 from workshop.generative_models.core.containers import to_array
-from workshop.generative_models.core.keys import row_keys, sample_key
+from workshop.generative_models.core.modules import row_keys, sample_key
 from workshop.generative_models.models.vae.chunks import chunk_size, in_chunks
 from workshop.generative_models.models.vae.code_arguments import (
     check_codes,

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import ArrayLike
 
-from workshop.generative_models.core.keys import sample_key
-from workshop.generative_models.core.modules import warn_once
+from workshop.generative_models.core.modules import sample_key, warn_once
 from workshop.generative_models.models.vae.chunks import chunk_size, in_chunks
 from workshop.generative_models.models.vae.code_arguments import is_guided
 

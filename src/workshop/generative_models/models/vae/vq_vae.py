@@ -13,8 +13,8 @@ from workshop.generative_models.core import checks
 from workshop.generative_models.core.arrays import check_finite, read_codes
 from workshop.generative_models.core.building import accepts_config
 from workshop.generative_models.core.configuration import PriorConfig, QuantizerConfig, VQVAEConfig
-from workshop.generative_models.core.keys import sample_key
 from workshop.generative_models.core.likelihoods import Likelihood
+from workshop.generative_models.core.modules import sample_key
 from workshop.generative_models.core.quantizers import (
     Quantizer,
     VectorQuantizer,
