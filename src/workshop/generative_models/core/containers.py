@@ -77,8 +77,6 @@ def _refuse_masked_items(name: str, x: Any) -> None:
 
 def _refuse_other_objects(name: str, x: Any) -> None:
     kind, it = type(x).__name__, variable(name)
-    if x is None:
-        raise ValueError(f"{name} is None: expected an array")
     if isinstance(x, str | bytes | os.PathLike):
         raise ValueError(
             f"{name}={x!r}: expected an array; load_dataset({x!r}) loads data by name or path"

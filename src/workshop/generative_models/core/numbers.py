@@ -130,8 +130,8 @@ def refuse_ambiguous_bytes(name: str, x: Any) -> None:
     if x.dtype == np.uint8 and x.size and here and np.asarray(x).max() == 1:
         raise ValueError(
             f"{name} is of type uint8 and holds only the integers 0 and 1, but uint8 stands for "
-            f"bytes, k / 255; for binary data give {variable(name)}.astype(bool), for dark bytes "
-            f"{variable(name)} / numpy.float32(255)"
+            f"bytes, k / 255; for binary data give {variable(name)}.astype(bool), or images of 0 "
+            f"and 255; for dark bytes {variable(name)} / numpy.float32(255)"
         )
 
 

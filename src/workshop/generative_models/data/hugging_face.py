@@ -122,10 +122,8 @@ def _kind(feature: Any) -> str:
 
 def _is_array(feature: Any) -> bool:
     """Array2D and Array3D, and lists (of lists) of numbers."""
-    lists = ("Array2D", "Array3D", "Sequence", "List", "LargeList")
-    return _kind(feature) in lists and _value_type(feature).startswith(
-        ("bool", "int", "uint", "float")
-    )
+    numbers = ("bool", "int", "uint", "float")
+    return _kind(feature) != "Value" and _value_type(feature).startswith(numbers)
 
 
 def _value_type(feature: Any) -> str:

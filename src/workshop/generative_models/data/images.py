@@ -61,7 +61,6 @@ def read_folder(
             raise _unusable(broken, len(every), where)
         usable = list(pixels)
         x = np.stack(list(pixels.values())) if pixels else np.empty((0, *kind.shape), kind.dtype)
-        _refuse_masks(x, where)
     notes = (*notes, *([_skipped(broken, folder)] if broken else []))
     parts = {
         key: {file: label for file, label in files.items() if file not in broken}
@@ -85,15 +84,6 @@ def folder_shape(
 def folder_classes(folder: Path, where: str) -> int | None:
     """The number of class folders, or None without any; no file is read."""
     return len(class_names(find(folder, where)[0])) or None
-
-
-def _refuse_masks(x: np.ndarray, where: str) -> None:
-    """Refuses masks of zeros and ones, which would be trained on as 0 and 1 / 255."""
-    if x.dtype == np.uint8 and x.max(initial=0) == 1:
-        raise ValueError(
-            f"{where}: the images hold only the bytes 0 and 1, of 255; for black and white save 0 "
-            "and 255: Image.fromarray(255 * numpy.asarray(image))"
-        )
 
 
 def _source(parts: Parts, x: np.ndarray | Rows, folder: Path, notes: tuple[str, ...]) -> Source:

@@ -164,12 +164,6 @@ def index_to_factors(index: int | Int[np.ndarray, "*n"]) -> Int[np.ndarray, "*n 
         >>> index_to_factors(737_279).tolist()
         [2, 5, 39, 31, 31]
     """
-    index = np.asarray(index)
-    if index.size and not 0 <= index.min() <= index.max() < NUM_IMAGES:
-        raise ValueError(
-            f"index_to_factors: index spans {index.min()}..{index.max()}; "
-            f"expected 0..{NUM_IMAGES - 1}"
-        )
     return np.stack(np.unravel_index(index, FACTOR_SIZES), axis=-1).astype(np.int32)
 
 

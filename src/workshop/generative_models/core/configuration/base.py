@@ -6,12 +6,16 @@ from typing import Any, get_args
 from pydantic import BaseModel, ConfigDict, WrapValidator
 
 
-class Config(BaseModel):
-    """Base class of all configurations: frozen, keyword-only, without unknown fields."""
+class Frozen(BaseModel):
+    """Frozen, keyword-only options without unknown fields."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+
+class Config(Frozen):
+    """Base class of all configurations."""
 
     name: str | None = None
     """Name, not read by models."""

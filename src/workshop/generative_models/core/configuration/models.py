@@ -99,12 +99,8 @@ class AutoencoderConfig(Config):
         return self
 
     @model_validator(mode="after")
-    def _schedule_is_whole(self) -> "AutoencoderConfig":
+    def _options_fit(self) -> "AutoencoderConfig":
         check_schedule("kl_schedule", self.kl_schedule, self.kl_schedule_steps)
-        return self
-
-    @model_validator(mode="after")
-    def _likelihood_fits(self) -> "AutoencoderConfig":
         name = self.likelihood_name
         check_likelihood(name, self.scale, self.levels, standardize=self.standardize)
         if self.standardize and self.decoder.output_activation != "identity":

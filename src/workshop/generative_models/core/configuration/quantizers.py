@@ -7,13 +7,7 @@ its `num_embeddings`, `embedding_dim` and `commitment_cost`.
 from math import prod
 from typing import Annotated, Literal, Protocol, runtime_checkable
 
-from pydantic import (
-    Field,
-    NonNegativeFloat,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from workshop.generative_models.core.configuration.base import Config, by_kind
 

@@ -4,7 +4,9 @@ from operator import index
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
+
+from workshop.generative_models.core.configuration.base import Frozen
 
 OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop", "lion", "adafactor", "adabelief", "lamb"]
 RateScheduleName = Literal["constant", "linear", "cosine", "exponential"]
@@ -36,13 +38,7 @@ Number = Annotated[float, BeforeValidator(_number)]
 _Flag = Annotated[bool, BeforeValidator(_flag)]
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-
-class OptimizerConfig(_Options):
+class OptimizerConfig(Frozen):
     """The arguments of `create_optimizer`, of which `steps` is that of the whole run."""
 
     optimizer: OptimizerName = "adam"
@@ -64,7 +60,7 @@ class OptimizerConfig(_Options):
     """Batches whose mean gradient makes one update."""
 
 
-class LoopConfig(_Options):
+class LoopConfig(Frozen):
     """The options of `Trainer` that are not objects of Python."""
 
     batch_size: Count = 128
@@ -110,7 +106,7 @@ class TrainingConfig(LoopConfig, OptimizerConfig):
     """Training steps."""
 
 
-class PriorTrainingConfig(_Options):
+class PriorTrainingConfig(Frozen):
     """Options of the training of a prior over codes."""
 
     steps: Count = 3000
@@ -134,7 +130,7 @@ class PriorTrainingConfig(_Options):
         )
 
 
-Options = TypeVar("Options", bound=_Options)
+Options = TypeVar("Options", bound=Frozen)
 
 
 def checked_options(kind: type[Options], values: dict[str, Any]) -> Options:

@@ -103,11 +103,7 @@ class Quantizer(nnx.Module):
     # What all share.
 
     def quantize(
-        self,
-        z_e: ArrayLike,
-        *,
-        mask: ArrayLike | None = None,
-        key: jax.Array | None = None,
+        self, z_e: ArrayLike, *, mask: ArrayLike | None = None, key: jax.Array | None = None
     ) -> tuple[jax.Array, jax.Array, dict[str, Any]]:
         """Replace each vector by its codes.
 

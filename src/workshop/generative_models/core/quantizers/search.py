@@ -49,12 +49,7 @@ def nearest_code(
 
 
 def _search(
-    vectors: jax.Array,
-    codebook: jax.Array,
-    half: jax.Array,
-    noise: _Noise,
-    rows: int,
-    columns: int,
+    vectors: jax.Array, codebook: jax.Array, half: jax.Array, noise: _Noise, rows: int, columns: int
 ) -> jax.Array:
     """Search in blocks of vectors and of codes."""
     n = len(vectors)
