@@ -51,10 +51,6 @@ def read_data(name: str, x: Any) -> Any:
     Values are the same at the end: what float32 would change by more than its rounding is refused.
     A traced array is only converted, as its values cannot be looked at.
 
-    Args:
-        name: the argument, for errors.
-        x: an array, lists, a data frame or series, a tensor; see `containers.to_array`.
-
     Raises:
         ValueError: for anything else than real numbers that float32 can hold.
 
@@ -91,15 +87,11 @@ def read_latents(name: str, z: Any) -> Any:
 
 
 def read_labels(name: str, y: Any) -> Any:
-    """Return class labels as int32, or rows of a condition as float32.
-
-    Args:
-        name: the argument, for errors.
-        y: integers or booleans of any shape, or floats; not names, which `from_arrays` turns into
-            integers.
+    """Return class labels as int32, or rows of a condition, which are floats, as float32.
 
     Raises:
-        ValueError: for names, missing values, and integers that int32 cannot hold.
+        ValueError: for names, which `from_arrays` turns into integers, for missing values, and for
+            integers that int32 cannot hold.
 
     Examples:
         >>> read_labels("y", [True, False]).tolist(), read_labels("y", [[0.5, 0.5]]).dtype

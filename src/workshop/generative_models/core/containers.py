@@ -4,7 +4,6 @@ Containers are recognised by their protocol, so that no data frame or tensor lib
 """
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -38,7 +37,8 @@ def to_array(name: str, x: Any) -> np.ndarray:
     _refuse_other_objects(name, x)
     _refuse_masked_items(name, x)
     if hasattr(x, "detach"):
-        return _tensor(name, x)
+        tensor = x.float() if str(x.dtype).endswith("bfloat16") else x  # NumPy has no such type
+        return _read(name, lambda: np.asarray(tensor.detach().cpu()))
     if is_lazy(x):
         return _read(name, lambda: x[np.arange(x.shape[0])])
     columns = _columns(x)
@@ -104,17 +104,6 @@ def _refuse_other_objects(name: str, x: Any) -> None:
         )
 
 
-def _tensor(name: str, x: Any) -> np.ndarray:
-
-    def values() -> np.ndarray:
-        tensor = x.detach().cpu()
-        if str(tensor.dtype).endswith("bfloat16"):  # NumPy has no such type; float32 holds it
-            tensor = tensor.float()
-        return np.asarray(tensor)
-
-    return _read(name, values)
-
-
 def _columns(x: Any) -> list[tuple[Any, Any]] | None:
     """Return the columns of a data frame of pandas, polars or pyarrow, or None of anything else."""
     if not hasattr(x, "columns"):
@@ -163,7 +152,7 @@ def _settled(name: str, array: np.ndarray, source: Any = None) -> np.ndarray:
         array = np.asarray(source, object)
     if array.dtype.kind != "O":
         return array
-    values = list(_elements(array))
+    values = list(array.flat)
     missing = [i for i, value in enumerate(values) if _is_missing(value)]
     if missing:
         raise ValueError(
@@ -181,10 +170,6 @@ def _settled(name: str, array: np.ndarray, source: Any = None) -> np.ndarray:
         f"{name} holds Python objects ({', '.join(kinds[:3])}): expected values of one kind in "
         f"{'one array' if array.ndim == 1 else rectangular}"
     )
-
-
-def _elements(array: np.ndarray) -> Iterator[Any]:
-    return (array[index] for index in np.ndindex(array.shape))
 
 
 def _read(name: str, read: Any) -> np.ndarray:

@@ -41,7 +41,8 @@ def moments_of(chunks: Iterable[np.ndarray], names: Sequence[str] | None = None)
     """
     count, mean, squares = 0, np.zeros(()), np.zeros(())
     for chunk in chunks:
-        x = _as_read(np.asarray(chunk))
+        x = np.asarray(chunk)
+        x = x / np.float32(255) if x.dtype == np.uint8 else x.astype(np.float32, copy=False)
         here = x.mean(0, dtype=np.float64)
         # Centred before it is squared, in float64: float32 would cancel, and overflow from 1e19.
         squares_here = np.square(x - here).sum(0)
@@ -51,10 +52,6 @@ def moments_of(chunks: Iterable[np.ndarray], names: Sequence[str] | None = None)
         mean, count = mean + shift * (len(x) / total), total
     spread = np.sqrt(squares / count)
     return Moments(mean, np.where(spread > _EPS * np.abs(mean), spread, 0.0), names)
-
-
-def _as_read(x: np.ndarray) -> np.ndarray:
-    return x / np.float32(255) if x.dtype == np.uint8 else x.astype(np.float32, copy=False)
 
 
 class _DataStatistic(nnx.Variable):

@@ -81,11 +81,6 @@ def folder_shape(
     return kind.shape
 
 
-def folder_classes(folder: Path, where: str) -> int | None:
-    """The number of class folders, or None without any; no file is read."""
-    return len(class_names(find(folder, where)[0])) or None
-
-
 def _source(parts: Parts, x: np.ndarray | Rows, folder: Path, notes: tuple[str, ...]) -> Source:
     classes = class_names(parts)
     indices = {label: i for i, label in enumerate(classes)}

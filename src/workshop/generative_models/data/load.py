@@ -183,7 +183,8 @@ def class_count(
     if name in builtin.DATASETS:
         return builtin.DATASETS[name].num_classes
     if name and os.path.isdir(path):
-        return images.folder_classes(path, f"load_dataset({name!r})")
+        parts, _ = folders.find(path, f"load_dataset({name!r})")
+        return len(folders.class_names(parts)) or None
     data = load_dataset(name, image_size=image_size, skip_unusable=skip_unusable)
     return data.num_classes
 

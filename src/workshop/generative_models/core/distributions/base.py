@@ -43,20 +43,13 @@ class Distribution(abc.ABC):
     def sample(
         self, key: PRNGKey, shape: Sequence[int] = (), *, temperature: ArrayLike = 1.0
     ) -> jax.Array:
-        """Sample z, [*shape, *batch, event].
-
-        Args:
-            key: the random key.
-            shape: of independent samples for each entry of the batch.
-            temperature: factor of the standard deviation.
-        """
+        """Sample z, [*shape, *batch, event]; the temperature scales the standard deviation."""
         return self._sample(key, self._sample_shape(shape), temperature)
 
     def log_prob(self, z: ArrayLike) -> jax.Array:
         """Return log p(z) in nats, summed over the event axis, float32 or wider.
 
-        Args:
-            z: [*shape, *batch, event]; its leading axes broadcast against the batch axes.
+        Leading axes of z, [*shape, *batch, event], broadcast against the batch axes.
 
         Raises:
             ValueError: if z has another shape, or the distribution has no density.
