@@ -66,10 +66,7 @@ class Likelihood(Picklable, nnx.Module):
         """Return E[x|z] from the decoder's output."""
         raise NotImplementedError
 
-    def logits(
-        self,
-        mean: Batch,  # noqa: ARG002
-    ) -> Batch:
+    def logits(self, mean: Batch) -> Batch:  # noqa: ARG002
         """Refuse: unless a family says how, its mean does not tell the logits."""
         raise ValueError(
             f"outputs lacks 'logits', which {type(self).__name__} reads: pass what model(x) "

@@ -16,11 +16,7 @@ class Rows:
     """What looks like an array of examples, and reads those that it is indexed with."""
 
     def __init__(
-        self,
-        read: Read,
-        indices: Int[np.ndarray, " n"],
-        shape: tuple[int, ...],
-        dtype: np.dtype,
+        self, read: Read, indices: Int[np.ndarray, " n"], shape: tuple[int, ...], dtype: np.dtype
     ):
         self.read, self.indices = read, indices
         self.shape, self.dtype = (len(indices), *shape), np.dtype(dtype)

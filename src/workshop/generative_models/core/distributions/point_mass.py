@@ -47,10 +47,5 @@ class PointMass(Distribution):
         """The point."""
         return self.value
 
-    def _sample(
-        self,
-        key: PRNGKey,  # noqa: ARG002
-        shape: tuple[int, ...],
-        temperature: ArrayLike,  # noqa: ARG002
-    ) -> jax.Array:
+    def _sample(self, key: PRNGKey, shape: tuple[int, ...], temperature: ArrayLike) -> jax.Array:  # noqa: ARG002
         return jnp.broadcast_to(self.value, shape)

@@ -81,12 +81,7 @@ class LFQ(Quantizer):
             ("commitment_loss", checks.at_least("commitment_cost", commitment_cost, 0.0)),
         )
 
-    def assign(
-        self,
-        vectors: jax.Array,
-        weights: jax.Array,
-        key: jax.Array | None,  # noqa: ARG002 - nothing is drawn
-    ) -> Assignment:
+    def assign(self, vectors: jax.Array, weights: jax.Array, key: jax.Array | None) -> Assignment:  # noqa: ARG002
         """Take the signs."""
         parts = vectors.reshape(-1, self.codes, self.bits)
         if self.spherical:

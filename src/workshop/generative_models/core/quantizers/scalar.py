@@ -70,12 +70,7 @@ class FSQ(Quantizer):
             raise ValueError(f"levels={self.levels} make {prod(self.levels):,} codes: too many")
         super().__init__(dim, len(self.levels), prod(self.levels), rngs=rngs)
 
-    def assign(
-        self,
-        vectors: jax.Array,
-        weights: jax.Array,  # noqa: ARG002 - nothing is averaged
-        key: jax.Array | None,  # noqa: ARG002 - nothing is drawn
-    ) -> Assignment:
+    def assign(self, vectors: jax.Array, weights: jax.Array, key: jax.Array | None) -> Assignment:  # noqa: ARG002
         """Bound every number and round it."""
         sizes = np.asarray(self.levels, np.float32)
         half = (sizes - 1) * (1 + 1e-3) / 2
