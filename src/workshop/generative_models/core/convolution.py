@@ -47,12 +47,7 @@ def conv(
 ) -> Float[Array, "batch out_height out_width out_channels"]:
     """Cross-correlation, `y[i, j] = sum_ab x[stride i + a - top, stride j + b - left] k[a, b]`.
 
-    Args:
-        x: Images.
-        kernel: Weights.
-        stride: Step in both directions, at least 1.
-        padding: Zeros around the image, ((top, bottom), (left, right)); negative numbers crop.
-        precision: Of the products, as `jax.lax.Precision`.
+    Zeros around the image are padding ((top, bottom), (left, right)); negative numbers crop.
 
     Raises:
         ValueError: If `stride` is not positive, or the kernel does not fit.
@@ -93,13 +88,6 @@ def conv_transpose(
     The full result has `(height - 1) stride + kh` rows; `output_size` crops it around its centre,
     `top = (full - output_size) // 2`. Kernel 4 with stride 2 gives every pixel inside the same
     number of taps, so no checkerboard (Odena et al. 2016).
-
-    Args:
-        x: Images.
-        kernel: Weights, in the order of `conv` (input channels before output channels).
-        output_size: Height and width of the result in pixels, at least 1, at most the full size.
-        stride: Step in both directions, at least 1.
-        precision: Of the products, as `jax.lax.Precision`.
 
     Raises:
         ValueError: If `output_size` or `stride` is out of range.

@@ -79,7 +79,7 @@ def models(draw, name):
     squashed = likelihood in ("bce", "bernoulli", "continuous_bernoulli", "categorical")
     discrete = likelihood in ("discretized_logistic", "categorical")
     logistic = likelihood == "discretized_logistic"
-    standardize = likelihood in configuration.likelihoods.STANDARDIZED and draw(st.booleans())
+    standardize = likelihood in configuration.components.STANDARDIZED and draw(st.booleans())
     ends = ("sigmoid",) if squashed else get_args(configuration.networks.OutputActivation)
     ends = ("identity",) if standardize else ends
     shape = draw(st.sampled_from([None, event]))

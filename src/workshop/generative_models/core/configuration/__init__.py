@@ -9,22 +9,20 @@ imports no JAX: the command line reads it to print its help.
 
 from workshop.generative_models.core.configuration.base import Config
 from workshop.generative_models.core.configuration.components import (
+    LOGITS,
     CapacityConfig,
     DiagonalNormalConfig,
     ELBOConfig,
     KLScheduleName,
     LatentPriorConfig,
+    LikelihoodName,
     MixtureConfig,
     ObjectiveConfig,
     PointMassConfig,
     PosteriorConfig,
     ReconstructionConfig,
-    StandardNormalConfig,
-)
-from workshop.generative_models.core.configuration.likelihoods import (
-    LOGITS,
-    LikelihoodName,
     Scale,
+    StandardNormalConfig,
     check_likelihood,
 )
 from workshop.generative_models.core.configuration.models import (

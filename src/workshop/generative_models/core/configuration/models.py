@@ -8,21 +8,19 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model
 
 from workshop.generative_models.core.configuration.base import Config
 from workshop.generative_models.core.configuration.components import (
+    LOGITS,
     OBJECTIVE_CONFIGS,
     POSTERIOR_CONFIGS,
     PRIOR_CONFIGS,
     KLScheduleName,
+    Levels,
+    LikelihoodName,
     ObjectiveField,
     PosteriorField,
     PriorField,
-    check_schedule,
-)
-from workshop.generative_models.core.configuration.likelihoods import (
-    LOGITS,
-    Levels,
-    LikelihoodName,
     Scale,
     check_likelihood,
+    check_schedule,
 )
 from workshop.generative_models.core.configuration.networks import (
     DecoderConfig,
