@@ -1,8 +1,4 @@
-"""The one conversion of data, labels and codes, used wherever the library is given them.
-
-`containers` reads what people pass, `numbers` says which numbers it stands for; arrays of JAX and
-traced ones are added here.
-"""
+"""The one conversion of data, labels and codes, used wherever the library is given them."""
 
 from typing import Any
 

@@ -85,9 +85,10 @@ def locked(folder: Path, name: str = LOCK_FILE) -> Iterator[None]:
         yield
         return
     outermost = lock.lock_counter == 1
+    if outermost:
+        with suppress(OSError):  # Windows lets nobody write what is locked
+            path.write_text(_this_process(), encoding="utf-8")
     try:
-        if outermost:
-            path.write_text(json.dumps(_about()), encoding="utf-8")
         yield
     finally:
         if outermost:
@@ -110,16 +111,14 @@ def holder(folder: Path, name: str = LOCK_FILE) -> str | None:
         return None
 
 
-def _about() -> dict[str, object]:
+def _this_process() -> str:
     since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])
-    return {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "command": command}
+    return f"process {os.getpid()} on {socket.gethostname()} ({command}) since {since}"
 
 
 def _words(path: Path) -> str:
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        where = "" if about["host"] == socket.gethostname() else f" on {about['host']}"
-        return f"process {about['pid']}{where} ({about['command']}) since {about['since']}"
-    except (OSError, ValueError, KeyError, TypeError):  # it is about to be written
+        return path.read_text(encoding="utf-8") or "another process"  # about to be written
+    except (OSError, ValueError):
         return "another process"

@@ -1,7 +1,6 @@
 """Numbers as models read them, uint8, float32 or int32; what these cannot hold is refused.
 
-Bytes are told by their type alone: `uint8` stands for k / 255, as in image files; `bool` is 0 and
-1; every other type is taken as the numbers it holds. Nothing here imports JAX.
+`uint8` stands for k / 255, `bool` for 0 and 1. Nothing here imports JAX.
 """
 
 import logging
@@ -40,24 +39,19 @@ def kind_of(dtype: np.dtype) -> str:
 
 def not_numbers(name: str, dtype: Any) -> str:
     """Say that an array holds other things than real numbers, and what to do."""
-    return f"{name} is of type {dtype}: expected numbers{_way_out(dtype)}"
-
-
-def _way_out(dtype: Any) -> str:
     ways = {
         "c": ", not complex ones: join numpy.stack([x.real, x.imag], axis=-1), or abs(x)",
         "M": ": give times as numbers, (x - x.min()) / numpy.timedelta64(1, 'D')",
         "m": ": give durations as numbers, x / numpy.timedelta64(1, 'D')",
-        "U": ", not strings: x.astype('float32') if they are numbers",
-        "S": ", not strings: x.astype('float32') if they are numbers",
-        "T": ", not strings: x.astype('float32') if they are numbers",
+        **dict.fromkeys("UST", ", not strings: x.astype('float32') if they are numbers"),
         "V": ": numpy.lib.recfunctions.structured_to_unstructured(x) makes columns of fields",
     }
     objects = (
         " in one rectangular array: "
         "x = numpy.stack([numpy.asarray(image, 'float32') for image in images])"
     )
-    return ways.get(np.dtype(dtype).kind, objects)
+    way_out = ways.get(np.dtype(dtype).kind, objects)
+    return f"{name} is of type {dtype}: expected numbers{way_out}"
 
 
 def _integers(name: str, x: np.ndarray) -> np.ndarray:

@@ -133,7 +133,7 @@ def create_optimizer(
     rate: Any = learning_rate
     if schedule == "constant" and not warmup_steps:
         del arguments["steps"]  # nothing spans them
-    if schedule != "constant" or warmup_steps:
+    else:
         if steps is None:
             raise ValueError(f"schedule={schedule!r}: pass steps, which it spans")
         # The schedule counts updates, of which accumulation makes fewer.

@@ -175,12 +175,8 @@ class Dataset:
 class DatasetInfo:
     """What `list_datasets` says of a data set without loading it.
 
-    Args:
-        description: One line.
-        shape: The shape of one example.
-        examples: Number of examples in all splits together.
-        num_classes: Number of classes, or None.
-        extra: The extra of this package that it needs, or None if it ships.
+    That is the shape of one example, the number of examples in all splits together, and the extra
+    of this package that it needs, or None if it ships.
     """
 
     description: str

@@ -173,13 +173,8 @@ class VectorQuantizer(Quantizer):
             statistics = jax.lax.stop_gradient(
                 self._statistics(fixed, codes, chosen, indices, counted, revive)
             )
-        return Assignment(
-            self._vectors(parts),
-            self._vectors(chosen),
-            self._vectors(indices[..., None])[..., 0],
-            losses,
-            statistics,
-        )
+        choice = self._vectors(indices[..., None])[..., 0]
+        return Assignment(self._vectors(parts), self._vectors(chosen), choice, losses, statistics)
 
     def update(self, statistics: Any) -> None:
         """Move the averages and, where they make the codes, the codes; revive dead ones.

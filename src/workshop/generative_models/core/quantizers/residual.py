@@ -76,14 +76,8 @@ class ResidualQuantizer(Quantizer):
         if alike not in (1, len(stages)):
             raise ValueError("stages: share one codebook among all of them, or none")
         checks.positive("ratio", ratio)
-        super().__init__(
-            first.dim if dim is None else dim,
-            first.dim,
-            first.codebook_size,
-            len(stages),
-            gradient=gradient,
-            rngs=rngs,
-        )
+        sizes = first.dim if dim is None else dim, first.dim, first.codebook_size, len(stages)
+        super().__init__(*sizes, gradient=gradient, rngs=rngs)
         self.stages = nnx.List(stages)
         self.dropout, self.ratio = dropout, float(ratio)
         self.shared = len(stages) > 1 and alike == 1
