@@ -66,12 +66,11 @@ class GenerativeModel(Picklable, nnx.Module):
             moments: mean and spread of each feature of the training data, as the model reads it.
         """
 
-    def forward(self, batch: Any, rng: jax.Array) -> dict[str, Any]:
+    def forward(self, batch: Any, rng: jax.Array) -> dict[str, Any]:  # noqa: ARG002
         """Return what `loss_fn(batch=batch, rng=rng)` computes its losses from; default: nothing.
 
         The error for a loss that is not finite names the first of these arrays that is not finite.
         """
-        del batch, rng
         return {}
 
     def critic_optimizer(self) -> optax.GradientTransformation | None:

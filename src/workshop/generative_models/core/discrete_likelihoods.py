@@ -56,6 +56,7 @@ class DiscretizedLogistic(LocationScale):
     support = "unit"
     levels: int
     scale_of_unit_spread = 3**0.5 / pi
+    standard_noise = staticmethod(jax.random.logistic)
 
     def __init__(
         self,
@@ -92,10 +93,6 @@ class DiscretizedLogistic(LocationScale):
         """Draw levels k / (levels - 1): the logistic's draws, rounded to the nearest one."""
         drawn = super().sample(parameter, key)
         return _level_values(_nearest_level(drawn, self.levels), self.levels)
-
-    def standard_noise(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
-        """Return standard noise of the family."""
-        return jax.random.logistic(key, shape)
 
 
 class Categorical(Likelihood):

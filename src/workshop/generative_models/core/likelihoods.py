@@ -102,6 +102,8 @@ class ContinuousBernoulli(Bernoulli):
 class Gaussian(LocationScale):
     """log p(x|z) = Σ -½ (x - μ)²/σ² - ½ log 2πσ²; the optimal σ² is the mean squared error."""
 
+    standard_noise = staticmethod(jax.random.normal)
+
     def best_scale(self, error: Float[Array, "*shape"]) -> Float[Array, ""]:
         """Return the root mean square."""
         # The floor sits inside the root, whose slope at 0 is infinite.
@@ -114,15 +116,12 @@ class Gaussian(LocationScale):
         density = sum_features(-0.5 * square - jnp.log(scale) - 0.5 * jnp.log(2 * jnp.pi))
         return density - self.log_units()
 
-    def standard_noise(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
-        """Return standard noise of the family."""
-        return jax.random.normal(key, shape)
-
 
 class Laplace(LocationScale):
     """log p(x|z) = Σ -|x - μ|/b - log 2b; the optimal b is the mean absolute error."""
 
     scale_of_unit_spread = 0.5**0.5
+    standard_noise = staticmethod(jax.random.laplace)
 
     def best_scale(self, error: Float[Array, "*shape"]) -> Float[Array, ""]:
         """Return the mean."""
@@ -133,10 +132,6 @@ class Laplace(LocationScale):
         scale = self.relative_scale(parameter, x)
         error = jnp.abs(self.relative(x - parameter))
         return sum_features(-error / scale - jnp.log(2 * scale)) - self.log_units()
-
-    def standard_noise(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
-        """Return standard noise of the family."""
-        return jax.random.laplace(key, shape)
 
 
 _FAMILIES: dict[str, type[Likelihood]] = {
