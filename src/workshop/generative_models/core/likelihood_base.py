@@ -164,6 +164,8 @@ class LocationScale(SquaredError):
     min_scale: float = MIN_SCALE
     scale_of_unit_spread: float = 1.0
     """The scale at which a feature has a standard deviation of 1."""
+    standard_noise: Callable[..., jax.Array]
+    """(key, shape) -> noise of the family around a mean of 0, at a scale of 1."""
 
     def __init__(
         self,
@@ -274,12 +276,6 @@ class LocationScale(SquaredError):
             )
         noise = self.standard_noise(key, parameter.shape).astype(parameter.dtype)
         return parameter + self.scale_of(parameter, parameter) * noise
-
-    def standard_noise(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
-        """Return noise of the family around a mean of 0, at a scale of 1."""
-        raise NotImplementedError(
-            f"{type(self).__name__} defines no standard_noise(key, shape), which sample draws from"
-        )
 
 
 def check_draws(likelihood: Likelihood) -> None:

@@ -140,8 +140,10 @@ def warn_of_missing_classes(
     splits: Mapping[str, Split], class_names: tuple[str, ...] | None, where: str
 ) -> None:
     """Logs the classes that other splits have and train has not."""
-    labels = [split.y for split in splits.values() if split.y is not None]
-    missing = np.setdiff1d(np.concatenate(labels), splits["train"].y) if labels else ()
+    labels = {key: split.y for key, split in splits.items() if split.y is not None}
+    if not labels:
+        return
+    missing = np.setdiff1d(np.concatenate(list(labels.values())), labels["train"])
     if len(missing):
         names = [class_names[i] if class_names else str(i) for i in missing[:5]]
         named = ", ".join([*names, "..."] if len(missing) > 5 else names)

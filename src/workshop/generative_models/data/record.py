@@ -57,11 +57,11 @@ def _some(names: tuple[str, ...]) -> str:
 
 def write_record(dataset: Dataset, folder: Path) -> None:
     """Writes what each split holds into `folder`: digests of the values, or names on disk."""
-    content = {"format": 1} | _described(dataset)
-    for part in SPLITS:
-        if "digests" in content[part]:
-            digests = b"".join(content[part]["digests"])
-            content[part]["digests"] = base64.b64encode(digests).decode()
+    content = _described(dataset)
+    for held in content.values():
+        if "digests" in held:
+            held["digests"] = base64.b64encode(b"".join(held["digests"])).decode()
+    content["format"] = 1
     write_text(json.dumps(content, separators=(",", ":")) + "\n", folder / FILE)
 
 
