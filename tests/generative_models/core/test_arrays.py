@@ -151,7 +151,7 @@ def structured():
 
 
 REFUSED = {
-    "nothing": (lambda: None, "x is None"),
+    "nothing": (lambda: None, "x is of type NoneType: expected an array"),
     "complex": (lambda: np.ones((2, 2)) * 1j, r"x is of type complex128.*numpy.stack\(\[x.real"),
     "complex list": (lambda: [[1j, 2.0]], "x is of type complex128"),
     "name": (lambda: "digits", r"x='digits'.*load_dataset\('digits'\)"),

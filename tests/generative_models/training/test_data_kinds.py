@@ -164,7 +164,7 @@ REFUSED = {
     "upper case": (lambda: {"X": X}, UNKNOWN),
     "numbers as keys": (lambda: {0: X, "x": X}, UNKNOWN),
     "no examples": (lambda: {"y": Y}, UNKNOWN),
-    "x is None": (lambda: {"x": None}, r"train\['x'\] is None"),
+    "x is None": (lambda: {"x": None}, r"train\['x'\] is of type NoneType"),
     "a name": (lambda: "digits", r"train='digits'.*load_dataset\('digits'\)"),
     "three": (lambda: (X, Y, Y), "train is a tuple of 3: expected an array, .x, y. or"),
     "a loader": (Loader, r"train is a Loader.*train.dataset.*batch_size="),
