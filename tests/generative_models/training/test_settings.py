@@ -247,7 +247,7 @@ class TestResume:
         assert rows[-1]["step"] == 4
         assert "spans 4 steps, not 2 as before" in caplog.text
 
-    def test_an_older_checkpoint_is_compared_by_what_it_holds(self, folder, x, tmp_path, caplog):
+    def test_a_checkpoint_is_compared_by_what_it_holds(self, folder, x, tmp_path):
         import shutil
 
         shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
@@ -259,4 +259,3 @@ class TestResume:
             Trainer(vae(), folder=tmp_path, batch_size=9).fit(x, steps=4, resume=True)
         rows = Trainer(vae(), folder=tmp_path, **OPTIONS).fit(x, steps=4, resume=True)
         assert rows[-1]["step"] == 4
-        assert "was written by an older version" in caplog.text

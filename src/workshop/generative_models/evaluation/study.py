@@ -25,7 +25,7 @@ from workshop.generative_models.evaluation.passes import (
     reads_labels,
 )
 from workshop.generative_models.evaluation.samples.features import FeatureFunction
-from workshop.generative_models.models.vae.scaling import far_from_unit
+from workshop.generative_models.models.vae.examples import far_from_unit
 
 SEARCHED = 2**27
 """Values of examples that nearest neighbours are looked for among: 1 GiB of float64."""

@@ -23,18 +23,11 @@ _log = logging.getLogger("workshop")
 
 
 def load_run(folder: str | Path, kind: type[Model] | None = None) -> Model:
-    """Return the newest model of a run folder.
+    """Return the newest model of a run folder, of class `kind` if that is given.
 
-    That is `model.safetensors`, unless there is a newer checkpoint, because the run was stopped or
-    killed, was resumed, or still trains. The log then says which step the model is of. A
-    checkpoint that is damaged is named in the log, and the one before it is read.
-
-    Args:
-        folder: a folder with `config.json`, and `model.safetensors` or `checkpoints/`.
-        kind: the class that the model must be of, or a subclass of it; None is any.
-
-    Raises:
-        ValueError: if a file is missing or damaged, or the model is of another class.
+    That is `model.safetensors`, unless there is a newer checkpoint, because the run was stopped,
+    was resumed, or still trains. The log then says which step the model is of. A checkpoint that is
+    damaged is named in the log, and the one before it is read.
     """
     folder = Path(folder)
     for step in _newer_checkpoints(folder):
@@ -144,9 +137,8 @@ def _merged(one: Any, other: Any) -> Any:
 
 def _by_path(tree: Any) -> dict[str, np.ndarray]:
     """Return arrays of nested dicts by their dotted path, as `model.safetensors` names them."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {
         # Orbax writes a variable as a dict of its value.
         ".".join(str(key.key) for key in path).removesuffix(".value"): np.asarray(leaf)
-        for path, leaf in leaves
+        for path, leaf in jax.tree.leaves_with_path(tree)
     }

@@ -35,8 +35,7 @@ def save_config(model: Any, folder: str | Path, **more: Any) -> None:
     """Write `config.json`: the model's name and configuration, and whatever else JSON can hold.
 
     Raises:
-        ValueError: if no configuration describes the model: it was built from modules, is of a
-            class of your own, or its likelihood was replaced.
+        ValueError: if no configuration describes the model, as it was built from modules.
     """
     if model.config is None:
         raise ValueError(
@@ -67,13 +66,9 @@ def save_weights(model: Any, folder: str | Path, *, step: int | None = None) -> 
     """Write `model.safetensors`: parameters, and what training keeps beside them.
 
     Args:
-        model: whose weights are written.
+        model: whose weights are written; it must have some, and not wait for its first batch.
         folder: where to.
-        step: how many steps the model was trained for, which the file then says; see
-            `weights_step`.
-
-    Raises:
-        ValueError: if the model waits for its first batch, and has no weights yet.
+        step: how many steps it was trained for, which `weights_step` reads.
     """
     _refuse_unbuilt(model)
     metadata = None if step is None else {"step": str(step)}
@@ -102,8 +97,7 @@ def load_weights(model: Any, folder: str | Path) -> None:
     gets the folder's prior, or none. The model is then in evaluation mode, as by `model.eval()`.
 
     Raises:
-        ValueError: if the file is missing or damaged, or the model has other names, shapes or
-            types, or has no weights yet.
+        ValueError: if the file is missing or damaged, or the model does not fit it.
     """
     _refuse_unbuilt(model)
     path = _weights_in(folder)
@@ -134,19 +128,17 @@ def load_model(
     *,
     weights: Path | None = None,
 ) -> Model:
-    """Return the model that a folder holds, such as a run folder.
+    """Return the model of a folder with `config.json` and `model.safetensors`.
 
-    Its outputs are those of the model that was saved. It is in evaluation mode, and its own random
-    streams start at seed 0.
+    It is in evaluation mode, and its own random streams start at seed 0.
 
     Args:
-        folder: a folder with `config.json` and `model.safetensors`.
+        folder: the folder, such as a run folder.
         kind: the class that it must be of, or a subclass of it; None is any.
         weights: a file like `model.safetensors` to read in its place.
 
     Raises:
-        ValueError: if a file is missing or damaged, the two do not fit each other, or the model is
-            of another class.
+        ValueError: if a file is missing or damaged, or one of them does not fit.
     """
     content = read_config(folder)
     about = Path(folder) / CONFIG_FILE

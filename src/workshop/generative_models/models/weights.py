@@ -20,16 +20,10 @@ Built = TypeVar("Built", bound=nnx.Module)
 def filled(
     build: Callable[[], Built], named: Callable[[Any], dict[str, Any]], path: Path, config: str
 ) -> Built:
-    """Return what `build` makes, with the weights of a file that fits it.
+    """Return what `build` makes, with the weights of a file whose names are those of `named`.
 
-    Nothing is allocated before names, shapes and dtypes are known to agree: a config may say any
-    size.
-
-    Args:
-        build: makes the module as its config says.
-        named: variables of a module by the names that the file has.
-        path: the file.
-        config: what an error calls the config.
+    Nothing is allocated before names, shapes and dtypes are known to agree: a config, which errors
+    call `config`, may say any size.
     """
     check_fits(path, named(nnx.eval_shape(build)), config)
     module = build()

@@ -57,14 +57,10 @@ class StopTraining(Exception):
 
 
 class Callbacks:
-    """The callbacks of a run, and what they have raised so far.
+    """The callbacks of a run, the first exception of one, and the `StopTraining` of one.
 
     An exception is kept until the trainer has finished the step, so that a checkpoint of that step
     is complete; the other callbacks are still called.
-
-    Attributes:
-        error: the first exception of a callback, or None.
-        stop: the `StopTraining` that a callback raised, or None.
     """
 
     def __init__(self, callbacks: Iterable[Callback]):
@@ -131,11 +127,7 @@ class Callbacks:
 
 
 def checked(callbacks: Any) -> tuple[Callback, ...]:
-    """Return callbacks as a tuple.
-
-    Raises:
-        TypeError: if it is no sequence of objects with the methods of `Callback`.
-    """
+    """Return callbacks as a tuple, or raise a TypeError for anything but `Callback` objects."""
     if not isinstance(callbacks, Iterable) or isinstance(callbacks, (str, dict)):
         raise TypeError(
             f"callbacks={callbacks!r}: expected a list of Callback objects, such as "

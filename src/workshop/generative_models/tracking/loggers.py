@@ -18,7 +18,7 @@ from workshop.generative_models.core.metrics import METRICS
 from workshop.generative_models.tracking.callbacks import Callbacks, Row
 
 _log = logging.getLogger("workshop")
-SECONDS_A_DRAWING = 0.4
+_SECONDS_A_DRAWING = 0.4
 _SHOWN = ("elbo", "reconstruction_loss", "kl_loss")
 
 
@@ -57,7 +57,7 @@ class ProgressBar:
         """Move the bar to `step` and show the metrics."""
         shown = "  ".join(f"{METRICS[k].label} {metrics[k]:.2f}" for k in _SHOWN if k in metrics)
         self._progress.update(self._task, completed=step, metrics=shown)
-        if time.monotonic() - self._drawn > SECONDS_A_DRAWING or self._progress.finished:
+        if time.monotonic() - self._drawn > _SECONDS_A_DRAWING or self._progress.finished:
             self._draw(self._progress.refresh)
             self._drawn = time.monotonic()
 
@@ -80,50 +80,21 @@ class _Console(Console):
         raise BrokenPipeError("nobody reads it any more")
 
 
-class MetricsFile:
-    """Rows appended to a JSON-lines file, each flushed to disk, so that a killed run keeps them.
-
-    Args:
-        path: the file.
-        rows: what it begins with, in place of what it held.
-        write: False writes nothing, as all but one of several processes do.
-    """
-
-    def __init__(self, path: Path, rows: Iterable[Row] = (), *, write: bool = True):
-        self.path, self._writes = path, write
-        if write:
-            write_text("".join(_line(row) for row in rows), path)
-
-    def write(self, row: Row) -> None:
-        """Append a row."""
-        if not self._writes:
-            return
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(_line(row))
-            file.flush()
-            os.fsync(file.fileno())
-
-
 class History:
-    """The rows of a run: kept, written to its folder, and passed to the callbacks.
+    """The rows of a run, passed to the callbacks, and appended to a JSON-lines file.
+
+    Each is flushed to disk, so that a killed run keeps them.
 
     Args:
-        path: the metrics file, if there is a folder.
+        path: the file, which begins with `before`; None writes nothing.
         before: the rows of the run so far.
         callbacks: called with each row.
-        write: see `MetricsFile`.
     """
 
-    def __init__(
-        self,
-        path: Path | None,
-        before: Iterable[Row],
-        callbacks: Callbacks,
-        *,
-        write: bool = True,
-    ):
-        self.callbacks, self.all = callbacks, list(before)
-        self._file = None if path is None else MetricsFile(path, self.all, write=write)
+    def __init__(self, path: Path | None, before: Iterable[Row], callbacks: Callbacks):
+        self.path, self.callbacks, self.all = path, callbacks, list(before)
+        if path is not None:
+            write_text("".join(map(_line, self.all)), path)
 
     def add(self, step: int, split: str, metrics: dict[str, float]) -> None:
         """Add a row of means over the steps since the last one, or over the validation data."""
@@ -131,8 +102,11 @@ class History:
         known = {k: v if math.isfinite(v) else math.nan for k, v in metrics.items()}
         row = {"step": step, "split": split, **known}
         self.all.append(row)
-        if self._file is not None:
-            self._file.write(row)
+        if self.path is not None:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(_line(row))
+                file.flush()
+                os.fsync(file.fileno())
         self.callbacks.row(row)
 
 

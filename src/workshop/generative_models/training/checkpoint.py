@@ -35,14 +35,10 @@ class Checkpoints:
     Args:
         folder: where they go.
         settings: what must be the same for a run to go on exactly, such as the seed.
-        keep: how many are kept.
-
-    Raises:
-        OSError: if nothing can be written there.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any], keep: int = 2):
-        self.folder, self.settings, self.keep = folder, settings, keep
+    def __init__(self, folder: Path, settings: dict[str, Any]):
+        self.folder, self.settings = folder, settings
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -61,7 +57,7 @@ class Checkpoints:
 
     @functools.cached_property
     def _manager(self) -> Any:
-        options = self._orbax.CheckpointManagerOptions(max_to_keep=self.keep)
+        options = self._orbax.CheckpointManagerOptions(max_to_keep=2)
         return self._orbax.CheckpointManager(self.folder.resolve(), options=options)
 
     @property
@@ -72,14 +68,9 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, state: TrainState, since: int = 0) -> None:
-        """Write a state; it counts as saved only when it is whole.
+        """Write a state, and the step after which evaluations count for the best one.
 
-        Args:
-            state: of the run.
-            since: the step after which evaluations count for the best one.
-
-        Raises:
-            OSError: if it cannot be written; what was saved before is not touched.
+        It counts as saved only when it is whole; a `NotWrittenError` leaves those before untouched.
         """
         step = int(state.step)
         if step == self.newest:
@@ -100,9 +91,7 @@ class Checkpoints:
             ) from error
 
     def restore(self, like: TrainState) -> tuple[TrainState, int]:
-        """Return the newest state that is whole, in the structure and layout of `like`.
-
-        Beside it, the step after which evaluations count for the best one.
+        """Return the newest whole state in the structure and layout of `like`, and its `since`.
 
         One that is damaged is named in the log and left out, and put aside as STEP.damaged once an
         older one was read in its place.
@@ -164,11 +153,6 @@ class Checkpoints:
                 "the schedule of the learning rate spans %s steps, not %s as before: the run does "
                 "not end as one that was never stopped", now, before,
             )  # fmt: skip
-        if "model" not in found["settings"]:
-            _log.warning(
-                "%s was written by an older version, which kept neither the model's settings nor "
-                "the optimizer's: they are not compared", self.folder / str(step),
-            )  # fmt: skip
         whole = _saved(like)
         target = args.Composite(state=args.StandardRestore(whole))
         parts: Any = dict(self._manager.restore(step, args=target)["state"])
@@ -191,8 +175,6 @@ class _OtherSettings(ValueError):
 def _saved(state: TrainState) -> dict[str, Any]:
     """Return what of a state is written: the model's own random streams never move in training."""
     parts = state._asdict()
-    if state.plateau is None:
-        del parts["plateau"]  # as in checkpoints of older versions
     parts["rest"] = nnx.filter_state(state.rest, nnx.Not(nnx.RngState))
     if state.best is not None:
         parts["best"] = (state.best[0], nnx.filter_state(state.best[1], nnx.Not(nnx.RngState)))
@@ -201,10 +183,7 @@ def _saved(state: TrainState) -> dict[str, Any]:
 
 
 def _weights_checksums(state: TrainState) -> dict[str, int]:
-    """Return a checksum of each part of a state that a model can be made of, by its name.
-
-    With them `models.restoring` reads a model without the structure of the optimizer's state.
-    """
+    """Return checksums of the parts that `models.restoring` makes a model of, by their names."""
     best = None if state.best is None else nnx.merge_state(*state.best)
     parts = {"params": state.params, "rest": state.rest, "average": state.average, "best": best}
     return {name: int(checksum(_by_path(p))) for name, p in parts.items() if p is not None}

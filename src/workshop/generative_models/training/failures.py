@@ -1,7 +1,5 @@
 """The first tensor that is not finite, and the error that names it."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -22,39 +20,16 @@ class NotFiniteError(FloatingPointError):
 
 
 def first_not_finite(
-    graphdef: nnx.GraphDef,
-    state: TrainState,
-    batch: Data,
-    seed: jax.Array,
-    num_examples: jax.Array,
+    graphdef: nnx.GraphDef, state: TrainState, batch: Data, seed: jax.Array, num_examples: jax.Array
 ) -> str | None:
     """Return the name of the first tensor with NaN or infinity on the way through a step.
 
     The way is: data, parameters, what the model puts out, losses, gradients.
     """
-    for name, finite in _finite(graphdef, state, batch, seed, num_examples):
-        if not finite:
-            return name
-    return None
-
-
-def _finite(
-    graphdef: nnx.GraphDef,
-    state: TrainState,
-    batch: Data,
-    seed: jax.Array,
-    num_examples: jax.Array,
-) -> list[tuple[str, bool]]:
     names: list[str] = []
 
-    @functools.partial(jax.jit, static_argnums=0)
-    def check(
-        graphdef: nnx.GraphDef,
-        state: TrainState,
-        batch: Data,
-        seed: jax.Array,
-        num_examples: jax.Array,
-    ) -> list[jax.Array]:
+    @jax.jit
+    def finite(state: TrainState, batch: Data) -> list[jax.Array]:
         key = purpose_key(seed, TRAIN, state.step)
         model = model_at(graphdef, state.params, state.rest, key, training=True)
         outputs = model.forward(batch, key)
@@ -69,5 +44,5 @@ def _finite(
         names[:] = tensors
         return [jnp.all(jnp.isfinite(jnp.asarray(v))) for v in tensors.values()]
 
-    flags = jax.device_get(check(graphdef, state, batch, seed, num_examples))
-    return list(zip(names, map(bool, flags), strict=True))
+    flags = jax.device_get(finite(state, batch))
+    return next((name for name, flag in zip(names, flags, strict=True) if not flag), None)

@@ -28,17 +28,11 @@ _MOST_INDICES = 1 << 20
 
 
 class Resident:
-    """Data on the device as a whole, in its own dtype; batches are gathered there.
-
-    Args:
-        data: arrays with all examples along the first axis.
-        order: which examples each step sees.
-        layout: of several devices; each holds a copy of the data.
-    """
+    """Data on the device, or each of several, as a whole; batches are gathered there."""
 
     def __init__(self, data: Arrays, order: EpochOrder, layout: Layout | None):
         self.order = order
-        self.data = to_device(data, layout)
+        self.data = to_device({name: np.asarray(a) for name, a in data.items()}, layout)
         self.most = max(1, min(MOST_STEPS, _MOST_INDICES // order.batch_size))
 
     def take(self, step: int, most: int) -> tuple[Feed, int]:
@@ -53,15 +47,11 @@ class Resident:
 class Streamed:
     """Data too large for the device: chunks of whole batches, read ahead by Grain's threads.
 
-    Args:
-        data: arrays, files or the like, read a few batches at a time by integer indices.
-        order: which examples each step sees.
-        layout: of several devices; each process reads only what its devices need.
-        steps: the last step that will be asked for.
+    Each process reads only what its devices need, up to the last step `steps`.
     """
 
     def __init__(self, data: Arrays, order: EpochOrder, layout: Layout | None, steps: int):
-        self.order, self.layout, self.steps = order, layout, steps
+        self.order, self.layout = order, layout
         share = order.batch_size // jax.process_count()
         mine = slice(jax.process_index() * share, (jax.process_index() + 1) * share)
         self.source = Chunks(data, order, steps, mine)

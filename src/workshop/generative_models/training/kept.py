@@ -21,33 +21,22 @@ LEARNED = nnx.Not(nnx.RngState)
 
 
 class Begin(NamedTuple):
-    """Where a call of `fit` begins.
-
-    Attributes:
-        state: the training state.
-        rows: the metrics so far.
-        since: the step after which evaluations count for the best one.
-    """
+    """Where a call of `fit` begins: its state, and the metrics so far."""
 
     state: TrainState
     rows: list[Row]
     since: int = 0
+    """The step after which evaluations count for the best one."""
 
 
 class Kept(NamedTuple):
-    """The end of a call of `fit`: all that the next one needs beside the model's variables.
-
-    Attributes:
-        model: the model that was trained.
-        left: its arrays as `fit` left them, to tell whether somebody changed them since.
-        state: the training state, without those parts that the model itself holds.
-        rows: the metrics so far.
-        since: the step after which evaluations count for the best one.
-    """
+    """The end of a call of `fit`: all that the next one needs beside the model's variables."""
 
     model: GenerativeModel
     left: list[weakref.ref]
+    """The model's arrays as `fit` left them, to tell whether somebody changed them since."""
     state: TrainState
+    """Without those parts that the model itself holds."""
     rows: list[Row]
     since: int
 
@@ -58,14 +47,7 @@ class Kept(NamedTuple):
         return len(arrays) != len(self.left) or not all(same)
 
     def continued(self, fresh: TrainState) -> Begin:
-        """Return what to continue with, of copies.
-
-        Args:
-            fresh: a state that starts with the model's variables.
-
-        Raises:
-            ValueError: if the optimizer's state does not fit the model's parameters any more.
-        """
+        """Return copies to continue with, given a state that starts with the model's variables."""
         state = jax.tree.map(jnp.copy, self.state)  # the loop takes the arrays that it is given
         _check_fits(state, fresh)
         same_metrics = state.sums.keys() == fresh.sums.keys()
@@ -82,10 +64,8 @@ class Kept(NamedTuple):
                 "them, and averages and the best evaluation start anew"
             )
             if begun.plateau is not None:
-                waits = {
-                    name: getattr(fresh.plateau, name) for name in ("best_value", "plateau_count")
-                }
-                begun = begun._replace(plateau=begun.plateau._replace(**waits))
+                anew = {n: getattr(fresh.plateau, n) for n in ("best_value", "plateau_count")}
+                begun = begun._replace(plateau=begun.plateau._replace(**anew))
             return Begin(begun, self.rows, int(state.step))
         if state.params is not None:
             begun = begun._replace(params=state.params)
@@ -105,13 +85,6 @@ def begin(
     resume: bool,
 ) -> Begin:
     """Return where to begin: at the start, after the last call of `fit`, or at a checkpoint.
-
-    Args:
-        model: to train.
-        fresh: a state that starts with the model's variables.
-        kept: of the last call, if there was one.
-        checkpoints: of the folder, if there is one.
-        resume: whether to load the newest checkpoint.
 
     Raises:
         FileExistsError: if the folder holds a run that is not to be resumed.
@@ -140,15 +113,7 @@ def begin(
 def keep(
     model: GenerativeModel, state: TrainState, rows: list[Row], since: int, *, best: bool
 ) -> Kept:
-    """Return what to keep, once the model holds the weights that were learned.
-
-    Args:
-        model: that was trained.
-        state: at the end.
-        rows: the metrics so far.
-        since: see `Kept`.
-        best: whether the model holds its best evaluation, and not the last weights.
-    """
+    """Return what to keep, once the model holds its last weights, or its `best` ones."""
     # What the model holds is not kept a second time.
     if best:
         rest = nnx.filter_state(state.rest, LEARNED)
@@ -166,10 +131,8 @@ def _arrays(model: GenerativeModel) -> list[jax.Array]:
 
 def _check_fits(state: TrainState, fresh: TrainState) -> None:
     found, expected = (
-        {jax.tree_util.keystr(path): np.shape(a) for path, a in leaves}
-        for leaves, _ in map(
-            jax.tree_util.tree_flatten_with_path, (state.opt_state, fresh.opt_state)
-        )
+        {jax.tree_util.keystr(path): np.shape(a) for path, a in jax.tree.leaves_with_path(tree)}
+        for tree in (state.opt_state, fresh.opt_state)
     )
     other = sorted(name for name in found | expected if found.get(name) != expected.get(name))
     if other:

@@ -17,10 +17,7 @@ from workshop.generative_models.devices.signals import Stopped, StopSignals
 from workshop.generative_models.tracking.callbacks import Callbacks, Row
 from workshop.generative_models.tracking.loggers import History, ProgressBar
 from workshop.generative_models.training.checkpoint import Checkpoints, NotWrittenError
-from workshop.generative_models.training.failures import (
-    NotFiniteError,
-    first_not_finite,
-)
+from workshop.generative_models.training.failures import NotFiniteError, first_not_finite
 from workshop.generative_models.training.feeds import Resident, Streamed, to_device
 from workshop.generative_models.training.job import Job
 from workshop.generative_models.training.kept import Begin
@@ -37,16 +34,8 @@ _SECONDS_A_CHECKPOINT = 20.0
 class Run:
     """One call of `Trainer.fit`, from the state it begins with to its last step.
 
-    Args:
-        job: the model and the settings.
-        graphdef: the model's structure.
-        begin: the state, metrics and callbacks to begin with.
-        data: the training examples, on the host, to say which of them a failing batch held.
-        feed: the same, as batches.
-        held_out: the validation examples.
-        steps: the last step.
-        evaluate_every: steps between evaluations.
-        checkpoints: where states go.
+    `data` are the training examples on the host, to say which of them a failing batch held, and
+    `feed` the same as batches; `held_out` are the validation examples.
     """
 
     def __init__(
@@ -67,9 +56,9 @@ class Run:
         self.begun = self.done = int(self.state.step)
         self.skipped_before = self.skipped = int(self.state.skipped)
         # Of several processes only the first one writes.
-        path = None if checkpoints is None else checkpoints.metrics
+        path = checkpoints.metrics if checkpoints and jax.process_index() == 0 else None
         self.callbacks = Callbacks(job.callbacks)
-        self.rows = History(path, begin.rows, self.callbacks, write=jax.process_index() == 0)
+        self.rows = History(path, begin.rows, self.callbacks)
         self.options = job.options
         self.seed, self.num_examples = jnp.asarray(job.options.seed), jnp.asarray(len(data["x"]))
         self.every = {"log": job.options.log_every}
@@ -90,13 +79,7 @@ class Run:
         """Whether the model is to receive what was learned."""
 
     def go(self, bar: ProgressBar, signals: StopSignals) -> list[Row]:
-        """Train to the last step, or until patience, a callback or a signal ends it.
-
-        Raises:
-            FloatingPointError: if a loss or gradient is not finite and such updates are not to be
-                left out, or if all of them were left out.
-            Stopped: after SIGINT or SIGTERM, once a checkpoint is written.
-        """
+        """Train to the last step, or until patience, a callback or a signal ends it."""
         try:
             if self._misses_an_evaluation():
                 self._evaluate()
@@ -170,14 +153,10 @@ class Run:
 
     def _misses_an_evaluation(self) -> bool:
         """Say whether the run was interrupted between a step and the evaluation due after it."""
-        due = self.held_out is not None and self.done > 0 and self.done < self.steps
-        return (
-            due
-            and self.done % self.every["evaluate"] == 0
-            and not any(
-                row["step"] == self.done and row["split"] == "validation" for row in self.rows.all
-            )
-        )
+        if self.held_out is None or not 0 < self.done < self.steps or not self._due("evaluate"):
+            return False
+        here = [row["split"] for row in self.rows.all if row["step"] == self.done]
+        return "validation" not in here
 
     def _due(self, event: str) -> bool:
         last = self.done == self.steps
@@ -244,10 +223,8 @@ class Run:
         metrics = job.metrics(self.graphdef, state.weights, state.rest, self.held_out)
         self._record("validation", metrics)
         if state.plateau is not None:
-            value = self.job.sign * metrics[self.options.monitor]
-            state = state._replace(
-                plateau=evaluated(job.plan, state.plateau, jnp.asarray(value, jnp.float32))
-            )
+            value = jnp.asarray(job.sign * metrics[self.options.monitor], jnp.float32)
+            state = state._replace(plateau=evaluated(job.plan, state.plateau, value))
             self.state = state
         if state.best is not None and self._stale() == 0:
             best = jax.tree.map(jnp.copy, (state.weights, state.rest))
@@ -255,10 +232,8 @@ class Run:
         self.ended = self._patience_is_over()
         if self.callbacks.all:
             # Copies of their own: the next call of the loop takes the state's arrays.
-            weights, rest = jax.tree.map(
-                jnp.copy, job.at_hand((self.state.weights, self.state.rest))
-            )
-            model = nnx.merge(self.graphdef, weights, rest, copy=True)
+            state = job.at_hand((self.state.weights, self.state.rest))
+            model = nnx.merge(self.graphdef, *jax.tree.map(jnp.copy, state), copy=True)
             model.eval()
             self.callbacks.evaluation(self.done, model)
 
@@ -277,8 +252,7 @@ class Run:
 
     def _stale(self) -> int:
         """Return how many evaluations ago the best one was, a function of the rows alone."""
-        monitor = self.options.monitor
-        values = [row[monitor] for row in self.evaluations()]
+        values = [row[self.options.monitor] for row in self.evaluations()]
         scores = [math.inf if math.isnan(v) else self.job.sign * v for v in values]
         return len(scores) - 1 - scores.index(min(scores)) if scores else 0
 

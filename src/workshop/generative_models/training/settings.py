@@ -36,10 +36,7 @@ Settings = dict[str, Any]
 
 
 def run_settings(job: Job, data: Arrays, held_out: Arrays | None, *, streams: bool) -> Settings:
-    """Return all that determines what a run learns, as far as it can be told.
-
-    How often it logs, where it stops and how it is spread over devices is no part of it.
-    """
+    """Return all that determines what a run learns: not how often it logs, or on which devices."""
     options, plan = job.options, job.plan
     learns = ("seed", "batch_size", "average", "keep_best", "plateau_patience", "plateau_factor")
     found: Settings = {name: getattr(options, name) for name in learns}
@@ -78,8 +75,7 @@ def model_settings(model: GenerativeModel) -> Settings:
 def optimizer_settings(optimizer: optax.GradientTransformation) -> Settings:
     """Return the arguments of `create_optimizer`; of any other optimizer, what its functions hold.
 
-    Names inside of optax are those of one version, which is a part of their names here, so that
-    another version is not compared.
+    The latter depends on optax' version, which is a part of the names.
     """
     arguments = dict(arguments_of(optimizer))
     if arguments.get("schedule") == "constant":
@@ -91,11 +87,7 @@ def optimizer_settings(optimizer: optax.GradientTransformation) -> Settings:
 
 
 def data_settings(name: str, data: Arrays, *, streams: bool) -> Settings:
-    """Return sums over data, by which a change of any value is found.
-
-    Of data that streams, which would take as long as an epoch to read, a sum over `_SAMPLED_ROWS`
-    rows spread evenly.
-    """
+    """Return sums over data, that a change of any value changes; of some rows if it streams."""
     found: Settings = {}
     for key, array in data.items():
         found[f"{name}.{key}"] = f"{np.dtype(array.dtype)} {tuple(array.shape)}"
@@ -111,11 +103,7 @@ def data_settings(name: str, data: Arrays, *, streams: bool) -> Settings:
 
 
 def differences(saved: Mapping[str, Any], now: Settings, most: int = 3) -> str:
-    """Return the settings that differ, by name with both values, or "" if none does.
-
-    What only one of the two knows is not compared: it came with another version, or is not a part
-    of the other run.
-    """
+    """Return the settings that differ, by name with both values; what one lacks is not compared."""
     # A configuration and the module that was built from it may both hold the same field.
     found = {
         (name.rpartition(".")[2], str(saved[name]), str(now[name])): name
@@ -134,12 +122,8 @@ def differences(saved: Mapping[str, Any], now: Settings, most: int = 3) -> str:
 def described(value: Any, above: tuple[int, ...] = ()) -> Any:
     """Return a value as nested dicts of strings and numbers, the same in every process.
 
-    Functions are described by their name and by what they close over, which is where optax keeps
-    its settings.
-
-    Args:
-        value: anything.
-        above: the objects that hold it, to end where one holds itself.
+    Functions are described by their name and by what they close over, where optax keeps settings.
+    The objects `above` hold the value: it ends where one holds itself.
     """
     if isinstance(value, str) and len(value) > _LONGEST:
         return f"{value[:_LONGEST]}... {_sum(np.array(value))}"
@@ -174,15 +158,10 @@ def described(value: Any, above: tuple[int, ...] = ()) -> Any:
 
 def flat(name: str, value: Any) -> Settings:
     """Return nested dicts as one, its names joined by dots."""
-    return dict(_leaves(name, value))
-
-
-def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     if not isinstance(value, dict):
-        yield name, value
-        return
-    for key, part in value.items():
-        yield from _leaves(name if key == "" else f"{name}.{key}", part)
+        return {name: value}
+    parts = (flat(f"{name}.{key}" if key else name, part) for key, part in value.items())
+    return {name: leaf for part in parts for name, leaf in part.items()}
 
 
 def _called(value: Any, deeper: Callable[[Any], Any]) -> Any:

@@ -185,11 +185,7 @@ def model_at(
 
 
 def losses_of(
-    model: Any,
-    batch: Data,
-    key: jax.Array,
-    step: jax.Array | None,
-    num_examples: jax.Array | None,
+    model: Any, batch: Data, key: jax.Array, step: jax.Array | None, num_examples: jax.Array | None
 ) -> dict[str, Any]:
     """Return a model's losses; `num_examples` goes to a `loss_fn` that accepts it."""
     arguments: dict[str, Any] = {"batch": batch, "rng": key, "step": step}
@@ -201,7 +197,7 @@ def losses_of(
     return model.loss_fn(**arguments)
 
 
-def minimised(losses: dict[str, Any]) -> jax.Array:
+def _minimised(losses: dict[str, Any]) -> jax.Array:
     """Return the number whose gradient is taken: the gradients of its terms are disjoint."""
     if "critic_loss" not in losses:
         return losses["total_loss"]
@@ -209,11 +205,7 @@ def minimised(losses: dict[str, Any]) -> jax.Array:
 
 
 def gradients(
-    graphdef: nnx.GraphDef,
-    state: TrainState,
-    batch: Data,
-    seed: jax.Array,
-    num_examples: jax.Array,
+    graphdef: nnx.GraphDef, state: TrainState, batch: Data, seed: jax.Array, num_examples: jax.Array
 ) -> tuple[nnx.State, tuple[dict[str, Any], nnx.State]]:
     """Return the gradient of the next step, its losses, and the state that its forward pass left.
 
@@ -225,7 +217,7 @@ def gradients(
         model = model_at(graphdef, params, state.rest, key, training=True)
         losses = losses_of(model, batch, key, state.step, num_examples)
         left = nnx.state(model, nnx.Not(nnx.Any(nnx.Param, nnx.RngState)))
-        return minimised(losses), (losses, left)
+        return _minimised(losses), (losses, left)
 
     return jax.grad(loss, has_aux=True)(state.params)
 
@@ -261,7 +253,7 @@ def train_step(
             params=params,  # type: ignore[arg-type]
             opt_state=opt_state,
             rest=rest,
-            average=moved(state.average, params, plan.average, state.step),
+            average=_moved(state.average, params, plan.average, state.step),
             best=state.best,
             sums={name: total + metrics[name] for name, total in state.sums.items()},
             failed=state.failed,
@@ -278,11 +270,11 @@ def train_step(
 
     # As dot products, which cost nothing; sums of squares cost the CPU a tenth of the step.
     squares = sum(jnp.vdot(g, g) for g in jax.tree.leaves(gradient))
-    finite = jnp.isfinite(minimised(losses) + squares)
+    finite = jnp.isfinite(_minimised(losses) + squares)
     return plan.laid(jax.lax.cond(finite, update, refuse, plan.laid(state)))
 
 
-def moved(average: Any, params: Any, decay: float | None, step: jax.Array) -> Any:
+def _moved(average: Any, params: Any, decay: float | None, step: jax.Array) -> Any:
     """Return the average of the weights moved towards `params`.
 
     Its memory is short at first, min(decay, (1 + step) / (10 + step)), so that it soon forgets the
@@ -290,9 +282,8 @@ def moved(average: Any, params: Any, decay: float | None, step: jax.Array) -> An
     """
     if decay is None:
         return None
-    return optax.incremental_update(
-        params, average, 1 - jnp.minimum(decay, (1 + step) / (10 + step))
-    )
+    moves = 1 - jnp.minimum(decay, (1 + step) / (10 + step))
+    return optax.incremental_update(params, average, moves)
 
 
 @functools.partial(jax.jit, static_argnames=("graphdef", "plan"), donate_argnames=("state",))

@@ -27,15 +27,8 @@ from workshop.generative_models.core.files import locked
 from workshop.generative_models.core.moments import moments_of
 from workshop.generative_models.core.optimizers import create_optimizer, plateau
 from workshop.generative_models.core.parameters import refuse_not_finite
-from workshop.generative_models.data import Dataset
-from workshop.generative_models.data.reading import (
-    Arrays,
-    EpochOrder,
-    as_arrays,
-    column_names,
-    parts,
-    sampled_rows,
-)
+from workshop.generative_models.data import Dataset, reading
+from workshop.generative_models.data.reading import Arrays, EpochOrder, parts
 from workshop.generative_models.devices import layout
 from workshop.generative_models.devices.signals import StopSignals
 from workshop.generative_models.tracking.callbacks import Callback, Row, checked
@@ -145,17 +138,18 @@ class Trainer:
                 f"optimizer={optimizer!r}: expected an optax transformation, such as "
                 "optax.adam(1e-3)"
             )
-        self.folder = _folder(folder)
+        if folder is not None and not isinstance(folder, (str, os.PathLike)):
+            raise TypeError(f"folder={folder!r}: expected a path, such as 'runs/mine'")
+        self.folder = None if folder is None else Path(folder).expanduser()
         optimizer = create_optimizer() if optimizer is None else optimizer
         options = self.options
+        waits, factor = options.plateau_patience, options.plateau_factor
         self.plan = Plan(
             optimizer,
             options.average,
             options.nonfinite == "skip",
             layout.choose(options.devices, options.batch_size),
-            None
-            if options.plateau_patience is None
-            else plateau(options.plateau_patience, options.plateau_factor),
+            None if waits is None else plateau(waits, factor),
             (model.critic_optimizer() or optimizer) if has_critic(model) else None,
         )
         self.callbacks = checked(callbacks)
@@ -175,24 +169,20 @@ class Trainer:
     ) -> list[Row]:
         """Train for `steps` more steps and return the history of metrics.
 
-        A second call continues where the last one ended: the step counter, random keys, order of
-        examples, schedules, optimizer and averages go on, so that a hundred calls of
-        `fit(x, steps=10)` give the bits of `fit(x, steps=1000)`. It begins with the parameters that
-        the model then has; if they were changed since the last call, averages and the best
-        evaluation start anew. The data may be another. To start over, make a new model and a new
-        Trainer.
+        A second call continues where the last one ended: a hundred calls of `fit(x, steps=10)` give
+        the bits of `fit(x, steps=1000)`. It begins with the parameters that the model then has; if
+        they were changed since the last call, averages and the best evaluation start anew. To start
+        over, make a new model and a new Trainer.
 
         SIGINT and SIGTERM end the run between two steps, with a checkpoint if there is a folder.
-        However the run ends, the model is then in evaluation mode, as by `model.eval()`: dropout is
-        off, and batch norm uses its moving averages and no longer changes them.
+        However the run ends, the model is then in evaluation mode, as by `model.eval()`.
 
         Args:
             train: examples (n, ...): an array, lists, a data frame or a tensor; (x, y) or
                 {"x": ..., "y": ...} with labels; a `Split`, or a `Dataset`, whose validation part
                 is then used too; or a dataset with `len` and items, which are read once. uint8
-                stands for k / 255, and every other type for the numbers it holds. What is too
-                large for memory may be anything with a shape, a dtype and rows that can be read
-                with an array of integers, such as `numpy.memmap`.
+                stands for k / 255. What is too large for memory may be anything with a shape, a
+                dtype and rows that can be read with an array of integers, such as `numpy.memmap`.
             validation: the same, evaluated now and then.
             steps: how many steps to take; with `resume`, the last step of the run, counted from
                 its beginning.
@@ -200,13 +190,11 @@ class Trainer:
                 model and this trainer hold, and train up to step `steps`.
 
         Returns:
-            Rows like {"step": 100, "split": "train", "loss": ..., "elbo": ...}: means over the
-            steps since the last row, or over the validation data; nats per example. They include
-            those of earlier calls.
+            Rows like {"step": 100, "split": "train", "loss": ..., "elbo": ...}, also of earlier
+            calls: means over the steps since the last row, or over the validation data.
 
         Raises:
-            ValueError: if the data does not fit the model, holds NaN or what float32 cannot hold,
-                or has keys that the model does not read; or if a run to resume has other settings.
+            ValueError: if the data does not fit the model, or a run to resume has other settings.
             FloatingPointError: if a loss or gradient is not finite, or all updates were left out;
                 model and trainer are left as they were before the call.
             Stopped: after a signal, a KeyboardInterrupt; the model holds what was learned.
@@ -238,8 +226,9 @@ class Trainer:
             )
         example = {name: jnp.asarray(a[:1]) for name, a in data.items()}
         self.model.build(example)
-        continues = self._kept is not None and self._kept.model is self.model
-        model = nnx.clone(self.model) if continues else self._initialized(data, column_names(train))
+        model = nnx.clone(self.model)  # so that a run that fails leaves the model as it was
+        if self._kept is None or self._kept.model is not self.model:
+            self._initialize(model, data, reading.column_names(train))
         model.train()  # so that the program is the same one, whatever mode the model was in
         graphdef, state = init_state(model, self.plan, example, keep_best=options.keep_best)
         if self.plan.critic_optimizer is not None and "critic_loss" not in state.sums:
@@ -257,8 +246,10 @@ class Trainer:
             signals = stack.enter_context(StopSignals())
             self._take_folder(stack)
             streams = not fits(data) if options.stream is None else options.stream
-            checkpoints = self._checkpoints(data, held_out, streams=streams)
-            if checkpoints is not None:
+            checkpoints = None
+            if self.folder is not None:
+                settings = run_settings(self._job(), data, held_out, streams=streams)
+                checkpoints = Checkpoints(self.folder / "checkpoints", settings)
                 stack.callback(checkpoints.close)
             start = begin(self.model, state, self._kept, checkpoints, resume=resume)
             done = int(start.state.step)
@@ -268,11 +259,7 @@ class Trainer:
                     f"steps={steps}: the run in {self.folder} is at step {done} already"
                 )
             every = options.evaluate_every or max(steps // 10, 1)
-            feed = (
-                Streamed(data, order, where, last)
-                if streams
-                else Resident({k: np.asarray(v) for k, v in data.items()}, order, where)
-            )
+            feed = Streamed(data, order, where, last) if streams else Resident(data, order, where)
             run = Run(self._job(), graphdef, start, data, feed, held_out, last, every, checkpoints)
             self._run = run
             stack.callback(setattr, self, "_run", None)
@@ -318,15 +305,13 @@ class Trainer:
             "pickle trainer.model, and make a new Trainer"
         )
 
-    def _initialized(self, data: Arrays, names: Sequence[str] | None) -> GenerativeModel:
-        """Return a copy of the model with the initial values that depend on the training data.
-
-        A copy, so that a run that fails leaves the model as it was.
-        """
-        model = nnx.clone(self.model)
-        x = (part["x"] for _, part in parts(data, 1)) if fits(data) else sampled_rows(data["x"])
+    def _initialize(
+        self, model: GenerativeModel, data: Arrays, names: Sequence[str] | None
+    ) -> None:
+        """Set the initial values that depend on the training data."""
+        sampled = not fits(data)
+        x = reading.sampled_rows(data["x"]) if sampled else (p["x"] for _, p in parts(data, 1))
         model.initialize(moments_of(x, names))
-        return model
 
     def _take_folder(self, stack: contextlib.ExitStack) -> None:
         """Make the folder, and lock it against other runs until the stack is closed."""
@@ -341,14 +326,6 @@ class Trainer:
         if jax.process_index() == 0:  # one lock for all processes of a run
             stack.enter_context(locked(self.folder))
 
-    def _checkpoints(
-        self, data: Arrays, held_out: Arrays | None, *, streams: bool
-    ) -> Checkpoints | None:
-        if self.folder is None:
-            return None
-        settings = run_settings(self._job(), data, held_out, streams=streams)
-        return Checkpoints(self.folder / "checkpoints", settings)
-
     def _keep(self, run: Run) -> None:
         """Put what was learned into the model, unless a call of the loop still holds it."""
         state = run.state
@@ -362,9 +339,9 @@ class Trainer:
         self._kept = keep(self.model, state, run.rows.all, run.since, best=best)
 
     def _arrays(self, name: str, data: Any) -> Arrays:
-        """Return data as the model reads it, or say which part of which split cannot be used."""
+        """Return data as the model reads it, or say which split cannot be used, and why."""
         model = self.model
-        arrays = as_arrays(name, data, keys=model.batch_keys, read=model.read_examples)
+        arrays = reading.as_arrays(name, data, keys=model.batch_keys, read=model.read_examples)
         for start, part in parts(arrays, 1):
             if start == 0 and is_lazy(arrays["x"]):
                 model.read_examples(name, part["x"])  # what only many rows tell, such as bytes
@@ -379,9 +356,3 @@ class Trainer:
         read_as = ", read as k / 255" if kind == np.uint8 else ""
         _log.info("%s: %d examples of shape %s, %s%s", name, shape[0], shape[1:], kind, read_as)
         return arrays
-
-
-def _folder(folder: Any) -> Path | None:
-    if folder is not None and not isinstance(folder, (str, os.PathLike)):
-        raise TypeError(f"folder={folder!r}: expected a path, such as 'runs/mine'")
-    return None if folder is None else Path(folder).expanduser()

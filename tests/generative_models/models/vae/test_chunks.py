@@ -165,6 +165,6 @@ def test_chunks_take_every_row_once():
             seen.append(len(rows))
             return {"twice": 2 * rows + shared}
 
-        found = in_chunks(double, rows, size=4, shared=jnp.int32(1), networks=())
+        found = in_chunks(double, rows, jnp.int32(1), size=4)
         np.testing.assert_array_equal(found["twice"], 2 * np.arange(n) + 1)
         assert seen == ([n] if n <= 4 else [4] * -(-n // 4))

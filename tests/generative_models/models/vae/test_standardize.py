@@ -166,7 +166,8 @@ def test_the_log_names_features_far_from_unit_scale(make_model, caplog, data, fi
     model = make_model("vae", **(fields_of("vae") | fields))
     with caplog.at_level(logging.WARNING, "workshop"):
         trainer = Trainer(model, batch_size=8, progress=False)
-        trainer._initialized(  # what `fit` does before its first step
+        trainer._initialize(
+            trainer.model,  # what `fit` does before its first step
             {"x": np.asarray(data["x"] if isinstance(data, dict) else data)},
             getattr(data["x"], "columns", None) if isinstance(data, dict) else None,
         )

@@ -22,29 +22,26 @@ from workshop.generative_models.core.metrics import NONE, Metric
 from workshop.generative_models.core.modules import call, sample_key, set_numerics
 from workshop.generative_models.core.moments import Moments
 from workshop.generative_models.core.typing import DTypeLike, Outputs, Precision
-from workshop.generative_models.models.pretrained import Pretrained
-from workshop.generative_models.models.vae.assembly import (
-    check_latent_dims,
-    likelihood_for,
-    refuse_elbo_options,
-)
+from workshop.generative_models.models.hub import Pretrained
 from workshop.generative_models.models.vae.chunks import chunk_size, in_chunks
 from workshop.generative_models.models.vae.components import (
     AnyObjective,
     AnyPosterior,
     AnyPrior,
-    create_objective,
-    create_posterior,
-    create_prior,
-    refuse_old_hooks,
+    check_latent_dims,
+    created,
+    likelihood_for,
+    refuse_elbo_options,
 )
 from workshop.generative_models.models.vae.decoders import (
     ConditionalDecoder,
     Decoder,
     create_decoder,
-    fit_parameters,
 )
-from workshop.generative_models.models.vae.encoders import create_encoder, fit_features
+from workshop.generative_models.models.vae.decoders.base import fit_parameters
+from workshop.generative_models.models.vae.encoders import create_encoder
+from workshop.generative_models.models.vae.encoders.base import fit_features
+from workshop.generative_models.models.vae.examples import warn_of_scale
 from workshop.generative_models.models.vae.inference import (
     BoundTerms,
     Group,
@@ -53,37 +50,33 @@ from workshop.generative_models.models.vae.inference import (
     read,
 )
 from workshop.generative_models.models.vae.latent_space import LatentVariableModel
-from workshop.generative_models.models.vae.loss import (
+from workshop.generative_models.models.vae.objectives import ELBO
+from workshop.generative_models.models.vae.outputs import (
+    ALIASES,
     LOSS_OPTIONS,
+    check_decoder_output,
     log_likelihoods,
     named_losses,
-    x_and_outputs,
-)
-from workshop.generative_models.models.vae.networks import (
-    ALIASES,
-    check_decoder_output,
     read_features,
     repeated,
+    x_and_outputs,
 )
-from workshop.generative_models.models.vae.objectives import ELBO
-from workshop.generative_models.models.vae.scaling import warn_of_scale
+from workshop.generative_models.models.vae.posteriors import DiagonalNormalPosterior
+from workshop.generative_models.models.vae.priors import StandardNormalPrior
 
 _UNKNOWN_EVENT = (1024,)
 """Assumed shape of an example if networks of one's own do not tell it."""
 
 
 class VAE(LatentVariableModel, Pretrained):
-    r"""A variational autoencoder.
+    """A variational autoencoder.
 
     The loss is minus the evidence lower bound, in nats per example,
 
         L = -E_q(z|x)[log p(x|z)] + β KL(q(z|x) ‖ p(z)),
 
-    log p(x|z) summed over features, the KL over latents, and both averaged over the batch.
-
-    It is made of six components, each of which can be replaced: encoder, posterior q(z|x), prior
-    p(z), decoder, likelihood p(x|z), and the objective, which turns the terms of the bound into the
-    loss. Variants choose other components.
+    log p(x|z) summed over features, the KL over latents, and both averaged over the batch. Large
+    batches are encoded and decoded in chunks; see `models.vae.chunks`.
 
     Args:
         encoder: module x -> (mean, log_var), or a dict of the features that the posterior reads,
@@ -99,8 +92,7 @@ class VAE(LatentVariableModel, Pretrained):
         likelihood: log p(x|z) by name: "mse" (sum of squares), "bce" (from logits), "gaussian",
             "laplace", "continuous_bernoulli", and, for data of a few values such as bytes,
             "discretized_logistic", "categorical"; or a `Likelihood` of your own, which has its own
-            scale and levels, the decoder's output activation as its link, and which no
-            configuration can say.
+            scale and levels, and the decoder's output activation as its link.
         scale: of a gaussian, laplace or discretized_logistic likelihood: a number, "learned", or,
             but for the last, "per_feature" or "optimal".
         levels: how many values k / (levels - 1) the data can have, under discretized_logistic and
@@ -120,10 +112,7 @@ class VAE(LatentVariableModel, Pretrained):
             free_bits and the KL's schedule.
 
     Attributes:
-        encoder: as given, or built from the configuration.
-        decoder: likewise.
-        latent_dim: size of z.
-        kl_weight: β.
+        encoder, decoder, latent_dim, kl_weight: as given, or as the configuration says.
         posterior: q(z|x), from the encoder's features.
         prior: p(z).
         likelihood: p(x|z), from the decoder's output.
@@ -154,10 +143,16 @@ class VAE(LatentVariableModel, Pretrained):
     """The constructor's argument that `kl_weight` is."""
     kept_apart: tuple[str, ...] = ()
     """Attributes that are saved in a file of their own, not with the model's weights."""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        refuse_old_hooks(cls)
+    has_codes: bool = False
+    """Whether latents are codes of a codebook."""
+    conditional: bool = False
+    """Whether the networks read a class or another condition besides the data."""
+    reads_classes: bool = False
+    """Whether the condition is a class."""
+    num_classes: int | None = None
+    """Number of classes that samples can be asked for; None if there are none."""
+    code_prior: Any = None
+    """The prior over codes, a `CodePrior`; None if there is none."""
 
     @classmethod
     def explicit_arguments(cls, config: AutoencoderConfig, rngs: nnx.Rngs | None) -> dict[str, Any]:
@@ -206,7 +201,7 @@ class VAE(LatentVariableModel, Pretrained):
         own = ELBO(kl_weight, kl_schedule, kl_schedule_steps, free_bits)
         if objective is not None:
             refuse_elbo_options(own)
-        self.objective: Any = own if objective is None else create_objective(objective)
+        self.objective: Any = own if objective is None else created("objective", objective)
         self._make_latents(prior, posterior, rngs)
         self.rngs = nnx.data(rngs)
         set_numerics(self, dtype=self.dtype, precision=self.precision)
@@ -215,8 +210,12 @@ class VAE(LatentVariableModel, Pretrained):
         self, prior: AnyPrior, posterior: AnyPosterior, rngs: nnx.Rngs | None
     ) -> None:
         """Set the posterior and the prior, and give the encoder the outputs that it needs."""
-        self.posterior: Any = create_posterior(posterior)
-        self.prior: Any = create_prior(prior, self.latent_dim, rngs)
+        self.posterior: Any = DiagonalNormalPosterior()
+        if posterior is not None:
+            self.posterior = created("posterior", posterior)
+        self.prior: Any = StandardNormalPrior(self.latent_dim)
+        if prior is not None:
+            self.prior = created("prior", prior, latent_dim=self.latent_dim, rngs=rngs)
         if getattr(self.objective, "needs_density", True) and not self.has_density:
             raise ValueError(
                 f"posterior {type(self.posterior).__name__} has no density, and objective "
@@ -231,36 +230,6 @@ class VAE(LatentVariableModel, Pretrained):
     def has_density(self) -> bool:
         """Whether q(z|x) has a density, so that there is a bound on log p(x)."""
         return getattr(self.posterior, "has_density", True)
-
-    @property
-    def has_codes(self) -> bool:
-        """Whether latents are codes of a codebook."""
-        return False
-
-    @property
-    def conditional(self) -> bool:
-        """Whether the networks read a class or another condition besides the data."""
-        return False
-
-    @property
-    def reads_classes(self) -> bool:
-        """Whether the condition is a class."""
-        return False
-
-    @property
-    def num_classes(self) -> int | None:
-        """Number of classes that samples can be asked for; None if there are none."""
-        return None
-
-    @property
-    def code_prior(self) -> Any:
-        """The prior over codes, a `CodePrior`; None if there is none."""
-        return None
-
-    @property
-    def flat(self) -> bool:
-        """Whether latents are one vector with one q(z|x) and one p(z)."""
-        return not self.has_codes
 
     @property
     def kl_weight(self) -> float:
@@ -291,8 +260,7 @@ class VAE(LatentVariableModel, Pretrained):
     def initialize(self, moments: Moments) -> None:
         """Start the decoder at the data's mean, and learned scales at its spread.
 
-        With `standardize` the mean and spread that it counts in are filled in. The log says which
-        features are too far from unit scale to be trained on as they are.
+        With `standardize` both are its units. The log names features far from unit scale.
         """
         if self.likelihood.support == "real" and not self.standardize:
             warn_of_scale(moments)
@@ -307,11 +275,10 @@ class VAE(LatentVariableModel, Pretrained):
     ) -> tuple[jax.Array, jax.Array]:
         """Return mean and log-variance of q(z|x), each (batch, latent_dim).
 
-        A posterior without a log-variance has zeros in its place. Large batches are computed in
-        chunks; see `models.vae.chunks`.
+        A posterior without a log-variance has zeros in its place.
 
         Args:
-            x: (batch, *event), or one example of shape event; bytes (uint8) are scaled by 1/255.
+            x: (batch, *event), or one example; bytes (uint8) are scaled by 1/255.
             rngs: passed to an encoder that is random.
             condition: of a conditional model, the labels `y`.
 
@@ -327,30 +294,21 @@ class VAE(LatentVariableModel, Pretrained):
     def features(
         self, x: jax.Array, *, rngs: nnx.Rngs | None = None, **condition: Any
     ) -> dict[str, jax.Array]:
-        """Return the encoder's features, from which `posterior` makes q(z|x), in float32.
+        """Return the features that `posterior` makes q(z|x) of, in float32.
 
-        Args:
-            x: a batch (batch, *event), as `as_batch` returns it.
-            rngs: passed to an encoder that is random.
-            condition: of a conditional model, the labels `y`.
+        They are those of a batch (batch, *event), as `as_batch` returns it.
         """
-        return in_chunks(
-            lambda x, condition: self._features_of(x, rngs, condition),
-            x,
-            size=self._chunk_size(x.shape[1:]),
-            shared=self._network_condition(condition),
-            networks=(self.encoder,),
-        )
 
-    def _features_of(
-        self, x: jax.Array, rngs: nnx.Rngs | None, condition: dict[str, Any]
-    ) -> dict[str, jax.Array]:
-        output = call(self.encoder, self.likelihood.standardized(x), rngs=rngs, **condition)
-        return read_features(output, self._feature_names)
+        def rows(x: jax.Array, condition: dict[str, Any]) -> dict[str, jax.Array]:
+            output = call(self.encoder, self.likelihood.standardized(x), rngs=rngs, **condition)
+            return read_features(output, self._feature_names)
+
+        size = self._chunk_size(x.shape[1:])
+        condition = self._network_condition(condition)
+        return in_chunks(rows, x, condition, size=size, networks=(self.encoder,))
 
     @property
     def _feature_names(self) -> tuple[str, ...]:
-        """Names of the features that the posterior reads."""
         return tuple(self.posterior.features(self.latent_dim))
 
     def _network_condition(self, condition: dict[str, Any]) -> dict[str, Any]:
@@ -363,31 +321,17 @@ class VAE(LatentVariableModel, Pretrained):
         return chunk_size(self.latent_shape, (*event, self.likelihood.parameters_per_value))
 
     def q_z(self, x: ArrayLike, *, rngs: nnx.Rngs | None = None, **condition: Any) -> Distribution:
-        """Return q(z|x) of a batch.
-
-        Args:
-            x: (batch, *event).
-            rngs: passed to an encoder that is random.
-            condition: of a conditional model, the labels `y`.
-        """
+        """Return q(z|x) of a batch (batch, *event)."""
         x, _ = self.as_batch(x)
         return self.posterior(self.features(x, rngs=rngs, **condition))
 
     def mean_and_log_var(self, features: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        """Return the mean of q(z|x), and its log-variance, or zeros if it has none.
-
-        Args:
-            features: as `features` returns them.
-        """
+        """Return the mean of q(z|x) given its features, and its log-variance, or zeros."""
         q = self.posterior(features)
         return q.mean, getattr(q, "log_var", jnp.zeros_like(q.mean))
 
     def p_z(self, **condition: Any) -> Distribution:
-        """Return p(z), or p(z|y) of a prior that reads the labels.
-
-        Args:
-            condition: of a conditional model, the labels `y`.
-        """
+        """Return p(z), or p(z|y) of a prior that reads the labels `y`."""
         return self.prior(self, condition)
 
     def reparameterize(
@@ -397,7 +341,7 @@ class VAE(LatentVariableModel, Pretrained):
 
         Args:
             mean: (batch, latent_dim).
-            log_var: (batch, latent_dim).
+            log_var: likewise.
             rngs: source of ε; the model's own if None.
         """
         return reparameterize(mean, log_var, sample_key(rngs, self.rngs))
@@ -411,7 +355,7 @@ class VAE(LatentVariableModel, Pretrained):
         deterministic: bool = False,
         rngs: nnx.Rngs | None = None,
     ) -> Inference:
-        """Return latents of a batch, with q and p; the override point of other latent structures.
+        """Return K samples of latents, with q and p; other latent structures override this.
 
         Args:
             features: as `features` returns them.
@@ -431,14 +375,7 @@ class VAE(LatentVariableModel, Pretrained):
     def inferred(
         self, q: Distribution, z: jax.Array, log_q: jax.Array | None, condition: dict[str, Any]
     ) -> Inference:
-        """Return samples of q(z|x) as an `Inference`, with the prior and log p(z).
-
-        Args:
-            q: of a batch.
-            z: samples, (K, batch, latent_dim).
-            log_q: log q of them, (K, batch); None if q has no density.
-            condition: of a conditional model, {"y": labels}; else empty.
-        """
+        """Return samples z (K, batch, latent_dim) of q(z|x), and log q of them, with the prior."""
         p = self.p_z(**condition)
         log_p = None if log_q is None else p.log_prob(z)
         return Inference(z, log_q, log_p, (Group(q, p, z, log_q, log_p),))
@@ -468,19 +405,13 @@ class VAE(LatentVariableModel, Pretrained):
     def _decoder_output(
         self, z: jax.Array, rngs: nnx.Rngs | None, condition: dict[str, Any]
     ) -> jax.Array:
-        """Return the decoder's output (batch, *event), before its activation, in float32.
-
-        With several parameters for each value it has one more axis. The condition is that of
-        `_network_condition`.
-        """
+        """Return the decoder's output before its activation, given the networks' condition."""
         output = call(self.decoder, z, rngs=rngs, **condition)
         check_decoder_output(output, self.event_shape, self.likelihood.parameters_per_value)
         return output.astype(jnp.float32)
 
     def decode(self, z: ArrayLike, *, rngs: nnx.Rngs | None = None, **condition: Any) -> jax.Array:
         """Return reconstructions E[x|z], (batch, *event).
-
-        Large batches are computed in chunks; see `models.vae.chunks`.
 
         Args:
             z: (batch, latent_dim), or (latent_dim,) of one example.
@@ -500,30 +431,23 @@ class VAE(LatentVariableModel, Pretrained):
         keys: jax.Array | None = None,
     ) -> jax.Array:
         """Return E[x|z], or a draw from p(x|z) with the key of each row: (batch, *event)."""
-
-        def rows(z: jax.Array, keys: jax.Array | None, condition: dict[str, Any]) -> jax.Array:
-            output = self._decoder_output(z, rngs, condition)
-            return self.likelihood.mean(output) if keys is None else self._drawn(output, keys)
-
-        return in_chunks(
-            rows,
-            z,
-            keys,
-            size=self._chunk_size(),
-            shared=self._network_condition(condition),
-            networks=(self.decoder,),
-        )
-
-    def _drawn(self, output: jax.Array, keys: jax.Array) -> jax.Array:
-        """Draw x ~ p(x|z) of each row of the decoder's output, with a key of its own."""
         likelihood = self.likelihood
-        check_draws(likelihood)
-        parameter = output if likelihood.parameter == "logits" else likelihood.mean(output)
 
         def one(parameter: jax.Array, key: jax.Array) -> jax.Array:
             return likelihood.sample(parameter[None], key)[0]
 
-        return jax.vmap(one)(parameter, keys)
+        def rows(z: jax.Array, keys: jax.Array | None, condition: dict[str, Any]) -> jax.Array:
+            output = self._decoder_output(z, rngs, condition)
+            if keys is None:
+                return likelihood.mean(output)
+            check_draws(likelihood)
+            parameter = output if likelihood.parameter == "logits" else likelihood.mean(output)
+            return jax.vmap(one)(parameter, keys)
+
+        condition = self._network_condition(condition)
+        return in_chunks(
+            rows, z, keys, condition, size=self._chunk_size(), networks=(self.decoder,)
+        )
 
     def __call__(
         self,
@@ -533,17 +457,10 @@ class VAE(LatentVariableModel, Pretrained):
         rngs: nnx.Rngs | None = None,
         **condition: Any,
     ) -> dict[str, Any]:
-        """Encode, sample, decode.
-
-        Args:
-            x: (batch, *event), or one example.
-            deterministic: decode the mean of q(z|x) instead of a sample.
-            rngs: source of the sample's noise; the model's own if None.
-            condition: of a conditional model, the labels `y`.
+        """Encode, sample, decode; the arguments are those of `reconstruct`.
 
         Returns:
-            The keys of `Outputs`: reconstructed (reconstruction), logits, mean, log_var (logvar),
-            z; and further features of the posterior.
+            The keys of `Outputs`, and further features of the posterior.
         """
         deterministic = checks.flag("deterministic", deterministic)
 
@@ -603,24 +520,22 @@ class VAE(LatentVariableModel, Pretrained):
 
         Args:
             params: parameters to use in place of the model's own: `nnx.state(model, nnx.Param)`, or
-                its pure dict; or an array x.
-            batch: an array x, or a dict with the key "x" (and "y" for a conditional model); after
-                an array x, what `model(x)` returned.
+                its pure dict.
+            batch: an array x, or a dict with the key "x" (and "y" for a conditional model).
             rng: random key of the forward pass; the model's own streams if None.
             x: data, if not in batch.
             outputs: what `model(x)` returned; run here if None.
             beta: weight of the KL in place of the model's own.
             reconstruction_loss_fn: `f(predictions, targets)` in place of the likelihood, giving a
                 scalar, a value per example, or an array that is summed over features.
-            kwargs: `step`, the training step, for what changes with it (None is after every
-                warm-up); `num_examples`, the size of the training set, for objectives that need it;
-                `kl_per_dimension=True` for the KL of each latent; `y`, the labels of a conditional
-                model; `rngs`, streams in place of a key.
+            kwargs: `step`, the training step (None is after every warm-up); `num_examples`, the
+                size of the training set, for objectives that need it; `kl_per_dimension=True` for
+                the KL of each latent; `y`, the labels of a conditional model; `rngs`, streams in
+                place of a key.
 
         Returns:
-            The keys of `Losses`: reconstruction_loss (recon_loss), kl_loss, total_loss (loss),
-            elbo, beta; and what else the objective returns. Without a density of q(z|x) there is no
-            kl_loss and no elbo.
+            The keys of `Losses`, and what else the objective returns. Without a density of q(z|x)
+            there is no kl_loss and no elbo.
 
         Raises:
             ValueError: for data that does not fit the model, outputs of another kind of model, or
@@ -629,15 +544,9 @@ class VAE(LatentVariableModel, Pretrained):
         if isinstance(params, jax.Array | np.ndarray):
             params, batch, x, outputs = x_and_outputs(params, batch, x, outputs)
         if params is not None:
-            return self.with_params(params).loss_fn(
-                batch=batch,
-                rng=rng,
-                x=x,
-                outputs=outputs,
-                beta=beta,
-                reconstruction_loss_fn=reconstruction_loss_fn,
-                **kwargs,
-            )
+            kwargs |= {"batch": batch, "rng": rng, "x": x, "outputs": outputs, "beta": beta}
+            model = self.with_params(params)
+            return model.loss_fn(reconstruction_loss_fn=reconstruction_loss_fn, **kwargs)
         checks.refuse_keywords(self.loss_fn, kwargs, LOSS_OPTIONS)
         x, condition = self.read_batch(batch, x, kwargs)
         x, single = self.as_batch(x)
@@ -652,11 +561,8 @@ class VAE(LatentVariableModel, Pretrained):
                 f"{samples}: leave outputs out"
             )
         else:
-            outputs = (
-                {k: a[None] if getattr(a, "ndim", 0) else a for k, a in outputs.items()}
-                if single
-                else outputs
-            )
+            if single:
+                outputs = {k: a[None] if getattr(a, "ndim", 0) else a for k, a in outputs.items()}
             inference = self._inference_of(outputs, condition)
         found = log_likelihoods(self, x, outputs, samples, reconstruction_loss_fn)
         terms = BoundTerms(x, found, inference)
@@ -673,52 +579,31 @@ class VAE(LatentVariableModel, Pretrained):
         return losses
 
     def kl_per_dimension(self, outputs: dict[str, Any], **condition: Any) -> jax.Array:
-        """Return the batch's mean KL of each latent, (latent_dim,), in nats.
-
-        Args:
-            outputs: what `model(x)` returned.
-            condition: of a conditional model, the labels `y`.
-        """
+        """Return the batch's mean KL of each latent, (latent_dim,), in nats, from `model(x)`."""
         return self.kl_per_example(outputs, **condition).mean(0)
 
     def kl_per_example(self, outputs: dict[str, Any], **condition: Any) -> jax.Array:
-        """Return the KL of each latent of each example, (batch, latent_dim), in nats.
+        """Return the KL of each latent of each example, (batch, latent_dim), from `model(x)`.
 
         Where the KL is not a sum over latents it is (batch,).
-
-        Args:
-            outputs: what `model(x)` returned.
-            condition: of a conditional model, the labels `y`.
         """
         return self._inference_of(outputs, condition).kl()
 
     def log_prior(self, z: ArrayLike, **condition: Any) -> jax.Array:
-        """Return log p(z), (batch,), in nats.
-
-        Args:
-            z: (batch, latent_dim).
-            condition: of a conditional model, the labels `y`.
-        """
+        """Return log p(z) of latents (batch, latent_dim), (batch,), in nats."""
         return self.p_z(**condition).log_prob(z)
 
     def conditional_log_prob(
         self, x: ArrayLike, z: jax.Array, *, rngs: nnx.Rngs | None = None, **condition: Any
     ) -> jax.Array:
-        """Return log p(x|z) of each example, (batch,), in nats.
-
-        Args:
-            x: (batch, *event).
-            z: (batch, latent_dim).
-            rngs: passed to a decoder that is random.
-            condition: of a conditional model, the labels `y`.
-        """
+        """Return log p(x|z) of examples (batch, *event) given latents (batch, latent_dim)."""
         x, _ = self.as_batch(x)
         logits = self._decoder_output(z, rngs, self._network_condition(condition))
         outputs = {"logits": logits, "reconstructed": self.likelihood.mean(logits)}
         return self.log_likelihood(x, outputs)
 
     def log_likelihood(self, x: jax.Array, outputs: dict[str, Any]) -> jax.Array:
-        """Return log p(x|z) of each example, (batch,), in nats."""
+        """Return log p(x|z) of each example, (batch,), in nats, from the outputs of `model(x)`."""
         parameter = outputs.get(self.likelihood.parameter)
         if parameter is None:
             parameter = read(outputs, "reconstructed", "reconstruction")

@@ -10,8 +10,8 @@ from workshop.generative_models.core import checks
 from workshop.generative_models.core.building import accepts_config
 from workshop.generative_models.core.configuration import BetaVAEConfig, BetaVAEWithCapacityConfig
 from workshop.generative_models.core.likelihoods import Likelihood
-from workshop.generative_models.models.vae.assembly import Options
 from workshop.generative_models.models.vae.base import VAE
+from workshop.generative_models.models.vae.components import Options
 from workshop.generative_models.models.vae.objectives import Capacity
 
 
@@ -29,8 +29,7 @@ class BetaVAE(VAE):
         options: see `VAE`.
 
     Attributes:
-        beta_default: β.
-        beta_warmup_steps: T.
+        beta_default, beta_warmup_steps: as given.
         reconstruction_loss_type: the likelihood by name; of one of your own that of its class.
 
     References:
@@ -59,15 +58,11 @@ class BetaVAE(VAE):
             if options.get("kl_schedule_steps"):
                 raise ValueError("beta_warmup_steps is a linear kl_schedule: set one of the two")
             options |= {"kl_schedule": "linear", "kl_schedule_steps": steps}
-        super().__init__(
-            encoder,
-            decoder,
-            latent_dim,
-            rngs=rngs,
-            kl_weight=checks.at_least("beta_default", beta_default, 0.0),
-            likelihood=reconstruction_loss_type,
-            **options,
-        )
+        given: dict[str, Any] = {
+            "kl_weight": checks.at_least("beta_default", beta_default, 0.0),
+            "likelihood": reconstruction_loss_type,
+        }
+        super().__init__(encoder, decoder, latent_dim, rngs=rngs, **given, **options)
         self.beta_default = beta_default
         self.beta_warmup_steps = steps
         own = isinstance(reconstruction_loss_type, Likelihood)  # it is `self.likelihood` already
@@ -89,24 +84,21 @@ class BetaVAEWithCapacity(BetaVAE):
         L = -E_q(z|x)[log p(x|z)] + γ |KL(q(z|x) ‖ p(z)) - C(t)|
 
     Args:
-        encoder: module x -> (mean, log_var), or a `BetaVAEWithCapacityConfig`.
-        decoder: module z -> unsquashed output.
+        encoder: see `BetaVAE`, or a `BetaVAEWithCapacityConfig`.
+        decoder: see `BetaVAE`; so latent_dim, reconstruction_loss_type, rngs and options.
         latent_dim: size of z.
         beta_default: β, used while capacity control is off.
         beta_warmup_steps: steps of β's warm-up.
-        reconstruction_loss_type: "mse" or "bce", or another likelihood by name, or one of your own.
+        reconstruction_loss_type: the likelihood.
         use_capacity_control: False is exactly `BetaVAE`.
         capacity_max: C_max, in nats.
         capacity_num_iter: T.
         gamma: γ.
-        rngs: for sampling, when a method is given none.
+        rngs: for sampling.
         options: see `VAE`.
 
     Attributes:
-        use_capacity_control: whether the KL is drawn to a capacity.
-        capacity_max: C_max, in nats.
-        capacity_num_iter: T.
-        gamma: γ.
+        use_capacity_control, capacity_max, capacity_num_iter, gamma: as given.
 
     References:
         Burgess et al., Understanding disentangling in β-VAE, 2018.
@@ -131,33 +123,18 @@ class BetaVAEWithCapacity(BetaVAE):
         rngs: nnx.Rngs,
         **options: Unpack[Options],
     ):
-        super().__init__(
-            encoder,
-            decoder,
-            latent_dim,
-            beta_default,
-            beta_warmup_steps,
-            reconstruction_loss_type,
-            rngs=rngs,
-            **options,
-        )
-        self.use_capacity_control = use_capacity_control
-        elbo, control = self.objective, Capacity(capacity_max, capacity_num_iter, gamma)
+        of_beta = (beta_default, beta_warmup_steps, reconstruction_loss_type)
+        super().__init__(encoder, decoder, latent_dim, *of_beta, rngs=rngs, **options)
+        elbo, sizes = self.objective, (capacity_max, capacity_num_iter, gamma)
+        control = Capacity(*sizes)
+        self.use_capacity_control, self.gamma = use_capacity_control, control.gamma
         self.capacity_max, self.capacity_num_iter = control.capacity_max, control.capacity_num_iter
-        self.gamma = control.gamma
         if not use_capacity_control:
             return
         for name in ("free_bits", "kl_schedule_steps"):
             if options.get(name):
                 raise ValueError(f"{name} has no meaning under use_capacity_control")
-        self.objective = Capacity(
-            capacity_max,
-            capacity_num_iter,
-            gamma,
-            weight=elbo.weight,
-            schedule=elbo.schedule,
-            schedule_steps=elbo.schedule_steps,
-        )
+        self.objective = Capacity(*sizes, elbo.weight, elbo.schedule, elbo.schedule_steps)
 
     def loss_fn(  # type: ignore[override]
         self,
@@ -170,23 +147,11 @@ class BetaVAEWithCapacity(BetaVAE):
         step: ArrayLike | None = FIRST_STEP,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Return the losses of a batch; see `VAE.loss_fn`.
+        """Return the losses of a batch; the arguments are those of `VAE.loss_fn`.
 
-        Args:
-            params: parameters to use in place of the model's own.
-            batch: an array x, or a dict with the key "x".
-            rng: random key of the forward pass.
-            x: data, if there is no batch.
-            outputs: what `model(x)` returned.
-            beta: weight of the KL in place of the model's own; not read under capacity control.
-            step: the training step, traced or not. Left out, it is the first one under capacity
-                control, as the reference has it, and as in `BetaVAE` otherwise. None is after every
-                warm-up, as at evaluation.
-            kwargs: `reconstruction_loss_fn` and the rest, as in `VAE.loss_fn`.
-
-        Returns:
-            The keys of `Losses`, and under capacity control current_capacity, capacity_loss
-            (γ |KL - C|) and kl_capacity_diff (KL - C).
+        Under capacity control a `step` that is left out is the first one, as the reference has it,
+        beta is not read, and there are also current_capacity, capacity_loss (γ |KL - C|) and
+        kl_capacity_diff (KL - C).
         """
         if step is FIRST_STEP and not self.use_capacity_control:
             step = None

@@ -23,11 +23,7 @@ LEAST, MOST = 32, 4096
 
 
 def chunk_size(*row_shapes: tuple[int, ...], most_bytes: int = CHUNK_BYTES) -> int:
-    """Return how many rows, a power of two, a call handles at once.
-
-    Args:
-        row_shapes: shapes of one row of what the call reads and returns, in float32.
-        most_bytes: bytes of the largest of them in a chunk.
+    """Return how many float32 rows of these shapes, a power of two, a call handles at once.
 
     Examples:
         >>> chunk_size((28, 28, 1), (16,)), chunk_size((10,)), chunk_size((256, 256, 3))
@@ -38,35 +34,32 @@ def chunk_size(*row_shapes: tuple[int, ...], most_bytes: int = CHUNK_BYTES) -> i
 
 
 def in_chunks(
-    function: Callable[..., Any], *rows: Any, size: int, shared: Any, networks: tuple[Any, ...]
+    function: Callable[..., Any], *rows: Any, size: int, networks: tuple[Any, ...] = ()
 ) -> Any:
-    """Return `function(*rows, shared)`, computed on `size` rows at a time.
+    """Return `function(*rows)`, computed on `size` rows at a time, the last chunk padded.
 
     One call is made of at most `size` rows, of traced values, and of networks in training mode,
     whose batch statistics must see the whole batch.
 
     Args:
-        function: arrays of n rows and what they share -> a tree of arrays of n rows each.
-        rows: arrays of n rows, or None.
-        size: number of rows of a chunk; the last chunk is padded to it.
-        shared: a tree; arrays of n rows in it are split as well.
+        function: returns a tree of arrays of n rows each.
+        rows: an array of n rows, and trees, of which arrays of n rows are split as well.
+        size: number of rows of a chunk.
         networks: the modules that the function calls.
     """
     n = len(rows[0])
-    arrays = jax.tree.leaves((rows, shared))
-    concrete = all(map(is_concrete, arrays)) and not inside_transformation()
+    concrete = all(map(is_concrete, jax.tree.leaves(rows))) and not inside_transformation()
     if n <= size or not concrete or any(map(in_training, networks)):
-        return function(*rows, shared)
+        return function(*rows)
 
-    def part_of(tree: Any, index: np.ndarray) -> Any:
-        return jax.tree.map(lambda a: a[index] if np.shape(a)[:1] == (n,) else a, tree)
+    def part_of(index: np.ndarray) -> Any:
+        return jax.tree.map(lambda a: a[index] if np.shape(a)[:1] == (n,) else a, rows)
 
     parts = []
     for start in range(0, n, size):
         index = np.minimum(np.arange(start, start + size), n - 1)
-        part = function(*part_of(rows, index), part_of(shared, index))
         # Without waiting, the buffers of all chunks would be allocated before the first is done.
-        parts.append(jax.block_until_ready(part))
+        parts.append(jax.block_until_ready(function(*part_of(index))))
     parts[-1] = jax.tree.map(lambda a: a[: n - start], parts[-1])
     return jax.tree.map(lambda *a: jnp.concatenate(a), *parts)
 

@@ -26,21 +26,12 @@ class Choice(NamedTuple):
 def draw_codes(
     graphdef: nnx.GraphDef,
     state: nnx.State,
+    choice: Choice,
     labels: Int[Array, " batch"],
     given: Int[Array, "batch length"],
-    choice: Choice,
     keys: Key[Array, " batch"],
 ) -> Int[Array, "batch length"]:
-    """Draw the codes that are `UNKNOWN` in `given`, one place after another.
-
-    Args:
-        graphdef: of a `CodePrior`.
-        state: its state.
-        labels: rows of its class embedding.
-        given: codes, or `UNKNOWN`.
-        choice: how each is chosen.
-        keys: the random key of each example.
-    """
+    """Draw the codes that are `UNKNOWN` in `given`, one place of a `CodePrior` after another."""
     model = nnx.merge(graphdef, state, copy=True)
     guided = choice.guidance is not None
     length = prod(model.code_shape)

@@ -46,17 +46,9 @@ class _Block(nnx.Module):
 
 
 class CodeTransformer(GenerativeModel):
-    """A network that predicts each code of an example from those before it.
+    """A network that predicts each code of an example from those before it; see `CodePrior`.
 
-    `CodePrior` makes a distribution of it, which says what its arguments are.
-
-    Attributes:
-        tokens: embeddings of the codes, those of each stage apart.
-        positions: embeddings of the places.
-        classes: embeddings of the classes; the last is "no class".
-        blocks: the transformer's blocks.
-        norm: what is applied after them.
-        readout: the output layer of each stage.
+    Each stage has token embeddings and an output layer of its own; the last class is "no class".
     """
 
     def __init__(

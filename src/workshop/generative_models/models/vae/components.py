@@ -1,11 +1,11 @@
-"""Components from what a model is given: an object, a configuration, or nothing."""
+"""The parts of a model's constructor: its options, its components, and whether they fit."""
 
-from typing import Any, TypeVar
+from typing import Any, TypedDict
 
 from flax import nnx
 
 from workshop.generative_models.core.building import arguments_of
-from workshop.generative_models.core.configuration import Config
+from workshop.generative_models.core.configuration import Config, Scale
 from workshop.generative_models.core.configuration.components import (
     OBJECTIVE_CONFIGS,
     POSTERIOR_CONFIGS,
@@ -14,45 +14,40 @@ from workshop.generative_models.core.configuration.components import (
     ObjectiveConfig,
     PosteriorConfig,
 )
-from workshop.generative_models.models.vae.objectives import OBJECTIVES, Objective
-from workshop.generative_models.models.vae.posteriors import (
-    POSTERIORS,
-    DiagonalNormalPosterior,
-    Posterior,
-)
-from workshop.generative_models.models.vae.priors import PRIORS, Prior, StandardNormalPrior
+from workshop.generative_models.core.likelihood_base import identity
+from workshop.generative_models.core.likelihoods import Likelihood, create_likelihood
+from workshop.generative_models.core.typing import DTypeLike, Precision
+from workshop.generative_models.models.vae.objectives import ELBO, OBJECTIVES, Objective
+from workshop.generative_models.models.vae.posteriors import POSTERIORS, Posterior
+from workshop.generative_models.models.vae.priors import PRIORS, Prior
 
 AnyPrior = Config | Prior | Any | None
 AnyPosterior = Config | Posterior | Any | None
 AnyObjective = Config | Objective | Any | None
-Component = TypeVar("Component")
-
-_OLD_HOOKS = {
-    "objective": "an Objective, a class with __call__(self, model, terms, context) that returns "
-    '{"total_loss": ...}, and pass it as VAE(..., objective=...)',
-    "kl_coefficient": "an Objective, such as a subclass of ELBO that defines coefficient(step), "
-    "and pass it as VAE(..., objective=...)",
-    "latents": "a Posterior, a class with features(latent_dim) and __call__(features) that returns "
-    "a Distribution, and pass it as VAE(..., posterior=...)",
-}
-"""Methods that models overrode before they were made of components, and what to write instead."""
-
-
-def refuse_old_hooks(cls: type[Any]) -> None:
-    """Raise a TypeError for a class of models that defines a method which nothing calls."""
-    for name, instead in _OLD_HOOKS.items():
-        if callable(vars(cls).get(name)):
-            raise TypeError(
-                f"{cls.__name__} defines the method {name!r}, which is not called: models are made "
-                f"of components. Write {instead}"
-            )
-
 
 _TABLES: dict[str, tuple[type[Config], dict[str, Any], dict[str, Any]]] = {
     "prior": (LatentPriorConfig, PRIOR_CONFIGS, PRIORS),
     "posterior": (PosteriorConfig, POSTERIOR_CONFIGS, POSTERIORS),
     "objective": (ObjectiveConfig, OBJECTIVE_CONFIGS, OBJECTIVES),
 }
+
+
+class Options(TypedDict, total=False):
+    """Keyword arguments that variants pass on to `VAE`."""
+
+    kl_weight: float
+    likelihood: str | Likelihood
+    objective: AnyObjective
+    precision: Precision
+    scale: Scale
+    levels: int
+    standardize: bool
+    free_bits: float
+    kl_schedule: str
+    kl_schedule_steps: int
+    dtype: DTypeLike | None
+    prior: AnyPrior
+    posterior: AnyPosterior
 
 
 def register(config: type[Config], component: type[Any]) -> None:
@@ -87,24 +82,8 @@ def register(config: type[Config], component: type[Any]) -> None:
     raise TypeError(f"config={config!r}: expected a subclass of one of {names}")
 
 
-def create_prior(given: AnyPrior, latent_dim: int, rngs: nnx.Rngs | None) -> Any:
-    """Return the prior that a configuration describes, or one's own; None is N(0, I)."""
-    if given is None:
-        return StandardNormalPrior(latent_dim)
-    return _created("prior", given, latent_dim=latent_dim, rngs=rngs)
-
-
-def create_posterior(given: AnyPosterior) -> Any:
-    """Return the posterior that a configuration describes, or one's own; None is Gaussian."""
-    return DiagonalNormalPosterior() if given is None else _created("posterior", given)
-
-
-def create_objective(given: Any) -> Any:
-    """Return the objective that a configuration describes, or one's own."""
-    return _created("objective", given)
-
-
-def _created(name: str, given: Any, **sizes: Any) -> Any:
+def created(name: str, given: Any, **sizes: Any) -> Any:
+    """Return the prior, posterior or objective that a configuration describes, or one's own."""
     if isinstance(given, Config):
         _, configs, components = _TABLES[name]
         kind = str(getattr(given, "kind", None))
@@ -117,3 +96,45 @@ def _created(name: str, given: Any, **sizes: Any) -> Any:
     if not callable(given) or isinstance(given, type):
         raise TypeError(f"{name}={given!r}: expected a configuration, or an object that is called")
     return given
+
+
+def check_latent_dims(encoder: nnx.Module, decoder: nnx.Module, latent_dim: int) -> None:
+    """Raise a ValueError for networks of another latent size; maps have channels instead."""
+    for name, network in (("encoder", encoder), ("decoder", decoder)):
+        size = getattr(network, "latent_dim", None) or latent_dim
+        if size != latent_dim and not getattr(network, "spatial", False):
+            raise ValueError(f"{name}.latent_dim={size} and latent_dim={latent_dim} must agree")
+
+
+def likelihood_for(
+    likelihood: str | Likelihood, encoder: nnx.Module, decoder: nnx.Module, **options: Any
+) -> Likelihood:
+    """Return the likelihood by its name, or one of your own, checked against the decoder."""
+    if isinstance(likelihood, Likelihood):
+        kind = f"a {type(likelihood).__name__} of your own"
+        for name, default in {"scale": 1.0, "levels": 256, "standardize": False}.items():
+            if options[name] != default:
+                raise ValueError(f"{name}={options[name]!r} beside {kind}, which has its own")
+        activation = getattr(decoder, "output_activation", None)
+        if activation is not None and getattr(likelihood, "link", activation) is not activation:
+            raise ValueError(
+                f"{kind} has another link than the decoder's output_activation: give it that "
+                f"one, or build the decoder with output_activation='identity'"
+            )
+        return likelihood
+    link = getattr(decoder, "output_activation", identity)
+    if options["standardize"] and link is not identity:
+        raise ValueError(
+            "standardize=True with an output_activation: standardised data has no bounds, "
+            "so build the decoder with output_activation='identity'"
+        )
+    event = getattr(decoder, "output_shape", getattr(encoder, "input_dim", None))
+    return create_likelihood(likelihood, link=link, event_shape=event, **options)
+
+
+def refuse_elbo_options(given: ELBO) -> None:
+    """Raise a ValueError for options of the ELBO beside another objective."""
+    arguments = {"weight": "kl_weight", "free_bits": "free_bits", "schedule": "kl_schedule"}
+    for name, argument in arguments.items():
+        if getattr(given, name) != getattr(ELBO(), name):
+            raise ValueError(f"{argument}={getattr(given, name)!r} beside an objective of your own")

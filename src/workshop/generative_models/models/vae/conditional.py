@@ -10,14 +10,12 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.arrays import is_concrete, read_labels
+from workshop.generative_models.core.arrays import check_finite, is_concrete, read_labels
 from workshop.generative_models.core.building import accepts_config
 from workshop.generative_models.core.configuration import ConditionalVAEConfig
-from workshop.generative_models.core.likelihoods import Likelihood
 from workshop.generative_models.core.modules import sample_key
-from workshop.generative_models.models.vae.assembly import Options
 from workshop.generative_models.models.vae.base import VAE
-from workshop.generative_models.models.vae.components import AnyObjective
+from workshop.generative_models.models.vae.components import Options
 from workshop.generative_models.models.vae.conditioning import one_hot
 from workshop.generative_models.models.vae.decoders import ConditionalDecoder
 from workshop.generative_models.models.vae.encoders import ConditionalEncoder
@@ -44,20 +42,12 @@ class ConditionalVAE(VAE):
             map of it.
         rngs: for wrapping, and for sampling when a method is given none.
         embed_dim: size of a learned embedding of the class, for networks wrapped here.
-        kl_weight: weight of the KL.
-        likelihood: log p(x|z, y) by name, or one of your own; see `VAE`.
-        objective: the loss; see `VAE`.
         options: see `VAE`.
 
     Attributes:
         encoder: the encoder, which reads the class.
         decoder: the decoder, which reads the class.
-        latent_dim: size of z.
-        condition_dim: number of classes.
-        condition_type: how the networks read the class.
-        kl_weight: weight of the KL.
-        rngs: for sampling, when a method is given none.
-        precision: precision of the matrix products.
+        rngs, precision, latent_dim, kl_weight, condition_dim, condition_type: as given.
 
     References:
         Sohn, Lee & Yan, Learning Structured Output Representation using Deep Conditional Generative
@@ -65,6 +55,7 @@ class ConditionalVAE(VAE):
     """
 
     config_class = ConditionalVAEConfig
+    conditional = True
 
     @accepts_config
     def __init__(
@@ -77,9 +68,6 @@ class ConditionalVAE(VAE):
         *,
         rngs: nnx.Rngs | None = None,
         embed_dim: int | None = None,
-        kl_weight: float = 1.0,
-        likelihood: str | Likelihood = "mse",
-        objective: AnyObjective = None,
         **options: Unpack[Options],
     ):
         self.condition_dim = checks.positive_int("condition_dim", condition_dim)
@@ -90,9 +78,6 @@ class ConditionalVAE(VAE):
             self._conditional("decoder", decoder, ConditionalDecoder, rngs),
             latent_dim,
             rngs=rngs,
-            kl_weight=kl_weight,
-            likelihood=likelihood,
-            objective=objective,
             **options,
         )
 
@@ -116,13 +101,8 @@ class ConditionalVAE(VAE):
             raise ValueError(
                 f"{name} is not conditional and rngs=None: pass rngs, or a {wrapper.__name__}"
             )
-        return wrapper(
-            network,
-            self.condition_dim,
-            self.embed_dim,
-            condition_type=self.condition_type,
-            rngs=rngs,
-        )
+        sizes = (self.condition_dim, self.embed_dim)
+        return wrapper(network, *sizes, condition_type=self.condition_type, rngs=rngs)
 
     @property
     def reads_classes(self) -> bool:
@@ -136,19 +116,20 @@ class ConditionalVAE(VAE):
         return self.condition_dim if self.reads_classes else None
 
     def condition_rows(self, name: str, y: Any, n: int) -> np.ndarray:
-        """Return the conditions of n examples: labels (n,), or rows (n, ...).
-
-        Args:
-            name: the argument, for errors.
-            y: labels or rows, or one for all.
-            n: number of examples.
-
-        Raises:
-            ValueError: for conditions that the networks cannot read, or of another number.
-        """
+        """Return the conditions of n examples, labels (n,) or rows (n, ...), of one for all too."""
         if self.reads_classes:
             one_hot(y, self.condition_dim, n, name=name)
-        return super().condition_rows(name, y, n)
+        rows = np.asarray(read_labels(name, y))
+        rows = rows[None] if n == 1 and rows.shape[:1] != (1,) else rows  # one example's own row
+        if rows.ndim == 0 or rows.shape[0] == 1:
+            rows = np.broadcast_to(rows, (n, *rows.shape[1:]))
+        if rows.shape[0] != n:
+            raise ValueError(
+                f"{name} has shape {rows.shape}: expected a row for each of {n} examples, ({n}, "
+                "...), or one for all, a number or (1, ...)"
+            )
+        check_finite(name, rows)
+        return rows
 
     def _code(self, y: Any, n: int, name: str = "y") -> jax.Array:
         """Return conditions as rows of numbers that can be mixed: one-hot rows, or one's own."""
@@ -156,36 +137,19 @@ class ConditionalVAE(VAE):
             return one_hot(y, self.condition_dim, n, name=name)
         return jnp.asarray(y if not is_concrete(y) else self.condition_rows(name, y, n))
 
-    @property
-    def conditional(self) -> bool:
-        """True: the networks read a class or another condition."""
-        return True
-
     def _network_condition(self, condition: dict[str, Any]) -> dict[str, Any]:
         return {"condition": _read(condition.get("y"))}
 
     def encode(  # type: ignore[override]
         self, x: ArrayLike, y: Any = None, *, rngs: nnx.Rngs | None = None
     ) -> tuple[jax.Array, jax.Array]:
-        """Return mean and log-variance of q(z|x, y); see `VAE.encode`.
-
-        Args:
-            x: (batch, *event), or one example.
-            y: labels, or None for no class.
-            rngs: passed to an encoder that is random.
-        """
+        """Return mean and log-variance of q(z|x, y); y None is no class; see `VAE.encode`."""
         return super().encode(x, rngs=rngs, y=y)
 
     def decode(  # type: ignore[override]
         self, z: ArrayLike, y: Any = None, *, rngs: nnx.Rngs | None = None
     ) -> jax.Array:
-        """Return reconstructions E[x|z, y]; see `VAE.decode`.
-
-        Args:
-            z: (batch, latent_dim), or (latent_dim,) of one example.
-            y: labels, or None for no class.
-            rngs: passed to a decoder that is random.
-        """
+        """Return reconstructions E[x|z, y]; y None is no class; see `VAE.decode`."""
         return super().decode(z, rngs=rngs, y=y)
 
     def __call__(  # type: ignore[override]
@@ -209,13 +173,13 @@ class ConditionalVAE(VAE):
         observation_noise: bool = False,
         **kwargs: Any,
     ) -> jax.Array:
-        """Sample from the prior and decode with a class: (n_samples, *event).
+        """Sample from the prior and decode with a class: (n_samples, *event); see `VAE.sample`.
 
         Args:
-            n_samples: a Python int; static under jit.
+            n_samples: number of samples.
             temperature: factor on the prior's standard deviation.
             y: labels (n_samples,), one label for all, or rows; None draws classes evenly.
-            rngs: source of the samples; the model's own if None.
+            rngs: source of the samples.
             observation_noise: draw x ~ p(x|z, y) instead of returning its mean.
             kwargs: others are accepted for compatibility, and warned of.
         """
@@ -229,38 +193,15 @@ class ConditionalVAE(VAE):
                 )
             key = sample_key(rngs, self.rngs)
             y = jax.random.randint(key, (n_samples,), 0, self.condition_dim)
-        y = self._code(y, n_samples)
-        return super().sample(
-            n_samples,
-            temperature=temperature,
-            rngs=rngs,
-            observation_noise=observation_noise,
-            y=y,
-        )
+        options = {"temperature": temperature, "observation_noise": observation_noise}
+        return super().sample(n_samples, rngs=rngs, y=self._code(y, n_samples), **options)
 
     def generate(
-        self,
-        n_samples: int = 1,
-        *,
-        temperature: float = 1.0,
-        y: Any = None,
-        rngs: nnx.Rngs | None = None,
-        observation_noise: bool = False,
-        **kwargs: Any,
+        self, n_samples: int = 1, *, temperature: float = 1.0, y: Any = None, **kwargs: Any
     ) -> jax.Array:
-        """Call `sample`; the name of the GenerativeModel interface.
-
-        Raises:
-            TypeError: for other keyword arguments.
-        """
-        checks.refuse_keywords(self.generate, kwargs)
-        return self.sample(
-            n_samples,
-            temperature=temperature,
-            y=y,
-            rngs=rngs,
-            observation_noise=observation_noise,
-        )
+        """Call `sample` with its arguments; others are a TypeError."""
+        checks.refuse_keywords(self.sample, kwargs)
+        return self.sample(n_samples, temperature=temperature, y=y, **kwargs)
 
     def interpolate(
         self,
@@ -279,16 +220,13 @@ class ConditionalVAE(VAE):
         latents and conditions, as one-hot rows or an embedding of them, are mixed linearly.
 
         Args:
-            x1: the first example, of shape event or (1, *event).
+            x1: the first example; see `VAE.interpolate`, also of steps and rngs.
             x2: the last example.
-            steps: number of points, both ends included; a Python int, static under jit.
+            steps: number of points.
             rngs: passed to networks that are random.
             y: a condition of both examples: a label or a row.
             y1: the condition of x1, in place of y.
-            y2: the condition of x2.
-
-        Raises:
-            ValueError: for y1 without y2, or both beside y.
+            y2: the condition of x2, as well.
         """
         if y1 is None and y2 is None:
             return super().interpolate(x1, x2, steps, rngs=rngs, y=y)

@@ -19,13 +19,9 @@ _CONDITION_TYPES = ("concat", "add")
 def one_hot(condition: Any, num_classes: int, batch: int, name: str = "condition") -> jax.Array:
     """Return labels as (batch, num_classes) one-hot rows.
 
-    Args:
-        condition: integers (batch,), or one for all; or rows (batch, num_classes) that are one-hot
-            already or mixtures of classes, or (1, num_classes) for all, or (num_classes,) where the
-            batch is one example. None is all zeros: no class is said.
-        num_classes: number of classes.
-        batch: number of rows expected.
-        name: the argument's name, for errors.
+    They are integers (batch,), or one for all; or rows (batch, num_classes) that are one-hot
+    already or mixtures of classes, or (1, num_classes) for all, or (num_classes,) where the batch
+    is one example. None is all zeros: no class is said.
     """
     if condition is None:
         return jnp.zeros((batch, num_classes), jnp.float32)
@@ -64,16 +60,10 @@ def _way_out(name: str, labels: jax.Array) -> str:
 
 
 class Condition(nnx.Module):
-    """Joins a class to what a network reads.
+    """Joins a class, one-hot or embedded, to what a network reads, in its dtype and precision.
 
-    Args:
-        num_classes: number of classes.
-        embed_dim: size of a learned embedding of the class; None keeps it one-hot.
-        condition_type: "concat" appends it as features (channels of an image); "add" maps it
-            linearly to the shape of the input and adds it.
-        event_shape: shape of one input, needed by "add".
-        rngs: for the initial weights.
-        network: the network that reads the joined array; its dtype and precision are used here.
+    "concat" appends it as features (channels of an image); "add" maps it linearly to the shape of
+    the input, `event_shape`, and adds it.
     """
 
     def __init__(

@@ -1,5 +1,6 @@
-"""Which data fits a model: the shape of one example, the range of its values, its levels."""
+"""Which data fits a model: the shape of one example, the range of its values, levels, scale."""
 
+import logging
 from math import prod
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from workshop.generative_models.core.arrays import check_finite, is_concrete, read_data
 from workshop.generative_models.core.likelihoods import Likelihood
 from workshop.generative_models.core.modules import warn_once
+from workshop.generative_models.core.moments import Moments
 from workshop.generative_models.core.numbers import refuse_ambiguous_bytes
 
 _UNIT_TOLERANCE = 1e-6
@@ -21,20 +23,15 @@ _REACH = 1e-3
 """How far data may lie beyond the range of a decoder's activation without a warning."""
 _LEVEL_TOLERANCE = 0.01
 """How far data may lie from a level, in steps; float32 rounds 65,536 levels by less."""
+_LARGE, _SMALL = 10.0, 0.01
+"""Where a feature is far from unit scale: a root mean square above the one, or, of a column in flat
+data, a spread below the other."""
+_NAMED = 5
+"""How many columns a warning names."""
 
 
 def read_examples(likelihood: Likelihood, name: str, x: Any) -> Any:
-    """Return examples as uint8 or float32, clipped to [0, 1] if they only miss it by rounding.
-
-    Args:
-        likelihood: of the model.
-        name: the argument, for errors.
-        x: what a caller passed; see `core.arrays.read_data`.
-
-    Raises:
-        ValueError: for anything but numbers that float32 can hold, and for bytes that are only 0
-            and 1.
-    """
+    """Return examples as uint8 or float32, clipped to [0, 1] if they only miss it by rounding."""
     x = read_data(name, x)
     if is_concrete(x):
         refuse_ambiguous_bytes(name, x)
@@ -144,4 +141,45 @@ def _refuse_between_levels(values: np.ndarray, levels: int) -> None:
     raise ValueError(
         f"x holds {odd:.6g}, which is none of the values k / {levels - 1} that levels={levels} "
         f"stands for: {way_out}"
+    )
+
+
+def warn_of_scale(moments: Moments) -> None:
+    """Name in the log the features of the training data that are far from unit scale."""
+    found = far_from_unit(moments)
+    if found is not None:
+        logging.getLogger("workshop").warning(
+            "%s; training will be slow or fail: build the model with standardize=True (and "
+            "likelihood='gaussian' or 'laplace'), or standardise the data, for example by "
+            "scikit-learn's StandardScaler",
+            found,
+        )
+
+
+def far_from_unit(moments: Moments) -> str | None:
+    """Name the features that networks and a scale of unit size do not suit; None if there are none.
+
+    Examples:
+        >>> from workshop.generative_models.core.moments import moments_of
+        >>> far_from_unit(moments_of([np.array([[0.0, 1e4], [1.0, 3e4]])]))
+        '1 of 2 features of the training data are far from unit scale: 1 (2e+04 ± 1e+04)'
+    """
+    mean, spread = moments.mean, moments.spread
+    off = np.hypot(mean, spread) > _LARGE
+    if mean.ndim == 1:
+        off |= (spread > 0) & (spread < _SMALL)
+    elif 0 < spread.max() < _SMALL:  # single pixels may be nearly constant
+        off |= spread > 0
+    if not off.any():
+        return None
+    found = np.argwhere(off)
+    named = []
+    for index in map(tuple, found[:_NAMED].tolist()):
+        name = index[0] if len(index) == 1 else index
+        if moments.names is not None and len(index) == 1:
+            name = repr(moments.names[index[0]])
+        named.append(f"{name} ({mean[index]:.3g} ± {spread[index]:.3g})")
+    return (
+        f"{off.sum()} of {off.size} features of the training data are far from unit scale: "
+        f"{', '.join(named)}{', ...' if len(found) > _NAMED else ''}"
     )

@@ -28,9 +28,6 @@ class Group(NamedTuple):
         """Return KL(q ‖ p): (B, latent_dim) if it is a sum over latents, else (B,).
 
         Where there is no closed form, this is the mean of log q - log p over the samples.
-
-        Raises:
-            ValueError: if q has no density.
         """
         closed = kl(self.q, self.p)
         if closed is not None:
@@ -61,11 +58,7 @@ class Inference:
     """What else the forward pass returns, by name."""
 
     def kl(self) -> jax.Array:
-        """Return KL(q ‖ p): (B, latents) if it is a sum over latents or codes, else (B,).
-
-        Raises:
-            ValueError: if q has no density.
-        """
+        """Return KL(q ‖ p): (B, latents) if it is a sum over latents or codes, else (B,)."""
         if self.code_kl is not None:
             return self.code_kl
         each = [group.kl() for group in self.groups]
@@ -119,11 +112,7 @@ class LossContext:
 
     @property
     def num_examples(self) -> ArrayLike:
-        """Number of training examples.
-
-        Raises:
-            ValueError: if `loss_fn` was not given it.
-        """
+        """Number of training examples; an error if `loss_fn` was not given it."""
         if self._num_examples is None:
             raise ValueError(
                 "this objective depends on the size of the training set: pass "
@@ -133,11 +122,7 @@ class LossContext:
 
     @property
     def key(self) -> jax.Array:
-        """A random key.
-
-        Raises:
-            ValueError: if `loss_fn` was not given one.
-        """
+        """A random key; an error if `loss_fn` was not given one."""
         if self._key is None:
             raise ValueError("this objective draws random numbers: pass loss_fn(..., rng=key)")
         return self._key

@@ -5,12 +5,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.arrays import check_finite, is_concrete, read_labels
+from workshop.generative_models.core.arrays import is_concrete
 from workshop.generative_models.core.base import GenerativeModel
 from workshop.generative_models.core.likelihoods import Likelihood
 from workshop.generative_models.core.modules import row_keys
@@ -24,17 +23,18 @@ def check_temperature(temperature: Any) -> None:
 
 
 class LatentVariableModel(GenerativeModel):
-    """A model of examples of one shape, with an encoder, a decoder, a likelihood and latents.
-
-    `VAE` defines the model itself. This class reads data for it, and decodes samples of the prior,
-    reconstructions and paths between latents.
-    """
+    """What `VAE` does with its networks: read data, and decode samples, reconstructions, paths."""
 
     encoder: nnx.Module
     decoder: nnx.Module
     likelihood: Likelihood
     latent_dim: int
     rngs: nnx.Rngs | None
+    # Methods of `VAE`:
+    encode: Any
+    _encoded: Any
+    _drawn_latents: Any
+    _observed: Any
 
     @property
     def event_shape(self) -> tuple[int, ...] | None:
@@ -55,36 +55,13 @@ class LatentVariableModel(GenerativeModel):
         x: Any,
         kwargs: dict[str, Any],  # noqa: ARG002 - for conditional models
     ) -> tuple[Any, dict[str, Any]]:
-        """Return the data of `loss_fn`'s arguments, and the condition that the networks read."""
+        """Return the data of `loss_fn`'s arguments, and the networks' condition."""
         if isinstance(batch, dict):
             checks.batch_keys("batch", batch if x is None else {"x": x, **batch}, self.batch_keys)
             batch = batch.get("x")
         if batch is None and x is None:
             raise ValueError("loss_fn needs data: pass batch, or x")
         return x if batch is None else batch, {}
-
-    def condition_rows(self, name: str, y: Any, n: int) -> np.ndarray:
-        """Return what a conditional model reads besides n examples, a row for each.
-
-        Args:
-            name: the argument, for errors.
-            y: numbers (n, ...); or one for all, a number or (1, ...).
-            n: number of examples.
-
-        Raises:
-            ValueError: for anything but finite numbers, or another number of rows.
-        """
-        rows = np.asarray(read_labels(name, y))
-        rows = rows[None] if n == 1 and rows.shape[:1] != (1,) else rows  # one example's own row
-        if rows.ndim == 0 or rows.shape[0] == 1:
-            rows = np.broadcast_to(rows, (n, *rows.shape[1:]))
-        if rows.shape[0] != n:
-            raise ValueError(
-                f"{name} has shape {rows.shape}: expected a row for each of {n} examples, ({n}, "
-                "...), or one for all, a number or (1, ...)"
-            )
-        check_finite(name, rows)
-        return rows
 
     def build(self, batch: Any) -> None:
         """Make the layers of networks that were given no input shape, by one eager pass."""
@@ -112,7 +89,9 @@ class LatentVariableModel(GenerativeModel):
         """Return `function(batch)`, without the batch axis if x is a single example."""
         x, single = self.as_batch(x)
         made = function(x)
-        return _without_batch(made) if single else made
+        if single:
+            made = jax.tree.map(lambda a: a[0] if getattr(a, "ndim", 0) else a, made)
+        return made
 
     def _one_example(self, name: str, x: Any) -> jax.Array:
         if self.event_shape is None:
@@ -125,62 +104,18 @@ class LatentVariableModel(GenerativeModel):
             raise ValueError(f"{name} has {x.shape[0]} examples: expected one, such as {name}[0]")
         return x
 
-    # What `VAE` defines.
-
-    def encode(
-        self, x: ArrayLike, *, rngs: nnx.Rngs | None = None, **condition: Any
-    ) -> tuple[jax.Array, jax.Array]:
-        """Return mean and log-variance of q(z|x)."""
-        raise NotImplementedError
-
-    def decode(self, z: ArrayLike, *, rngs: nnx.Rngs | None = None, **condition: Any) -> jax.Array:
-        """Return E[x|z]."""
-        raise NotImplementedError
-
-    def _encoded(
-        self, x: jax.Array, rngs: nnx.Rngs | None, condition: dict[str, Any], deterministic: bool
-    ) -> jax.Array:
-        """Return a sample of q(z|x), or its mean, as the decoder reads it."""
-        raise NotImplementedError
-
-    def _drawn_latents(
-        self, n: int, temperature: ArrayLike, rngs: nnx.Rngs | None, condition: dict[str, Any]
-    ) -> jax.Array:
-        """Return n samples of p(z)."""
-        raise NotImplementedError
-
     def decoder_input(self, means: jax.Array) -> jax.Array:
         """Return points between means of q(z|x) as the decoder reads them."""
         return means
 
-    def _observed(
-        self,
-        z: jax.Array,
-        rngs: nnx.Rngs | None,
-        condition: dict[str, Any],
-        keys: jax.Array | None = None,
-    ) -> jax.Array:
-        """Return E[x|z], or a draw from p(x|z) with the key of each row."""
-        raise NotImplementedError
-
     # Samples, reconstructions and paths.
 
-    def _decode_or_draw(
-        self,
-        z: jax.Array,
-        rngs: nnx.Rngs | None,
-        condition: dict[str, Any],
-        *,
-        observation_noise: bool,
-    ) -> jax.Array:
-        """Return E[x|z], or with observation noise a draw from p(x|z)."""
+    def _noise_keys(
+        self, observation_noise: Any, rngs: nnx.Rngs | None, rows: int
+    ) -> jax.Array | None:
+        """Return a key for each row, to draw x ~ p(x|z) with; without observation noise None."""
         noisy = checks.flag("observation_noise", observation_noise)
-        keys = self._row_keys(rngs, len(z)) if noisy else None
-        return self._observed(z, rngs, condition, keys)
-
-    def _row_keys(self, rngs: nnx.Rngs | None, rows: int) -> jax.Array:
-        """Return a key for each row, which makes its draws independent of how rows are split."""
-        return row_keys(rngs, self.rngs, rows)
+        return row_keys(rngs, self.rngs, rows) if noisy else None
 
     def sample(
         self,
@@ -199,16 +134,14 @@ class LatentVariableModel(GenerativeModel):
             n_samples: a Python int; static under `jax.jit` and `nnx.jit`.
             temperature: factor on the prior's standard deviation.
             rngs: source of the samples; the model's own if None.
-            observation_noise: draw x ~ p(x|z) instead of returning its mean.
+            observation_noise: draw x ~ p(x|z) instead of returning its mean; an error if the
+                likelihood cannot be sampled.
             condition: of a conditional model, the labels `y`.
-
-        Raises:
-            ValueError: for observation noise of a likelihood that cannot be sampled.
         """
         n_samples = checks.positive_int("n_samples", n_samples)
         check_temperature(temperature)
         z = self._drawn_latents(n_samples, temperature, rngs, condition)
-        return self._decode_or_draw(z, rngs, condition, observation_noise=observation_noise)
+        return self._observed(z, rngs, condition, self._noise_keys(observation_noise, rngs, len(z)))
 
     def generate(
         self,
@@ -243,17 +176,15 @@ class LatentVariableModel(GenerativeModel):
             x: (batch, *event), or one example.
             deterministic: decode the mean of q(z|x) instead of a sample.
             rngs: source of the sample; the model's own if None.
-            observation_noise: draw from p(x|z) instead of returning its mean.
+            observation_noise: draw from p(x|z) instead of returning its mean; see `sample`.
             condition: of a conditional model, the labels `y`.
-
-        Raises:
-            ValueError: for observation noise of a likelihood that cannot be sampled.
         """
         deterministic = checks.flag("deterministic", deterministic)
 
         def made(x: jax.Array) -> jax.Array:
             z = self._encoded(x, rngs, condition, deterministic)
-            return self._decode_or_draw(z, rngs, condition, observation_noise=observation_noise)
+            keys = self._noise_keys(observation_noise, rngs, len(z))
+            return self._observed(z, rngs, condition, keys)
 
         return self._on_batch(x, made)
 
@@ -284,10 +215,7 @@ class LatentVariableModel(GenerativeModel):
         rngs: nnx.Rngs | None,
         conditions: list[dict[str, Any]],
     ) -> jax.Array:
-        """Decode the line between two examples, each encoded with its own condition.
-
-        If both have the same condition it is passed on as it is; two are mixed row by row.
-        """
+        """Decode the line between two examples; two conditions are mixed as well, row by row."""
         if checks.positive_int("steps", steps) < 2:
             raise ValueError(f"interpolate(steps={steps}): expected at least 2, the two ends")
         start, end = (
@@ -335,8 +263,3 @@ class LatentVariableModel(GenerativeModel):
         values = jnp.linspace(*range_vals, steps).reshape(-1, *(1,) * (mean.ndim - 2))
         path = jnp.repeat(mean, steps, axis=0).at[..., dim].set(values)
         return self._observed(self.decoder_input(path), rngs, condition)
-
-
-def _without_batch(tree: Any) -> Any:
-    """Return what belongs to one example, from what a batch of it gave."""
-    return jax.tree.map(lambda a: a[0] if getattr(a, "ndim", 0) else a, tree)

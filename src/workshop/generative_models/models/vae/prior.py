@@ -86,7 +86,7 @@ class CodePrior(CodeTransformer):
         Args:
             x: codes (batch, *code_shape).
             y: labels (batch,), one label for all, or None for no class.
-            rngs: what training mode draws from; the model's own if None.
+            rngs: what training mode draws from.
         """
         codes, labels = self._read(x, y)
         if self.deterministic:
@@ -98,26 +98,11 @@ class CodePrior(CodeTransformer):
         return {"logits": logits.reshape(len(codes), *self.code_shape, self.codebook_size)}
 
     def log_prob(self, indices: ArrayLike, y: Any = None) -> Float[Array, " batch"]:
-        """Return log p(s | y) of each example, in nats, with nothing dropped out.
-
-        Args:
-            indices: codes (batch, *code_shape).
-            y: labels (batch,), one label for all, or None for no class.
-
-        Raises:
-            ValueError: if codes or labels have another shape or type, or are out of range.
-        """
-        graphdef, state = nnx.split(self)
+        """Return log p(s | y) of codes (batch, *code_shape), in nats, with nothing dropped out."""
         codes, labels = self._read(indices, y)
         widest = prod(self.code_shape) * max(self.codebook_size, 4 * self.positions.features)
-        return in_chunks(
-            lambda codes, labels, _: _log_prob(graphdef, state, codes, labels),
-            codes,
-            labels,
-            size=chunk_size((widest,), most_bytes=_CACHE_BYTES),
-            shared=None,
-            networks=(),
-        )
+        size = chunk_size((widest,), most_bytes=_CACHE_BYTES)
+        return in_chunks(functools.partial(_log_prob, *nnx.split(self)), codes, labels, size=size)
 
     def loss_fn(
         self, params: Any = None, batch: Any = None, rng: jax.Array | None = None, **kwargs: Any
@@ -129,7 +114,7 @@ class CodePrior(CodeTransformer):
             batch: codes (batch, *code_shape), or {"x": codes, "y": labels}. Labels are read by a
                 prior with classes only, to which none are "no class".
             rng: random key of training mode; the model's own streams if None.
-            kwargs: `step`, which changes nothing here: no weight is scheduled.
+            kwargs: `step`, which changes nothing here.
 
         Returns:
             total_loss (loss), elbo = -loss, and nats_per_code and bits_per_code, the loss over the
@@ -167,18 +152,16 @@ class CodePrior(CodeTransformer):
             p(s_i | s_<i, y)^guidance p(s_i | s_<i)^(1 - guidance), not normalised
 
         is what each code is drawn from, at the temperature, and then among the codes that top_k and
-        top_p leave. One compiled loop, with the keys and values of earlier places in a cache; many
-        samples are drawn in chunks.
+        top_p leave.
 
         Args:
             n_samples: a Python int; static under jit.
             temperature: what the logits are divided by; 0 takes the most probable code each time.
             y: labels (n_samples,), one label for all, or None for no class.
             guidance: 1 draws from p(s | y) itself; above 1 samples are more surely of their class,
-                and less varied; 0 does not look at the class. Any but 1, and a traced one, takes
-                twice the work. Without y there is nothing to guide by, and it must be 1.
-            top_k: draw among the k most probable codes only; of equally probable ones, among those
-                of lower index.
+                and less varied; 0 does not look at the class. Any but 1 takes twice the work, and
+                needs y.
+            top_k: draw among the k most probable codes; of equal ones, those of lower index.
             top_p: draw among the fewest most probable codes whose probabilities sum to at least
                 top_p; of those that top_k leaves, if both are given.
             rngs: source of the samples; the model's own if None.
@@ -210,23 +193,14 @@ class CodePrior(CodeTransformer):
     ) -> Int[Array, "..."]:
         """Keep the known codes of examples and draw the others, in raster order.
 
+        `codes` are integers (batch, *code_shape), or one example's, of which unknown ones are not
+        read; `known` holds booleans of their shape or of code_shape, True where a code is kept. The
+        result has the shape of `codes`. The other arguments are those of `sample`.
+
         Each code is drawn given all before it, known or drawn. Where the known codes come first in
         raster order, such as the upper half of an image, that is exactly p(unknown | known).
         Otherwise, as with the left half, a code does not look at known ones that come after it, and
         the result is not a sample of that conditional distribution.
-
-        Args:
-            codes: integers (batch, *code_shape), or one example's; unknown ones are not read.
-            known: booleans of shape code_shape or of `codes`: which codes are kept.
-            temperature: see `sample`; so the other arguments.
-            y: labels (batch,), one label for all, or None for no class.
-            guidance: towards a class.
-            top_k: draw among the k most probable codes.
-            top_p: draw among the most probable codes of this probability together.
-            rngs: source of the draws; the model's own if None.
-
-        Returns:
-            int32 in the shape of `codes`.
 
         Raises:
             ValueError: for codes or masks of another shape or type, known codes out of range, and
@@ -257,26 +231,16 @@ class CodePrior(CodeTransformer):
     ) -> Int[Array, "batch ..."]:
         """Draw the codes that are `UNKNOWN` in `given`, each example with a key of its own."""
         keys = row_keys(rngs, self.rngs, len(labels))
-        graphdef, state = nnx.split(self)
-        size = chunk_size(
-            (2, len(self.blocks), prod(self.code_shape), self.positions.features),
-            most_bytes=_CACHE_BYTES,
-        )
-        codes = in_chunks(
-            lambda labels, given, keys, _: draw_codes(graphdef, state, labels, given, choice, keys),
-            labels,
-            given,
-            keys,
-            size=size,
-            shared=None,
-            networks=(),
-        )
+        draw = functools.partial(draw_codes, *nnx.split(self), choice)
+        cached = (2, len(self.blocks), prod(self.code_shape), self.positions.features)
+        size = chunk_size(cached, most_bytes=_CACHE_BYTES)
+        codes = in_chunks(draw, labels, given, keys, size=size)
         return codes.reshape(len(labels), *self.code_shape)
 
     def generate(
         self, n_samples: int = 1, *, rngs: nnx.Rngs | None = None, **kwargs: Any
     ) -> jax.Array:
-        """Do what `sample` does, under the name of the GenerativeModel interface."""
+        """Call `sample`."""
         return self.sample(n_samples, rngs=rngs, **kwargs)
 
     # Arguments.

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import ArrayLike
 
-from workshop.generative_models.core.modules import sample_key, warn_once
+from workshop.generative_models.core.modules import row_keys, sample_key, warn_once
 from workshop.generative_models.models.vae.chunks import chunk_size, in_chunks
 from workshop.generative_models.models.vae.code_arguments import is_guided
 
@@ -26,23 +26,11 @@ def drawn_codes(
     rngs: nnx.Rngs | None,
     **options: Any,
 ) -> jax.Array:
-    """Return the codes of samples, (n_samples, *code_shape).
-
-    Args:
-        model: a `VQVAE`.
-        n_samples: number of samples.
-        temperature: above 1 evens the choices out, below 1 sharpens them.
-        y: classes, of a prior that was fitted to labels; drawn evenly if None.
-        rngs: source of the samples; the model's own if None.
-        options: guidance, top_k and top_p of a prior.
-
-    Raises:
-        ValueError: for y or options without a fitted prior.
-    """
+    """Return the codes of samples, (n_samples, *code_shape); the arguments are `VQVAE.sample`'s."""
     if model.prior is None:
         _refuse_prior_options(y=y, **options)
         warn_once(model, _NO_PRIOR)
-        return _by_usage(model, model._row_keys(rngs, n_samples), temperature)
+        return _by_usage(model, row_keys(rngs, model.rngs, n_samples), temperature)
     check_prior(model)
     rngs = model.rngs if rngs is None else rngs
     classes = model.prior.num_classes
@@ -56,14 +44,10 @@ def _by_usage(model: Any, keys: jax.Array, temperature: ArrayLike) -> jax.Array:
     logits = usage_logits(model.usage[...], temperature)
     places = prod(model.code_shape)
 
-    def rows(keys: jax.Array, _: None) -> jax.Array:
-        def one(key: jax.Array) -> jax.Array:
-            return jax.random.categorical(key, logits, shape=(places,))
+    def one(key: jax.Array) -> jax.Array:
+        return jax.random.categorical(key, logits, shape=(places,)).reshape(model.code_shape)
 
-        return jax.vmap(one)(keys).reshape(len(keys), *model.code_shape)
-
-    size = chunk_size((places, model.num_embeddings))
-    return in_chunks(rows, keys, size=size, shared=None, networks=())
+    return in_chunks(jax.vmap(one), keys, size=chunk_size((places, model.num_embeddings)))
 
 
 def usage_logits(usage: jax.Array, temperature: ArrayLike) -> jax.Array:
@@ -87,7 +71,7 @@ def check_prior(model: Any) -> None:
 
 def _refuse_prior_options(*, y: Any, guidance: ArrayLike, top_k: Any, top_p: Any) -> None:
     """Raise a ValueError for options that need a fitted prior."""
-    given = {"y": y is not None, "guidance": is_guided(guidance),
-             "top_k": top_k is not None, "top_p": top_p is not None}  # fmt: skip
-    for name in (name for name, is_given in given.items() if is_given):
-        raise ValueError(f"{name} is what a prior reads, and this model has none: fit one")
+    given = {"y": y, "guidance": is_guided(guidance) or None, "top_k": top_k, "top_p": top_p}
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(f"{name} is what a prior reads, and this model has none: fit one")

@@ -13,21 +13,20 @@ from workshop.generative_models.core import checks
 from workshop.generative_models.core.arrays import check_finite, read_codes
 from workshop.generative_models.core.building import accepts_config
 from workshop.generative_models.core.configuration import PriorConfig, QuantizerConfig, VQVAEConfig
-from workshop.generative_models.core.likelihoods import Likelihood
 from workshop.generative_models.core.modules import sample_key
 from workshop.generative_models.core.quantizers import (
     Quantizer,
     VectorQuantizer,
     create_quantizer,
 )
-from workshop.generative_models.models.vae.assembly import Options, check_latent_dims
 from workshop.generative_models.models.vae.base import VAE
 from workshop.generative_models.models.vae.chunks import in_chunks
+from workshop.generative_models.models.vae.components import Options, check_latent_dims
 from workshop.generative_models.models.vae.decoders import CNNDecoder
 from workshop.generative_models.models.vae.encoders import CNNEncoder
 from workshop.generative_models.models.vae.inference import Inference, read
 from workshop.generative_models.models.vae.latent_space import check_temperature
-from workshop.generative_models.models.vae.objectives.codes import CodeObjective
+from workshop.generative_models.models.vae.objectives import CodeObjective
 from workshop.generative_models.models.vae.prior import CodePrior
 from workshop.generative_models.models.vae.vq_sampling import check_prior, drawn_codes
 
@@ -63,16 +62,13 @@ class VQVAE(VAE):
         embedding_dim: size of a code; with a quantizer, of the vectors that it reads.
         commitment_cost: weight of the commitment loss.
         rngs: for the codebook, and for sampling when a method is given none.
-        likelihood: log p(x|z) by name, or one of your own; see `VAE`.
         quantizer: how vectors become codes, a configuration or a `core.quantizers.Quantizer`, which
             brings its own sizes; None is a codebook that the loss trains.
-        options: see `VAE`; free_bits has no meaning here.
+        options: see `VAE`; those of the posterior, prior, objective and KL have no meaning here.
 
     Attributes:
         quantizer: what makes the codes.
-        num_embeddings: number of codes.
-        embedding_dim: size of a code.
-        commitment_cost: weight of the commitment loss.
+        num_embeddings, embedding_dim, commitment_cost: as given, or as the quantizer has them.
         embeddings: the codes of a quantizer that keeps any, one codebook after another (of SimVQ
             the frozen ones, before its map).
         usage: how often each code stood at each position lately, kept by the trainer.
@@ -85,6 +81,7 @@ class VQVAE(VAE):
     config_class = VQVAEConfig
     components = ("likelihood", "objective")
     kept_apart = ("prior",)
+    has_codes = True
 
     @accepts_config
     def __init__(
@@ -97,11 +94,10 @@ class VQVAE(VAE):
         commitment_cost: float = 0.25,
         *,
         rngs: nnx.Rngs,
-        likelihood: str | Likelihood = "mse",
         quantizer: QuantizerConfig | Quantizer | None = None,
         **options: Unpack[Options],
     ):
-        for name in ("prior", "posterior"):
+        for name in ("prior", "posterior", "objective"):
             if options.get(name) is not None:
                 raise ValueError(f"{name} has no meaning for a VQ-VAE: its latents are codes")
         for name in ("free_bits", "kl_weight", "kl_schedule_steps"):
@@ -120,15 +116,8 @@ class VQVAE(VAE):
             encoder = encoder.as_map(embedding_dim, rngs)
             decoder = decoder.as_map(embedding_dim, rngs)
         self.spatial = getattr(encoder, "spatial", False)
-        super().__init__(
-            encoder,
-            decoder,
-            latent_dim,
-            rngs=rngs,
-            likelihood=likelihood,
-            objective=CodeObjective(),
-            **options,
-        )
+        options["objective"] = CodeObjective()
+        super().__init__(encoder, decoder, latent_dim, rngs=rngs, **options)
         feature_shape = getattr(encoder, "feature_shape", None) if self.spatial else None
         if feature_shape and feature_shape[:2] != self.latent_shape[:2]:
             raise ValueError(
@@ -136,13 +125,10 @@ class VQVAE(VAE):
                 f"{self.latent_shape[:2]}: give both the same image shape and number of hidden_dims"
             )
         self._vectors()  # before weights are made: do the latents split into vectors?
-        self.quantizer = (
-            quantizer
-            if isinstance(quantizer, Quantizer)
-            else create_quantizer(
-                quantizer, embedding_dim, num_embeddings, commitment_cost, rngs=rngs
-            )
-        )
+        if not isinstance(quantizer, Quantizer):
+            sizes = (embedding_dim, num_embeddings, commitment_cost)
+            quantizer = create_quantizer(quantizer, *sizes, rngs=rngs)
+        self.quantizer = quantizer
         self.num_embeddings = self.quantizer.codebook_size
         self.commitment_cost = self.quantizer.commitment_cost
         self.deterministic = False  # what train() and eval() set
@@ -154,11 +140,6 @@ class VQVAE(VAE):
         """Set that q(z|x) has no density, and that there is no prior over the codes yet."""
         self.posterior = None
         self.prior: CodePrior | None = nnx.data(None)
-
-    @property
-    def has_codes(self) -> bool:
-        """True: latents are codes."""
-        return True
 
     @property
     def code_prior(self) -> CodePrior | None:
@@ -205,15 +186,9 @@ class VQVAE(VAE):
         return (*places, *vectors, *(() if codes == 1 else (codes,)))
 
     def quantize(
-        self,
-        encoding: ArrayLike,
-        *,
-        rngs: nnx.Rngs | None = None,
-        deterministic: bool = False,
+        self, encoding: ArrayLike, *, rngs: nnx.Rngs | None = None, deterministic: bool = False
     ) -> tuple[jax.Array, dict[str, Any]]:
-        """Replace each vector of an encoding by its code.
-
-        The gradient passes straight through: by default it is exactly the identity.
+        """Replace each vector of an encoding by its code; the gradient passes straight through.
 
         Args:
             encoding: (batch, ..., features) with features a multiple of embedding_dim, or one
@@ -249,21 +224,15 @@ class VQVAE(VAE):
         }
 
     def encode_indices(self, x: ArrayLike) -> jax.Array:
-        """Return the codes of examples: int32 (batch, *code_shape), or one example's.
+        """Return the codes of examples (batch, *event), or of one: int32 (batch, *code_shape)."""
 
-        Args:
-            x: (batch, *event), or one example.
-        """
-
-        def rows(x: jax.Array, _: None) -> jax.Array:
+        def rows(x: jax.Array) -> jax.Array:
             encoding = self.features(x)["mean"]
             return self.quantize(encoding, deterministic=True)[1]["encoding_indices"]
 
         def indices(x: jax.Array) -> jax.Array:
             check_finite("x", x)
-            return in_chunks(
-                rows, x, size=self._chunk_size(), shared=None, networks=(self.encoder,)
-            )
+            return in_chunks(rows, x, size=self._chunk_size(), networks=(self.encoder,))
 
         return self._on_batch(x, indices)
 
@@ -273,9 +242,6 @@ class VQVAE(VAE):
         Args:
             indices: integers (batch, *code_shape), or one example's; of a residual quantizer also
                 of its first stages only, the last axis shorter. -1 is no code, a vector of zeros.
-
-        Raises:
-            ValueError: for indices of another shape, that are no integers, or out of range.
         """
         indices = read_codes("indices", indices)
         shape = self.code_shape
@@ -293,14 +259,12 @@ class VQVAE(VAE):
     def _from_indices(self, indices: Any, keys: jax.Array | None = None) -> jax.Array:
         """Return the means of x given checked codes, or draws with the key of each row."""
 
-        def rows(indices: Any, keys: jax.Array | None, _: None) -> jax.Array:
+        def rows(indices: Any, keys: jax.Array | None) -> jax.Array:
             codes = self.quantizer.lookup(indices)
             z = codes.reshape(len(indices), *self.latent_shape)
             return self.decode(z) if keys is None else self._observed(z, None, {}, keys)
 
-        return in_chunks(
-            rows, indices, keys, size=self._chunk_size(), shared=None, networks=(self.decoder,)
-        )
+        return in_chunks(rows, indices, keys, size=self._chunk_size(), networks=(self.decoder,))
 
     def infer(
         self,
@@ -342,7 +306,7 @@ class VQVAE(VAE):
         return self._quantized(mean, deterministic=deterministic, rngs=rngs)
 
     def mean_and_log_var(self, features: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        """Return the encoding before quantization, and zeros for its log-variance."""
+        """Return the encoding before quantization, and zeros in place of a log-variance."""
         return features["mean"], jnp.zeros_like(features["mean"])
 
     def decoder_input(self, means: jax.Array) -> jax.Array:
@@ -354,12 +318,11 @@ class VQVAE(VAE):
     ) -> jax.Array:
         """Return the vectors of codes, in chunks of rows unless codes are drawn."""
 
-        def rows(mean: jax.Array, _: None) -> jax.Array:
-            features = {"mean": mean}
-            return self.infer(features, {}, deterministic=deterministic, rngs=rngs).z[0]
+        def rows(mean: jax.Array) -> jax.Array:
+            return self.infer({"mean": mean}, {}, deterministic=deterministic, rngs=rngs).z[0]
 
         networks = () if deterministic else (self,)
-        return in_chunks(rows, encoding, size=self._chunk_size(), shared=None, networks=networks)
+        return in_chunks(rows, encoding, size=self._chunk_size(), networks=networks)
 
     def build(self, batch: Any) -> None:
         """Make the layers that waited for data; a prior of codes that now change is dropped."""
@@ -391,10 +354,8 @@ class VQVAE(VAE):
     ) -> jax.Array:
         """Draw codes from the prior and decode them: (n_samples, *event).
 
-        The result is E[x|z], without the noise of p(x|z), unless `observation_noise` is set.
-        Without a fitted prior each position's code is drawn by its usage in training, so samples
-        lack what binds positions together; the first such call of a model says so in the log.
-        Before training, codes are drawn evenly.
+        Without a fitted prior each position's code is drawn by its usage in training, evenly before
+        it, so samples lack what binds positions together; the first such call says so in the log.
 
         Args:
             n_samples: a Python int; static under jit.
@@ -402,42 +363,30 @@ class VQVAE(VAE):
             rngs: source of the samples; the model's own if None.
             y: classes, of a prior that was fitted to labels: one for all, or (n_samples,); drawn
                 evenly if None.
-            guidance: above 1 a fitted prior's samples are more surely of their class, and less
-                varied; see `CodePrior.sample`.
-            top_k: draw each code among the k most probable ones of a fitted prior.
-            top_p: draw each code among the most probable ones that have this probability together;
-                see `CodePrior.sample`.
+            guidance: towards the class, of a fitted prior; see `CodePrior.sample`.
+            top_k: draw among the k most probable codes, of a fitted prior.
+            top_p: draw among the most probable codes of this probability together, likewise.
             observation_noise: draw x ~ p(x|z) instead of returning its mean.
             kwargs: others are accepted for compatibility, and warned of.
 
         Raises:
-            ValueError: for y, guidance, top_k or top_p without a fitted prior, and for observation
-                noise of a likelihood that cannot be sampled.
+            ValueError: for what only a fitted prior reads, without one.
         """
         checks.warn_keywords(self.sample, kwargs)
         check_temperature(temperature)
         n_samples = checks.positive_int("n_samples", n_samples)
         options = {"guidance": guidance, "top_k": top_k, "top_p": top_p}
         indices = drawn_codes(self, n_samples, temperature, y, rngs, **options)
-        keys = (
-            self._row_keys(rngs, n_samples)
-            if checks.flag("observation_noise", observation_noise)
-            else None
-        )
-        return self._from_indices(indices, keys)
+        return self._from_indices(indices, self._noise_keys(observation_noise, rngs, n_samples))
 
     def complete(
         self,
         codes: ArrayLike,
         known: ArrayLike,
         *,
-        temperature: ArrayLike = 1.0,
-        y: Any = None,
-        guidance: ArrayLike = 1.0,
-        top_k: int | None = None,
-        top_p: ArrayLike | None = None,
         rngs: nnx.Rngs | None = None,
         observation_noise: bool = False,
+        **options: Any,
     ) -> jax.Array:
         """Fill in the unknown codes of examples with the prior, and decode: (batch, *event).
 
@@ -446,15 +395,10 @@ class VQVAE(VAE):
 
         Args:
             codes: integers (batch, *code_shape), or one example's.
-            known: booleans of shape code_shape or of `codes`: which codes are kept. What this
-                samples from is said in `CodePrior.complete`.
-            temperature: see `sample`; so y, guidance, top_k, top_p and rngs.
-            y: classes, of a prior with classes; None is no class.
-            guidance: towards a class.
-            top_k: draw among the k most probable codes.
-            top_p: draw among the most probable codes of this probability together.
+            known: booleans of shape code_shape or of `codes`: which codes are kept.
             rngs: source of the draws; the model's own if None.
             observation_noise: draw x ~ p(x|z) instead of returning its mean.
+            options: temperature, y, guidance, top_k and top_p of `CodePrior.complete`.
 
         Raises:
             ValueError: without a fitted prior, or for codes and masks that do not fit.
@@ -466,64 +410,24 @@ class VQVAE(VAE):
             )
         check_prior(self)
         rngs = self.rngs if rngs is None else rngs
-        found = self.prior.complete(
-            codes, known, temperature=temperature, y=y, guidance=guidance, top_k=top_k,
-            top_p=top_p, rngs=rngs,
-        )  # fmt: skip
+        found = self.prior.complete(codes, known, rngs=rngs, **options)
         single = found.ndim == len(self.code_shape)
         found = found[None] if single else found
-        keys = (
-            self._row_keys(rngs, len(found))
-            if checks.flag("observation_noise", observation_noise)
-            else None
-        )
+        keys = self._noise_keys(observation_noise, rngs, len(found))
         images = self._from_indices(found, keys)
         return images[0] if single else images
 
     def new_prior(
         self, config: PriorConfig, *, num_classes: int | None = None, rngs: nnx.Rngs
     ) -> CodePrior:
-        """Return an unfitted prior over this model's codes.
+        """Return an unfitted prior over this model's codes, given so many classes."""
+        sizes = (self.code_shape, self.num_embeddings, num_classes, self.quantizer.codes)
+        return CodePrior(config, *sizes, rngs=rngs)
 
-        Args:
-            config: sizes of the prior.
-            num_classes: number of classes that it shall know; None for none.
-            rngs: for the initial weights.
-        """
-        codes = self.quantizer.codes
-        return CodePrior(
-            config, self.code_shape, self.num_embeddings, num_classes, codes, rngs=rngs
-        )
-
-    def generate(
-        self,
-        n_samples: int = 1,
-        *,
-        temperature: float = 1.0,
-        rngs: nnx.Rngs | None = None,
-        y: ArrayLike | None = None,
-        guidance: ArrayLike = 1.0,
-        top_k: int | None = None,
-        top_p: ArrayLike | None = None,
-        observation_noise: bool = False,
-        **kwargs: Any,
-    ) -> jax.Array:
-        """Call `sample`; the name of the GenerativeModel interface.
-
-        Raises:
-            TypeError: for other keyword arguments.
-        """
-        checks.refuse_keywords(self.generate, kwargs)
-        return self.sample(
-            n_samples,
-            temperature,
-            rngs=rngs,
-            y=y,
-            guidance=guidance,
-            top_k=top_k,
-            top_p=top_p,
-            observation_noise=observation_noise,
-        )
+    def generate(self, n_samples: int = 1, *, temperature: float = 1.0, **kwargs: Any) -> jax.Array:
+        """Call `sample` with its arguments; others are a TypeError."""
+        checks.refuse_keywords(self.sample, kwargs)
+        return self.sample(n_samples, temperature, **kwargs)
 
 
 def _check_unsaid(given: tuple[int, int, float], quantizer: Quantizer) -> None:

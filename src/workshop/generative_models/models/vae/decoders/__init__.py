@@ -1,14 +1,14 @@
 """Decoders: latents to the parameters of p(x|z), not yet squashed."""
 
 from workshop.generative_models.models.vae.decoders.base import Decoder
-from workshop.generative_models.models.vae.decoders.cnn import CNNDecoder, ResNetDecoder
 from workshop.generative_models.models.vae.decoders.conditional import ConditionalDecoder
-from workshop.generative_models.models.vae.decoders.create import (
+from workshop.generative_models.models.vae.decoders.networks import (
+    CNNDecoder,
+    MLPDecoder,
+    ResNetDecoder,
     create_decoder,
     create_decoder_unified,
 )
-from workshop.generative_models.models.vae.decoders.fitting import fit_parameters
-from workshop.generative_models.models.vae.decoders.mlp import MLPDecoder
 
 __all__ = [
     "CNNDecoder",
@@ -18,7 +18,6 @@ __all__ = [
     "ResNetDecoder",
     "create_decoder",
     "create_decoder_unified",
-    "fit_parameters",
 ]
 
 # The public names of the classes, by which they are also pickled.

@@ -1,4 +1,4 @@
-"""The base class of decoders."""
+"""The base class of decoders, and what fits one to a likelihood."""
 
 from collections.abc import Callable, Sequence
 from math import prod
@@ -11,12 +11,8 @@ from flax import nnx
 
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.building import accepts_config
-from workshop.generative_models.core.configuration import (
-    DecoderConfig,
-)
-from workshop.generative_models.core.layers import (
-    activation_by_name,
-)
+from workshop.generative_models.core.configuration import DecoderConfig
+from workshop.generative_models.core.layers import activation_by_name
 from workshop.generative_models.core.pickling import Picklable
 from workshop.generative_models.core.typing import ArrayLike, DTypeLike, Precision
 
@@ -40,6 +36,7 @@ class Decoder(Picklable, nnx.Module):
         precision: precision of matrix products.
 
     Attributes:
+        latent_dim: size of z.
         output_shape: shape of one example.
         activation: the function that makes a mean of the output.
         parameters_per_value: how many numbers it gives for each value of an example; several have
@@ -85,12 +82,18 @@ class Decoder(Picklable, nnx.Module):
     def build(self, latent_dim: int, rngs: nnx.Rngs) -> None:
         """Make the layers, anew if there were any, for latents of size `latent_dim`."""
         self.latent_dim = checks.positive_int("latent_dim", latent_dim)
-        self._build_layers(rngs, {"dtype": self.dtype, "precision": self.precision})
+        self._build_layers(rngs)
+        self._build_output(rngs)
 
-    def _build_layers(self, rngs: nnx.Rngs, numerics: dict[str, Any]) -> None:
+    @property
+    def _numerics(self) -> dict[str, Any]:
+        return {"dtype": self.dtype, "precision": self.precision}
+
+    def _build_layers(self, rngs: nnx.Rngs) -> None:
+        """Make all layers but the last."""
         raise NotImplementedError
 
-    def _build_output(self, rngs: nnx.Rngs, numerics: dict[str, Any]) -> None:
+    def _build_output(self, rngs: nnx.Rngs) -> None:
         """Make the last layer, for `parameters_per_value` numbers a value."""
         raise NotImplementedError
 
@@ -98,18 +101,16 @@ class Decoder(Picklable, nnx.Module):
         """Return a copy that gives so many numbers for each value, its last layer built anew."""
         decoder = nnx.clone(self)
         decoder.parameters_per_value = parameters_per_value
-        decoder._build_output(rngs, {"dtype": self.dtype, "precision": self.precision})
+        decoder._build_output(rngs)
         return decoder
 
     def start_at(
         self, mean: np.ndarray, output_of: Callable[[np.ndarray], np.ndarray | None]
     ) -> None:
-        """Set the last layer's bias so that outputs begin at those of a mean, unless it is set.
+        """Set the last layer's bias, unless it is set, to the outputs of the data's mean.
 
-        Args:
-            mean: of the data, in the shape of one example; a convolution, which has one bias for
-                all pixels, takes the mean of each channel.
-            output_of: returns the outputs that stand for means, or None to leave the bias.
+        A convolution, which has one bias for all pixels, takes the mean of each channel. Where
+        `output_of` returns None, the bias stays.
         """
         bias = self._output_bias()
         if bias is None or np.any(bias[...]):
@@ -134,12 +135,12 @@ class Decoder(Picklable, nnx.Module):
         *,
         rngs: nnx.Rngs | None = None,  # noqa: ARG002 - the reference's signature; nothing is random
     ) -> jax.Array:
-        """Return the unsquashed output (batch, *output_shape), or of one example.
+        """Return the unsquashed output, (batch, *output_shape), or output_shape of one example.
 
-        With several parameters a value it is (batch, *output_shape, parameters_per_value).
+        Several parameters for each value are a further axis, parameters_per_value.
 
         Args:
-            z: (batch, latent_dim), or (latent_dim,); maps (batch, H', W', latent_dim) when spatial.
+            z: (batch, latent_dim), or one example's; maps (batch, H', W', latent_dim) when spatial.
             rngs: unused, for decoders that are random.
         """
         z = jnp.asarray(z)
@@ -159,3 +160,15 @@ class Decoder(Picklable, nnx.Module):
     def latent_shape(self) -> tuple[int, ...]:
         """Shape of the latents of one example."""
         return (self.latent_dim,)
+
+
+def fit_parameters(decoder: Any, parameters_per_value: int, rngs: nnx.Rngs | None) -> nnx.Module:
+    """Return a decoder that gives so many numbers a value; one of your own stays as it is."""
+    if getattr(decoder, "parameters_per_value", None) in (None, parameters_per_value):
+        return decoder
+    if rngs is None:
+        raise ValueError(
+            f"the likelihood reads {parameters_per_value} numbers for each value and the decoder "
+            f"gives {decoder.parameters_per_value}, but rngs=None: pass rngs for a new last layer"
+        )
+    return decoder.with_parameters(parameters_per_value, rngs)

@@ -18,10 +18,8 @@ from workshop.generative_models.models.vae.decoders.base import Decoder
 class ConditionalDecoder(Picklable, nnx.Module):
     """Wrapper that adds a class to the latents that any decoder reads, by copying it with room.
 
-    The copy's layers are built anew for the wider latents.
-
     Args:
-        decoder: the decoder to wrap; `latent_dim` is the size of z, without the class.
+        decoder: the decoder to wrap, its `latent_dim` without the class.
         num_classes: number of classes.
         embed_dim: size of a learned embedding of the class; None passes it one-hot.
         rngs: for the initial weights.

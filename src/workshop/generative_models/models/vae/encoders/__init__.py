@@ -1,14 +1,14 @@
 """Encoders: data to the mean and log-variance of q(z|x)."""
 
 from workshop.generative_models.models.vae.encoders.base import Encoder
-from workshop.generative_models.models.vae.encoders.cnn import CNNEncoder, ResNetEncoder
 from workshop.generative_models.models.vae.encoders.conditional import ConditionalEncoder
-from workshop.generative_models.models.vae.encoders.create import (
+from workshop.generative_models.models.vae.encoders.networks import (
+    CNNEncoder,
+    MLPEncoder,
+    ResNetEncoder,
     create_encoder,
     create_encoder_unified,
 )
-from workshop.generative_models.models.vae.encoders.fitting import fit_features
-from workshop.generative_models.models.vae.encoders.mlp import MLPEncoder
 
 __all__ = [
     "CNNEncoder",
@@ -18,7 +18,6 @@ __all__ = [
     "ResNetEncoder",
     "create_encoder",
     "create_encoder_unified",
-    "fit_features",
 ]
 
 # The public names of the classes, by which they are also pickled.

@@ -1,4 +1,4 @@
-"""The base class of encoders."""
+"""The base class of encoders, and what fits one to a posterior."""
 
 from collections.abc import Mapping, Sequence
 from math import prod
@@ -11,9 +11,7 @@ from flax import nnx
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.arrays import inside_transformation, is_concrete
 from workshop.generative_models.core.building import accepts_config
-from workshop.generative_models.core.configuration import (
-    EncoderConfig,
-)
+from workshop.generative_models.core.configuration import EncoderConfig
 from workshop.generative_models.core.layers import activation_by_name
 from workshop.generative_models.core.pickling import Picklable
 from workshop.generative_models.core.typing import ArrayLike, DTypeLike, Precision
@@ -21,8 +19,6 @@ from workshop.generative_models.core.typing import ArrayLike, DTypeLike, Precisi
 
 class Encoder(Picklable, nnx.Module):
     """What every encoder shares: shapes, projections, and building at the first call.
-
-    Subclasses say in `_build_backbone` what lies between the input and the projections.
 
     Args:
         hidden_dims: widths or channels of the layers, in the order in which data flows.
@@ -81,13 +77,14 @@ class Encoder(Picklable, nnx.Module):
         make_shape = checks.image_shape if self.takes_images else checks.shape
         self.input_dim = make_shape("input_dim", input_dim)
         self.pending_rngs = None
-        numerics = {"dtype": self.dtype, "precision": self.precision}
-        self.backbone, features = self._build_backbone(rngs, numerics)
+        self.backbone, features = self._build_backbone(rngs)
         self._build_projections(features, rngs)
 
-    def _build_backbone(
-        self, rngs: nnx.Rngs, numerics: dict[str, Any]
-    ) -> tuple[nnx.Module, tuple[int, ...]]:
+    @property
+    def _numerics(self) -> dict[str, Any]:
+        return {"dtype": self.dtype, "precision": self.precision}
+
+    def _build_backbone(self, rngs: nnx.Rngs) -> tuple[nnx.Module, tuple[int, ...]]:
         """Return the layers up to the projections, and the shape of what they give."""
         raise NotImplementedError
 
@@ -102,8 +99,7 @@ class Encoder(Picklable, nnx.Module):
     def _projection(self, width: int, rngs: nnx.Rngs) -> nnx.Linear:
         features = self.feature_shape
         size = features[-1] if self.spatial or self.pooling == "mean" else prod(features)
-        numerics: dict[str, Any] = {"dtype": self.dtype, "precision": self.precision}
-        return nnx.Linear(size, width, rngs=rngs, **numerics)
+        return nnx.Linear(size, width, rngs=rngs, **self._numerics)
 
     def _build_heads(self, rngs: nnx.Rngs) -> None:
         """Make the projections to further features, and leave out that to log σ² if unused."""
@@ -112,12 +108,7 @@ class Encoder(Picklable, nnx.Module):
         self.heads = nnx.Dict({name: self._projection(n, rngs) for name, n in self.further})
 
     def with_features(self, sizes: Mapping[str, int], rngs: nnx.Rngs) -> "Encoder":
-        """Return a copy that gives the features of a posterior, with a layer for each further one.
-
-        Args:
-            sizes: names and sizes of features; "mean" and "log_var" have the size latent_dim.
-            rngs: for the weights of new layers.
-        """
+        """Return a copy with a new layer for each feature besides "mean" and "log_var"."""
         encoder = nnx.clone(self)
         encoder.gives_log_var = "log_var" in sizes
         encoder.further = tuple((n, k) for n, k in sizes.items() if n not in ("mean", "log_var"))
@@ -144,7 +135,7 @@ class Encoder(Picklable, nnx.Module):
         With further features this is a dict of all features by name; see `with_features`.
 
         Args:
-            x: (batch, *input_dim), or one example of shape input_dim.
+            x: (batch, *input_dim), or one example.
             rngs: unused, for encoders that are random.
         """
         x = jnp.asarray(x)
@@ -190,3 +181,15 @@ class Encoder(Picklable, nnx.Module):
     def flatten(x: jax.Array) -> jax.Array:
         """Return (batch, features)."""
         return x.reshape(x.shape[0], -1)
+
+
+def fit_features(encoder: Any, sizes: Mapping[str, int], rngs: nnx.Rngs | None) -> nnx.Module:
+    """Return an encoder that gives a posterior's features; one of your own stays as it is."""
+    if not hasattr(encoder, "with_features") or {*sizes} == {"mean", "log_var"}:
+        return encoder
+    if rngs is None and {*sizes} - {"mean", "log_var"}:
+        raise ValueError(
+            f"the posterior reads {sorted(sizes)} and rngs=None: pass rngs for new layers of the "
+            "encoder"
+        )
+    return encoder.with_features(sizes, rngs)

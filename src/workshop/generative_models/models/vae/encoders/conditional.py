@@ -12,20 +12,17 @@ from workshop.generative_models.core.modules import call
 from workshop.generative_models.core.pickling import Picklable
 from workshop.generative_models.core.typing import ArrayLike
 from workshop.generative_models.models.vae.conditioning import Condition
-from workshop.generative_models.models.vae.encoders.base import Encoder
-from workshop.generative_models.models.vae.encoders.fitting import fit_features
+from workshop.generative_models.models.vae.encoders.base import Encoder, fit_features
 
 
 class ConditionalEncoder(Picklable, nnx.Module):
     """Wrapper that adds a class to what any encoder reads, by copying it with room for the class.
 
-    A convolutional encoder stays convolutional: the class becomes channels. The copy's layers are
-    built anew for the wider input; an encoder without `input_dim` is built at its first call. An
-    encoder of your own reads the joined array: flat data with the class behind it, or images with
-    the class as further channels.
+    The copy's layers are built anew for the wider input: flat data with the class behind it, or
+    images with the class as further channels, which an encoder of your own reads as well.
 
     Args:
-        encoder: the encoder to wrap; `input_dim` is the shape of the data, without the class.
+        encoder: the encoder to wrap, its `input_dim` without the class.
         num_classes: number of classes.
         embed_dim: size of a learned embedding of the class; None passes it one-hot.
         rngs: for the initial weights.
