@@ -143,7 +143,7 @@ def test_what_another_process_writes_is_refused(run, capsys, arguments):
     finally:
         done.set()
         thread.join()
-    assert re.search(r"is being written by process \d+ \(.*\) since 20", said)
+    assert re.search(r"is being written by process \d+ on \S+ \(.*\) since 20", said)
     assert before == after
 
 
