@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from workshop.generative_models.evaluation.estimates import Estimate
-from workshop.generative_models.visualization.drawing import draw_sheet
 from workshop.generative_models.visualization.scales import Scale
-from workshop.generative_models.visualization.sheet import Sheet
+from workshop.generative_models.visualization.sheet import Sheet, draw_sheet
 from workshop.generative_models.visualization.style import (
     ACCENT,
     DPI,

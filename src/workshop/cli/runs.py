@@ -27,7 +27,6 @@ from workshop.generative_models.data.record import (
     unchanged,
     write_record,
 )
-from workshop.generative_models.evaluation.passes import reads_labels
 from workshop.generative_models.models.restoring import load_run
 from workshop.generative_models.models.vae import VAE
 
@@ -186,7 +185,7 @@ def open_run(run: Path, data: str | None = None) -> tuple[VAE, Dataset, dict[str
 
 
 def _classes(model: VAE, content: dict[str, Any], dataset: Dataset) -> tuple[str, ...] | None:
-    known = content.get("classes") if reads_labels(model) else None
+    known = content.get("classes") if model.conditional else None
     return dataset.class_names if known is None else tuple(known)
 
 
@@ -212,7 +211,7 @@ def as_trained(
     Raises:
         ValueError: if the model reads labels, and the data has none, or ones that it does not know.
     """
-    if not reads_labels(model):
+    if not model.conditional:
         return splits
     if any(split.y is None for split in splits.values()):
         raise ValueError(f"{data} has no labels, and the model was trained to read them")

@@ -1,7 +1,7 @@
 import pytest
 
 from workshop.generative_models.core.metrics import Metric
-from workshop.generative_models.evaluation.comparison import best_of, compare
+from workshop.generative_models.evaluation.comparison import _best_of, compare
 from workshop.generative_models.evaluation.estimates import Estimate
 
 BASIS = {"data": "digits", "likelihood": "Bernoulli"}
@@ -28,7 +28,7 @@ def figure(value, error=0.0, how="mean", n=10):
     ],
 )
 def test_the_best_and_what_is_no_worse(values, larger, best):
-    assert best_of(values, Metric("m", larger_is_better=larger)) == best
+    assert _best_of(values, Metric("m", larger_is_better=larger)) == best
 
 
 def test_figures_come_by_section_in_the_order_of_the_first_run():

@@ -109,9 +109,6 @@ MEASURES = {
     outputs.posteriors: lambda m: outputs.posteriors(m, SPLIT),
     outputs.representations: lambda m: outputs.representations(m, SPLIT),
     outputs.reconstructions: lambda m: outputs.reconstructions(m, SPLIT),
-    outputs.of_reconstructions: lambda m: outputs.of_reconstructions(
-        m, SPLIT, lambda made, _: {"x": made}
-    ),
     outputs.code_indices: lambda m: outputs.code_indices(m, SPLIT),
     passes.run_over: lambda m: passes.run_over(
         m, decode, Split(np.zeros((3, LATENTS), np.float32))
@@ -134,10 +131,10 @@ WITHOUT_CODES = MEASURES.keys() - {outputs.code_indices}
 CASES = [(vae, measure) for measure in MEASURES if measure in WITHOUT_CODES]
 CASES += [(vq_vae, measure) for measure in MEASURES if measure in WITH_CODES]
 PARTS = {
-    "batch_of", "condition_of", "dependence_verdict", "drawn", "encoded", "event_of", "examples_of",
-    "features_of", "has_moving_scale", "informative", "log_given", "log_joint",
-    "reads_labels", "refuse_moving_scale", "refuse_no_density", "representation_of", "run_steps",
-    "samples_of", "settled_examples", "settled_noise",
+    "batch_of", "condition_of", "dependence_verdict", "drawn", "encoded", "examples_of",
+    "features_of", "has_moving_scale", "log_given", "log_joint", "own_conditions",
+    "examples_to_bound", "representation_of", "run_steps", "samples_of",
+    "settled_examples", "settled_noise",
 }  # fmt: skip
 """Functions that take no more than a look at the model, or a copy made by those above."""
 

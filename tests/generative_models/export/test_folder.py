@@ -81,7 +81,7 @@ def test_safetensors_hold_the_weights_bit_for_bit(exported, model):
 
 
 def test_a_prior_has_a_file_of_its_own(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(folder_module, "difference", lambda *_: 0.0)  # measured elsewhere
+    monkeypatch.setattr(folder_module, "_difference", lambda *_: 0.0)  # measured elsewhere
     manifest = export_model(model("with a prior"), tmp_path / "made", "safetensors")
     assert "prior.safetensors" in manifest.files
     again = load_model(tmp_path / "made").prior

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from matplotlib.patches import StepPatch
 
 from workshop.generative_models.evaluation.latents import codebook_health, verdict
-from workshop.generative_models.visualization.codebooks import codebook_panels
+from workshop.generative_models.visualization import codebook_panels
 
 
 def steps(axes):

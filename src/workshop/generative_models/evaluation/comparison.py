@@ -5,14 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from workshop.generative_models.core.metrics import Metric, metric_of
-from workshop.generative_models.evaluation.estimates import Estimate
+from ..core.metrics import Metric, metric_of
+from .estimates import Estimate
 
-LIKELIHOOD = ("likelihood", "prior")
+_LIKELIHOOD = ("likelihood", "prior")
 """Sections whose figures are of one family of likelihoods."""
-TERMS = ("reconstruction_loss", "kl_loss")
+_TERMS = ("reconstruction_loss", "kl_loss")
 """Terms of the ELBO: models of one ELBO may split it in all ways, so that none is the best."""
-ERRORS = 2.0
+_ERRORS = 2.0
 """Standard errors of a difference within which two figures count as equal."""
 
 
@@ -51,23 +51,20 @@ def compare(evaluations: Sequence[Mapping[str, Any]]) -> list[Compared]:
     """
     if len(evaluations) < 2:
         raise ValueError(f"compare: expected at least two runs, got {len(evaluations)}")
-    same = {
-        key: len({evaluation["basis"][key] for evaluation in evaluations}) == 1
-        for key in ("data", "likelihood")
-    }
+    same = {key: len({e["basis"][key] for e in evaluations}) == 1 for key in ("data", "likelihood")}
     rows = []
     for section, name in _names(evaluations):
         found = tuple(e["sections"].get(section, {}).get(name) for e in evaluations)
         known = [f for f in found if f is not None]
         alike = len({(f.estimator, f.n) for f in known}) == 1 and same["data"]
-        alike = alike and (same["likelihood"] or section not in LIKELIHOOD)
-        compared = alike and len(known) > 1 and name not in TERMS
-        best = best_of(found, metric_of(name)) if compared else ()
+        alike = alike and (same["likelihood"] or section not in _LIKELIHOOD)
+        compared = alike and len(known) > 1 and name not in _TERMS
+        best = _best_of(found, metric_of(name)) if compared else ()
         rows.append(Compared(section, name, found, best, alike))
     return rows
 
 
-def best_of(figures: Sequence[Estimate | None], metric: Metric) -> tuple[int, ...]:
+def _best_of(figures: Sequence[Estimate | None], metric: Metric) -> tuple[int, ...]:
     """Return the places of the best figure and of those within two standard errors of it.
 
     None if which way is better is not known, a figure has no error, or all are as good.
@@ -81,7 +78,7 @@ def best_of(figures: Sequence[Estimate | None], metric: Metric) -> tuple[int, ..
 
     def near(figure: Estimate) -> bool:
         error = np.hypot(first.standard_error or 0.0, figure.standard_error or 0.0)
-        return abs(first.value - figure.value) <= ERRORS * float(error)
+        return abs(first.value - figure.value) <= _ERRORS * float(error)
 
     places = tuple(i for i, f in known.items() if near(f))
     return () if len(places) == len(figures) else places
@@ -89,12 +86,8 @@ def best_of(figures: Sequence[Estimate | None], metric: Metric) -> tuple[int, ..
 
 def _names(evaluations: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """Return (section, figure) of all, each once, in the order of first appearance."""
-    every = (
-        (section, name)
-        for evaluation in evaluations
-        for section, figures in evaluation["sections"].items()
-        for name in figures
-    )
-    order = list(dict.fromkeys(every))
-    sections = list(dict.fromkeys(section for section, _ in order))
-    return sorted(order, key=lambda key: sections.index(key[0]))
+    names: dict[str, dict[str, None]] = {}
+    for evaluation in evaluations:
+        for section, figures in evaluation["sections"].items():
+            names.setdefault(section, {}).update(dict.fromkeys(figures))
+    return [(section, name) for section, figures in names.items() for name in figures]

@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import bootstrap, rankdata
 from sklearn.metrics import average_precision_score
 
-from workshop.generative_models.evaluation.estimates import Estimate
+from .estimates import Estimate
 
 RESAMPLES = 200
 """Bootstrap samples: they give a standard error to 1/√(2 · 200) = 5% of itself."""
@@ -26,15 +26,13 @@ def detection(
         ValueError: if there are no scores, or some are NaN.
 
     Examples:
-        >>> from workshop.generative_models.evaluation.detection import detection
         >>> figures = detection([1.0, 2.0, 3.0], [2.5, 4.0])
         >>> {name: round(figure.value, 4) for name, figure in figures.items()}
         {'auroc': 0.8333, 'average_precision': 0.8333}
     """
-    normal, odd = scores("scores_normal", scores_normal), scores("scores_odd", scores_odd)
     return {
-        "auroc": auroc(normal, odd),
-        "average_precision": average_precision(normal, odd, seed=seed),
+        "auroc": auroc(scores_normal, scores_odd),
+        "average_precision": average_precision(scores_normal, scores_odd, seed=seed),
     }
 
 
@@ -44,14 +42,8 @@ def auroc(scores_normal: ArrayLike, scores_odd: ArrayLike) -> Estimate:
         θ = 1/m Σ_i V_i = 1/n Σ_j W_j,   SE² = s²(V)/m + s²(W)/n,
 
     with V_i the share of normal scores below the i-th odd one and W_j the share of odd scores above
-    the j-th normal one, ties counted half. Both come from mid-ranks, in O((n + m) log (n + m)).
-
-    Args:
-        scores_normal: (n,) scores of normal examples.
-        scores_odd: (m,) scores of odd ones.
-
-    Raises:
-        ValueError: if there are no scores, or some are NaN.
+    the j-th normal one, ties counted half. Both come from mid-ranks, in O((n + m) log (n + m)). The
+    arguments and errors are those of `detection`.
 
     References:
         DeLong, DeLong & Clarke-Pearson, Comparing the areas under two or more correlated receiver
@@ -62,7 +54,7 @@ def auroc(scores_normal: ArrayLike, scores_odd: ArrayLike) -> Estimate:
         >>> auroc([0.0, 1.0], [1.0, 2.0]).value
         0.875
     """
-    normal, odd = scores("scores_normal", scores_normal), scores("scores_odd", scores_odd)
+    normal, odd = _checked("scores_normal", scores_normal), _checked("scores_odd", scores_odd)
     n, m = len(normal), len(odd)
     ranks = rankdata(np.concatenate([odd, normal]))
     below = (ranks[:m] - rankdata(odd)) / n
@@ -70,7 +62,8 @@ def auroc(scores_normal: ArrayLike, scores_odd: ArrayLike) -> Estimate:
     error = None
     if min(n, m) > 1:
         error = float(np.sqrt(below.var(ddof=1) / m + above.var(ddof=1) / n))
-    return Estimate(float(below.mean()), error, n + m, f"{described(n, m)}, error of DeLong et al.")
+    text = f"{m:,} odd against {n:,} normal examples, error of DeLong et al."
+    return Estimate(float(below.mean()), error, n + m, text)
 
 
 def average_precision(
@@ -80,21 +73,14 @@ def average_precision(
 
     The sum is over the distinct scores t from the highest down, P_t and R_t precision and recall of
     "odd if score >= t". By chance it is m / (n + m), which `estimator` states. The error is the
-    standard deviation over bootstrap samples of normal and of odd scores.
-
-    Args:
-        scores_normal: (n,) scores of normal examples.
-        scores_odd: (m,) scores of odd ones.
-        seed: of the bootstrap.
-
-    Raises:
-        ValueError: if there are no scores, or some are NaN.
+    standard deviation over bootstrap samples of normal and of odd scores. The arguments and errors
+    are those of `detection`.
 
     Examples:
         >>> round(average_precision([1.0, 3.0], [2.0, 4.0]).value, 4)
         0.8333
     """
-    normal, odd = scores("scores_normal", scores_normal), scores("scores_odd", scores_odd)
+    normal, odd = _checked("scores_normal", scores_normal), _checked("scores_odd", scores_odd)
     n, m = len(normal), len(odd)
     ranks = rankdata(np.concatenate([odd, normal]))  # scores may be infinite
     parts = ranks[:m], ranks[m:]
@@ -110,16 +96,14 @@ def average_precision(
             random_state=np.random.default_rng(seed),  # type: ignore[call-arg]
         )  # fmt: skip
         error = float(found.standard_error)
-    text = f"{described(n, m)}, {m / (n + m):.3g} by chance, error of {RESAMPLES} bootstrap samples"
+    text = (
+        f"{m:,} odd against {n:,} normal examples, {m / (n + m):.3g} by chance, error of "
+        f"{RESAMPLES} bootstrap samples"
+    )
     return Estimate(area(*parts), error, n + m, text)
 
 
-def described(n: int, m: int) -> str:
-    """Return what both figures rest on."""
-    return f"{m:,} odd against {n:,} normal examples"
-
-
-def scores(name: str, value: ArrayLike) -> Float[np.ndarray, " n"]:
+def _checked(name: str, value: ArrayLike) -> Float[np.ndarray, " n"]:
     """Return scores as float64, checked; they are only ranked, so that they may be infinite."""
     array = np.asarray(value, np.float64)
     if array.ndim != 1 or not array.size:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from workshop.generative_models.core.checks import positive_int
-from workshop.generative_models.core.estimates import Estimate
+from ..core.checks import positive_int
+from ..core.estimates import Estimate
 
 
 def mean_of(values: ArrayLike, estimator: str, unit: str = "", *, scale: float = 1.0) -> Estimate:
@@ -33,8 +33,6 @@ def mean_of(values: ArrayLike, estimator: str, unit: str = "", *, scale: float =
 
 def share_of(hits: ArrayLike | float, n: int | None = None, estimator: str = "") -> Estimate:
     """Return a share of n independent examples, whose error is √(p̃ (1 - p̃) / n), p̃ = (k+1)/(n+2).
-
-    The plain binomial error is 0 where none or all are hit, which claims to know what is not known.
 
     Args:
         hits: (n,) whether each example is hit; or the share itself, and then n.
@@ -127,5 +125,4 @@ def jackknife(
 
 def jackknife_error(left: Sequence[float]) -> float:
     """Return √((g - 1)/g Σ_i (θ_(i) - θ̄)²) of a statistic without each of g groups in turn."""
-    groups, each = len(left), np.asarray(left, np.float64)
-    return float(np.sqrt((groups - 1) / groups * np.sum(np.square(each - each.mean()))))
+    return float(np.std(left) * np.sqrt(len(left) - 1))

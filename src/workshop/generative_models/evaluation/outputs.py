@@ -1,6 +1,5 @@
 """Outputs of a model for a data set: posteriors, reconstructions, codes, on the host."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,13 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from workshop.generative_models.data import Split
-from workshop.generative_models.evaluation.passes import (
-    Progress,
-    features_of,
-    in_passes,
-    run_over,
-)
+from ..data import Split
+from .passes import Progress, features_of, run_over
 
 
 def posteriors(model: Any, split: Split, *, progress: Progress = iter) -> dict[str, np.ndarray]:
@@ -22,35 +16,27 @@ def posteriors(model: Any, split: Split, *, progress: Progress = iter) -> dict[s
 
     The mean of a model with codes is its encoding before quantization, which the decoder never
     sees: to measure what its latents hold use `representations`. Where the encoder overflows on
-    finite data they are those of N(0, I); see `finite_features`.
+    finite data they are those of N(0, I); see `passes.features_of`.
     """
     found = run_over(model, _encode, split, progress=progress)
     return {name: array.reshape(len(array), -1) for name, array in found.items()}
 
 
 def representations(model: Any, split: Split, *, progress: Progress = iter) -> np.ndarray:
-    """Return what the decoder reads of each example when nothing is drawn, (n, latents).
-
-    That is the mean of q(z|x), or z_q, the vectors of the codes, of a model with codes; maps are
-    flattened. `representation_of` names it.
-    """
+    """Return the mean of q(z|x) of each example, or the vectors of its codes, (n, latents)."""
     found = run_over(model, _represent, split, progress=progress)
     return found.reshape(len(found), -1)
 
 
 def divergences(model: Any, split: Split, *, progress: Progress = iter) -> np.ndarray:
-    """Return KL(q(z|x) ‖ p(z)) of each example in nats: (n, latents) if it is a sum, else (n,).
-
-    Where there is no closed form it is estimated from one sample of z.
-    """
+    """Return KL(q(z|x) ‖ p(z)) of each example in nats: (n, latents) if it is a sum, else (n,)."""
     return run_over(model, _divergences, split, progress=progress)
 
 
 def activity(model: Any, split: Split) -> tuple[np.ndarray, bool]:
-    """Return how active each latent is, and whether that is a KL in nats.
+    """Return the mean KL of each latent in nats and True, or its variance over examples and False.
 
-    It is the mean KL of a latent where the KL is a sum over latents. Otherwise it is the variance
-    over examples of its mean, or of a model with codes that of a channel of the codes' vectors.
+    The variance is that of its mean, or of a model with codes that of a channel of their vectors.
     """
     if model.has_codes:
         vectors = representations(model, split)
@@ -74,27 +60,15 @@ def reconstructions(
     return run_over(model, _reconstruct, split, progress=progress)
 
 
-def of_reconstructions(
-    model: Any,
-    split: Split,
-    measure: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]],
-    *,
-    progress: Progress = iter,
-) -> dict[str, np.ndarray]:
-    """Return `measure(reconstructions, indices)` of all examples, a pass at a time.
-
-    The reconstructions themselves, as large as the data, are not kept.
-    """
-
-    def one_pass(index: np.ndarray) -> dict[str, np.ndarray]:
-        return measure(reconstructions(model, split.take(index))["x"], index)
-
-    return in_passes(one_pass, len(split), progress=progress)
-
-
 def code_indices(model: Any, split: Split, *, progress: Progress = iter) -> np.ndarray:
     """Return the codes that a discrete model gives examples, (n, *code_shape)."""
     return run_over(model, _indices, split, progress=progress)["indices"]
+
+
+def own_conditions(model: Any, split: Split) -> np.ndarray | None:
+    """Return conditions of examples to sample with, where they are no classes to go through."""
+    classes = model.reads_classes and split.labels is not None
+    return split.y if model.conditional and not classes else None
 
 
 def scaled(x: np.ndarray) -> np.ndarray:

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from workshop.generative_models.core.pace import Pace
-from workshop.generative_models.core.parameters import refuse_not_finite
-from workshop.generative_models.data import Split
+from ..core.pace import Pace
+from ..core.parameters import refuse_not_finite
+from ..data import Split
 
 PASS = 100
 """Examples in one pass through a network."""
@@ -30,34 +30,24 @@ def condition_of(model: Any, split: Split) -> dict[str, Any]:
     return model.read_batch({"x": split.x, "y": split.y}, None, {})[1]
 
 
-def reads_labels(model: Any) -> bool:
-    """Say whether a model reads labels beside the data."""
-    return bool(model.read_batch({"x": 0, "y": None}, None, {})[1])
-
-
-def finite_features(x: jax.Array, features: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """Return the features of q(z|x), and zeros where an encoder overflows on finite data.
+def features_of(model: Any, x: jax.Array, **condition: Any) -> dict[str, jax.Array]:
+    """Return the features of q(z|x) of a batch, and zeros where they overflow on finite data.
 
     A value such as 1e38 may become infinite in a layer and then NaN. Any q gives a lower bound on
     log p(x); with zeros a Gaussian one is N(0, I).
-
-    Args:
-        x: (batch, *event), as the encoder read it.
-        features: by name, (batch, ...) each.
     """
-    rows = len(x)
-    known = [jnp.isfinite(f).reshape(rows, -1).all(-1) for f in features.values()]
-    lost = jnp.isfinite(x).reshape(rows, -1).all(-1) & ~jnp.all(jnp.stack(known), axis=0)
+    x, _ = model.as_batch(x)
+    features = model.features(x, **condition)
+
+    def finite(array: jax.Array) -> jax.Array:
+        return jnp.isfinite(array).reshape(len(x), -1).all(-1)
+
+    known = jnp.all(jnp.stack([finite(f) for f in features.values()]), axis=0)
+    lost = finite(x) & ~known
     return {
         name: jnp.where(lost.reshape(-1, *(1,) * (f.ndim - 1)), 0.0, f)
         for name, f in features.items()
     }
-
-
-def features_of(model: Any, x: jax.Array, **condition: Any) -> dict[str, jax.Array]:
-    """Return the encoder's features of a batch, finite if x is."""
-    x, _ = model.as_batch(x)
-    return finite_features(x, model.features(x, **condition))
 
 
 def run_over(
@@ -65,10 +55,8 @@ def run_over(
 ) -> Any:
     """Return `method(model, x, **condition)`, a tree of arrays, over all examples in passes.
 
-    The method is given a copy of the model in evaluation mode.
-
     Args:
-        model: any module with `read_batch`.
+        model: any module with `read_batch`; the method is given a copy in evaluation mode.
         method: a function of a module's own, not a closure: it is compiled once for each.
         split: the examples.
         progress: see `Progress`.
@@ -113,26 +101,19 @@ def in_passes(
 ) -> Any:
     """Return what `one_pass(indices)` gives for `count` things, on the host, joined.
 
-    The last pass is filled up with the last thing: another shape would be another program.
-
     Args:
         one_pass: indices to a tree of arrays with a row for each.
         count: how many things there are.
-        size: how many of them are in a pass.
+        size: how many of them are in a pass; the last one is filled up with the last thing.
         progress: see `Progress`.
 
     Raises:
         CutShort: if not even the first pass was made.
     """
     return in_steps(
-        lambda index: index,
-        lambda index, _first, _last: one_pass(index),
-        lambda made: made,
-        count,
-        1,
-        size=size,
-        progress=progress,
-    )
+        lambda index: index, lambda index, *_: one_pass(index), lambda made: made, count, 1,
+        size=size, progress=progress,
+    )  # fmt: skip
 
 
 def in_steps(
@@ -147,20 +128,9 @@ def in_steps(
 ) -> Any:
     """Return what passes of many steps give for `count` things, on the host, joined.
 
-    A call of `advance` takes as many steps as fit into a moment (`core.pace`), so that a signal is
-    obeyed soon. What it returns must not depend on how steps are split over calls.
-
-    Args:
-        begin: indices to the state before the first step, a tree of arrays.
-        advance: state, first step and the one after the last, to the state after them.
-        finish: state after the last step to a tree of arrays with a row for each thing.
-        count: how many things there are.
-        steps: in each pass.
-        size: how many things are in a pass.
-        progress: see `Progress`; it is shown the steps of all passes.
-
-    Raises:
-        CutShort: if not even the first pass was made.
+    `begin` makes a state of indices, `advance` moves it from a first step to before a last one, as
+    many as fit into a moment (`core.pace`), and `finish` makes of it a tree of arrays with a row
+    for each thing. How steps are split over calls must change nothing.
     """
     size, pace = min(size, count), Pace()
     starts, parts, done = range(0, count, size), [], 0

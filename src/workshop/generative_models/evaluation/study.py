@@ -3,7 +3,7 @@
 import functools
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -11,21 +11,16 @@ import jax
 import numpy as np
 from flax import nnx
 
-from workshop.generative_models.core.distributions import Distribution
-from workshop.generative_models.core.modules import in_evaluation_mode
-from workshop.generative_models.core.moments import moments_of
-from workshop.generative_models.data import Split
-from workshop.generative_models.evaluation import bounds, outputs
-from workshop.generative_models.evaluation.disentanglement import Sampler
-from workshop.generative_models.evaluation.passes import (
-    PASS,
-    Progress,
-    condition_of,
-    in_passes,
-    reads_labels,
-)
-from workshop.generative_models.evaluation.samples.features import FeatureFunction
-from workshop.generative_models.models.vae.examples import far_from_unit
+from ..core.distributions import Distribution
+from ..core.modules import in_evaluation_mode
+from ..core.moments import moments_of
+from ..data import Split
+from ..models.vae.examples import far_from_unit
+from . import bounds, outputs
+from .disentanglement import Sampler
+from .estimates import Estimate
+from .passes import PASS, Progress, condition_of, in_passes
+from .samples.features import FeatureFunction
 
 SEARCHED = 2**27
 """Values of examples that nearest neighbours are looked for among: 1 GiB of float64."""
@@ -57,6 +52,20 @@ class Settings:
     """Of all draws."""
 
 
+@dataclass(frozen=True)
+class Section:
+    """Figures under one heading."""
+
+    title: str
+    figures: dict[str, Estimate]
+    verdicts: list[str] = field(default_factory=list)
+    """What is wrong, with what helps."""
+    notes: list[str] = field(default_factory=list)
+    """How to read the figures."""
+    series: dict[str, list[float]] = field(default_factory=dict)
+    """Figures that come one a latent or one a code."""
+
+
 class Study:
     """One model, its data, and what is computed once for all figures.
 
@@ -65,10 +74,9 @@ class Study:
         train: examples that it was trained on, in random order.
         test: examples that it was not trained on; taken in random order.
         settings: how much to do; `Settings()` if None.
-        sampler: draws factors and shows them, for metrics that intervene; None leaves them out, and
-            so does a conditional model, which would need labels for them.
-        held_out: False says that the test examples were trained on after all: samples are then not
-            compared with them as with examples not seen.
+        sampler: draws factors and shows them, for metrics that intervene; not for a conditional
+            model, which would need labels for them.
+        held_out: whether the test examples were kept from training.
         progress: from what is done to what shows its progress.
         cuttable: the same for estimates of which a part is worth keeping; None is `progress`.
         features: further feature functions to compare samples in, by name.
@@ -100,8 +108,7 @@ class Study:
         self.cuttable = progress if cuttable is None else cuttable
         self.run, self.more = run, more
         self.features = {} if features is None else features
-        self.conditional = reads_labels(model)
-        self.sampler = None if self.conditional else sampler
+        self.sampler = None if model.conditional else sampler
         self.rescaled = bounds.has_moving_scale(model)
 
     @property
@@ -117,14 +124,10 @@ class Study:
     @functools.cached_property
     def terms(self) -> dict[str, np.ndarray]:
         """The terms of the ELBO of each test example; fewer if it was cut short."""
-        return self._terms(self.test, "ELBO of test")
+        return self.terms_of(self.test, "ELBO of test")
 
-    @functools.cached_property
-    def training_terms(self) -> dict[str, np.ndarray]:
-        """The same of as many training examples."""
-        return self._terms(self.some_train(len(self.test)), "ELBO of training")
-
-    def _terms(self, split: Split, what: str) -> dict[str, np.ndarray]:
+    def terms_of(self, split: Split, what: str) -> dict[str, np.ndarray]:
+        """Return the terms of the ELBO of examples, their progress shown under a name."""
         return bounds.elbo_terms(
             self.fixed_scale, split, samples=self.draws, seed=self.settings.seed,
             progress=self.cuttable(what),
@@ -159,7 +162,7 @@ class Study:
     @functools.cached_property
     def basis(self) -> dict[str, str]:
         """What evaluations must share for their figures to be compared, `data` and `likelihood`."""
-        family, reads = self.model.likelihood, " given the class" if self.conditional else ""
+        family, reads = self.model.likelihood, " given the class" if self.model.conditional else ""
         levels = "" if family.levels is None else f" of {family.levels} levels"
         return {
             "data": f"{_digest(self.train)} {_digest(self.test)}",
@@ -171,11 +174,6 @@ class Study:
         """Whether there are labels of at least two kinds among those that are fitted to."""
         labels = self.some_train(self.settings.fitted).labels
         return labels is not None and len(np.unique(labels)) > 1
-
-    @functools.cached_property
-    def posteriors(self) -> dict[str, np.ndarray]:
-        """Mean and log-variance of each test example."""
-        return outputs.posteriors(self.model, self.test)
 
     @functools.cached_property
     def distributions(self) -> tuple[Distribution, Distribution]:
@@ -193,7 +191,7 @@ class Study:
     def samples(self) -> np.ndarray:
         """Samples of the model; classes are drawn evenly, other conditions from those of train."""
         key = jax.random.key(self.settings.seed)
-        conditions = self._conditions()
+        conditions = outputs.own_conditions(self.model, self.train)
 
         def one_pass(index: np.ndarray) -> jax.Array:
             of = {} if conditions is None else {"y": conditions[index % len(conditions)]}
@@ -202,32 +200,6 @@ class Study:
         count = -(-self.settings.generated // PASS) * PASS
         made = in_passes(one_pass, count, progress=self.progress("samples"))
         return made[: self.settings.generated]
-
-    def _conditions(self) -> np.ndarray | None:
-        """Return conditions to sample with; None where the model draws classes by itself."""
-        rows = self.train.y
-        if not self.conditional or rows is None:
-            return None
-        return None if self.model.reads_classes and self.train.labels is not None else rows
-
-    @property
-    def labels_of_prior(self) -> np.ndarray | None:
-        """Labels that the prior over codes reads, if it reads any and they are there."""
-        classes, labels = self.model.prior.num_classes, self.test.labels
-        if classes is None or labels is None or labels.max() >= classes:
-            return None
-        return labels
-
-    @functools.cached_property
-    def prior_nats(self) -> np.ndarray:
-        """-log p(z) of the codes of each test example under the prior, in nats."""
-        codes, labels = self.codes, self.labels_of_prior
-
-        def one_pass(index: np.ndarray) -> jax.Array:
-            y = None if labels is None else labels[index]
-            return -self.model.prior.log_prob(codes[index], y)
-
-        return in_passes(one_pass, len(codes))
 
     @staticmethod
     def searched(split: Split) -> Split:

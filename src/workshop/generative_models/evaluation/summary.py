@@ -5,10 +5,10 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from workshop.generative_models.core.estimates import FORMAT, in_json, read
-from workshop.generative_models.evaluation import sections
-from workshop.generative_models.evaluation.sections import Section
-from workshop.generative_models.evaluation.study import Study
+from ..core.estimates import FORMAT, in_json, read
+from . import sections
+from .sections import Section
+from .study import Study
 
 __all__ = ["as_json", "evaluate", "read"]
 

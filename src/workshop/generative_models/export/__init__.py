@@ -1,7 +1,7 @@
 """Models that travel: programs in StableHLO or ONNX, or weights, compared with the model."""
 
-from workshop.generative_models.export.folder import export_model
-from workshop.generative_models.export.loading import ExportedFunction, load_exported
-from workshop.generative_models.export.manifest import Manifest
+from .folder import export_model
+from .loading import ExportedFunction, load_exported
+from .manifest import Manifest
 
 __all__ = ["ExportedFunction", "Manifest", "export_model", "load_exported"]

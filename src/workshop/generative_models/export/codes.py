@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from workshop.generative_models.models.vae import VAE
-from workshop.generative_models.models.vae.vq_sampling import usage_logits
+from ..models.vae.vq_sampling import usage_logits
 
 _NUDGE = 1e-5
 """Far more than two programs' rounding differs by, and far less than what separates most codes."""
@@ -20,13 +19,7 @@ TEMPERATURE = 0.8
 def codes_by_usage(
     usage: Float[Array, "rows k"], uniform: Float[Array, "batch ..."], temperature: Float[Array, ""]
 ) -> Int[Array, "batch ..."]:
-    """Choose codes by p_k ∝ usage_k^(1/temperature), where a uniform number falls in its sums.
-
-    Args:
-        usage: how often each code stood at each position, or anywhere if there is one row.
-        uniform: numbers in [0, 1).
-        temperature: above 1 evens the choices out, below 1 sharpens them.
-    """
+    """Choose codes by p_k ∝ usage_k^(1/temperature), where a uniform number falls in its sums."""
     shares = jax.nn.softmax(usage_logits(usage, temperature), axis=-1)
     sums = jnp.cumsum(shares, axis=-1)
     sums = sums / sums[:, -1:]  # the last is 1 exactly, and no number reaches it
@@ -35,19 +28,13 @@ def codes_by_usage(
     return jnp.minimum(codes, usage.shape[-1] - 1).reshape(uniform.shape)
 
 
-def event_of(model: VAE) -> tuple[int, ...]:
-    """Return the shape of one example, of a model that knows it."""
-    assert model.event_shape is not None
-    return model.event_shape
-
-
 # Rounding may choose either of two codes that are equally near, in any program. Programs are
 # compared on examples whose codes stay what they are when that which chooses them moves a little.
 
 
 def settled_examples(model: Any, rng: np.random.Generator, n: int) -> np.ndarray:
     """Return n examples whose encodings lie well inside of their codes' regions."""
-    x = rng.random((4 * n, *event_of(model)), np.float32)
+    x = rng.random((4 * n, *model.event_shape), np.float32)
     encoding = jax.jit(lambda x: model.encode(x)[0])(x)
     codes = jax.jit(lambda e: model.quantize(e, deterministic=True)[1]["encoding_indices"])
     size = float(jnp.abs(encoding).max())

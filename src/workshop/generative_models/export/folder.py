@@ -9,32 +9,25 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import export
 
-from workshop.generative_models.core import checks
-from workshop.generative_models.core.checks import optional
-from workshop.generative_models.core.files import locked
-from workshop.generative_models.export import readme
-from workshop.generative_models.export.agreement import difference
-from workshop.generative_models.export.functions import BATCH, FORMATS, Function
-from workshop.generative_models.export.loading import PROGRAMS, functions_in
-from workshop.generative_models.export.manifest import (
-    MANIFEST_FILE,
-    FunctionInfo,
-    Manifest,
-    TensorInfo,
-    digests,
-)
-from workshop.generative_models.export.offered import functions_of
-from workshop.generative_models.models.code_prior import PRIOR_FILE, save_prior
-from workshop.generative_models.models.registry import name_of
-from workshop.generative_models.models.saving import (
-    CONFIG_FILE,
-    WEIGHTS_FILE,
-    save_config,
-    save_weights,
-)
-from workshop.generative_models.models.vae import VAE
+from ..core import checks
+from ..core.checks import optional
+from ..core.files import locked
+from ..models.code_prior import PRIOR_FILE, save_prior
+from ..models.registry import name_of
+from ..models.saving import CONFIG_FILE, WEIGHTS_FILE, save_config, save_weights
+from ..models.vae import VAE
+from . import readme
+from .functions import BATCH, FORMATS, Function
+from .loading import PROGRAMS, ExportedFunction, functions_in
+from .manifest import MANIFEST_FILE, FunctionInfo, Manifest, TensorInfo, digests
+from .offered import functions_of
+
+_TOLERANCE = 1e-5
+_BATCHES = (1, 3)
+"""Sizes of the batches that programs are compared with the model on."""
 
 
 def export_model(model: VAE, folder: str | Path, to: str) -> Manifest:
@@ -91,7 +84,7 @@ def export_model(model: VAE, folder: str | Path, to: str) -> Manifest:
             files=digests(new, files),
         )
         exported = functions_in(new, manifest)
-        found = {name: difference(f, exported[name]) for name, f in kept.items()}
+        found = {name: _difference(f, exported[name]) for name, f in kept.items()}
         manifest = manifest.model_copy(update={"differences": found})
         (new / readme.FILE).write_text(readme.text(manifest), encoding="utf-8")
         manifest.write(new)
@@ -138,6 +131,36 @@ def _versions(to: str) -> dict[str, str]:
         except PackageNotFoundError:  # from its source, say
             found[package] = "unknown"
     return found
+
+
+def _difference(function: Function, exported: ExportedFunction) -> float:
+    """Return the largest difference of a program from its model's method, as in `Manifest`."""
+    drawn, largest = function.draw(max(_BATCHES)), 0.0
+    expected = [np.asarray(array) for array in jax.jit(function.run)(*drawn)]
+    for batch in _BATCHES:
+        arrays = [
+            a[:batch] if BATCH in t.shape else a
+            for a, t in zip(drawn, function.inputs, strict=True)
+        ]
+        found = exported.program(*arrays)
+        for name, a, b in zip(function.outputs, found, expected, strict=True):
+            apart = _apart(a, b[:batch])
+            if not apart <= (0 if b.dtype.kind == "i" else _TOLERANCE):
+                raise ValueError(
+                    f"the exported {function.name} of {batch} examples is not the model's: "
+                    f"{name} differs by {apart:.2g}, expected at most {_TOLERANCE:g}; nothing is "
+                    "written"
+                )
+            largest = max(largest, apart)
+    return largest
+
+
+def _apart(found: np.ndarray, expected: np.ndarray) -> float:
+    """Return max |found - expected| / max(1, max |expected|); NaN if either is, inf by shape."""
+    if (found.shape, found.dtype) != (expected.shape, expected.dtype):
+        return float("inf")
+    difference = np.abs(found.astype(np.float64) - expected).max()
+    return float(difference / max(1.0, np.abs(expected).max()))
 
 
 @contextmanager

@@ -9,34 +9,23 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
-from workshop.generative_models.export import onnx, stablehlo
-from workshop.generative_models.export.functions import BATCH
-from workshop.generative_models.export.manifest import (
-    MANIFEST_FILE,
-    FunctionInfo,
-    Manifest,
-    TensorInfo,
-    read_manifest,
-)
-from workshop.generative_models.export.offered import functions_of
-from workshop.generative_models.models.saving import load_model
+from ..models.saving import load_model
+from . import onnx, stablehlo
+from .functions import BATCH
+from .manifest import MANIFEST_FILE, FunctionInfo, Manifest, TensorInfo, read_manifest
+from .offered import functions_of
 
 PROGRAMS = {"stablehlo": stablehlo, "onnx": onnx}
 
 
 @dataclass(frozen=True)
 class ExportedFunction:
-    """A function of an export: arrays in the order of `info.inputs` in, arrays out.
-
-    Attributes:
-        name: of the function.
-        info: its inputs and outputs.
-        program: what runs it, on arrays that fit.
-    """
+    """A function of an export: arrays in the order of `info.inputs` in, arrays out."""
 
     name: str
     info: FunctionInfo
     program: Callable[..., list[np.ndarray]]
+    """What runs it, on arrays that fit."""
 
     def __call__(self, *arrays: ArrayLike) -> np.ndarray | tuple[np.ndarray, ...]:
         """Return the output, or a tuple if there are several.
@@ -80,10 +69,7 @@ def functions_in(folder: Path, manifest: Manifest) -> dict[str, ExportedFunction
         own = {f.name: jax.jit(f.run) for f in functions_of(load_model(folder)).values()}
         if odd := manifest.functions.keys() ^ own.keys():
             raise ValueError(f"{folder / MANIFEST_FILE} does not fit its model: {min(odd)}")
-        return {
-            name: ExportedFunction(name, info, _on_host(own[name]))
-            for name, info in manifest.functions.items()
-        }
+        return {n: ExportedFunction(n, i, _on_host(own[n])) for n, i in manifest.functions.items()}
     module, found = PROGRAMS[manifest.format], {}
     for name, info in manifest.functions.items():
         file = name + module.SUFFIX

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from workshop.generative_models.core.files import write_text
+from ..core.files import write_text
 
 MANIFEST_FILE = "export.json"
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")]

@@ -9,17 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from workshop.generative_models.core.modules import set_numerics
-from workshop.generative_models.export.codes import (
-    TEMPERATURE,
-    codes_by_usage,
-    event_of,
-    settled_examples,
-    settled_noise,
+from ..core.distributions import StandardNormal
+from ..core.modules import set_numerics
+from ..models.vae import VAE
+from .codes import TEMPERATURE, codes_by_usage, settled_examples, settled_noise
+from .functions import BATCH, Draw, Function, Tensor
+
+_X, _RECONSTRUCTION = ("x",), ("reconstruction",)
+_OWN_DRAWS = (
+    "the prior draws from JAX's own random numbers, which ONNX has no operator for; draw latents "
+    "or codes with workshop, and decode them"
 )
-from workshop.generative_models.export.functions import BATCH, Draw, Function, Tensor
-from workshop.generative_models.models.vae import VAE
-from workshop.generative_models.models.vae.priors import StandardNormalPrior
 
 
 def functions_of(model: VAE) -> dict[str, Function]:
@@ -27,14 +27,7 @@ def functions_of(model: VAE) -> dict[str, Function]:
 
     Nothing is drawn inside: what `sample` draws is an input, so that its outputs can be repeated
     anywhere. Only a prior over codes, and one that is not N(0, I), draws by itself, from a seed for
-    each example.
-    All compute in float32, as parameters are kept: in half precision no two programs would agree.
-
-    Args:
-        model: a model that knows the shape of its examples.
-
-    Raises:
-        ValueError: if it does not.
+    each example. All compute in float32: in half precision no two programs would agree.
     """
     if model.event_shape is None:
         raise ValueError(
@@ -54,78 +47,61 @@ def functions_of(model: VAE) -> dict[str, Function]:
     return {function.name: function for function in made}
 
 
-def _continuous(model: VAE) -> list[Function]:
-    latents: tuple[int | str, ...] = (BATCH, *model.latent_shape)
-    x = _examples(model, lambda rng, n: rng.random((n, *event_of(model))))
-    z = Tensor("z", latents, "float32", "latents", _normal(model.latent_shape))
-    y = () if model.num_classes is None else (_labels(model.num_classes, "-1"),)
+def _continuous(model: Any) -> list[Function]:
+    latents, classes = model.latent_shape, model.num_classes
+    x = _examples(model, lambda rng, n: rng.random((n, *model.event_shape)))
+    z = _input("z", latents, "latents", _normal(latents))
+    y = () if classes is None else (_labels(classes, "-1"),)
+
+    def given(y: tuple[jax.Array, ...]) -> dict[str, Any]:
+        return {"y": y[0]} if y else {}
 
     def reconstruct(x: jax.Array, *y: jax.Array) -> tuple[jax.Array]:
-        condition: Any = {"y": y[0]} if y else {}
-        return (model.reconstruct(x, deterministic=True, **condition),)
+        return (model.reconstruct(x, deterministic=True, **given(y)),)
 
+    def from_noise(noise: jax.Array, temperature: jax.Array, *y: jax.Array) -> tuple[jax.Array]:
+        return (model.decode(temperature * noise, *y),)
+
+    def one(temperature: jax.Array, streams: nnx.Rngs, *y: jax.Array) -> jax.Array:
+        return model.sample(1, temperature=temperature, rngs=streams, **given(y))[0]
+
+    any_class = () if classes is None else (jnp.zeros(1, jnp.int32),)
+    if isinstance(model.p_z(**given(any_class)), StandardNormal):
+        noise = _input("noise", latents, "standard normal numbers", _normal(latents))
+        about, inputs = "E[x|z] at z = temperature * noise", (noise, _temperature(), *y)
+        sample = Function("sample", about, from_noise, inputs, _X)
+    else:
+        sample = _by_seed("x of latents that the prior draws", one, y)
+    about, at_mean = "mean and log-variance of q(z|x)", "E[x|z] at the mean of q(z|x)"
     return [
-        Function(
-            "encode",
-            "mean and log-variance of q(z|x)",
-            lambda x, *y: model.encode(x, *y),
-            (x, *y),
-            ("mean", "log_var"),
-        ),
-        Function("decode", "E[x|z]", lambda z, *y: (model.decode(z, *y),), (z, *y), ("x",)),
-        Function(
-            "reconstruct", "E[x|z] at the mean of q(z|x)", reconstruct, (x, *y), ("reconstruction",)
-        ),
-        _from_noise(model, y)
-        if isinstance(model.prior, StandardNormalPrior)
-        else _by_seed(
-            "x of latents that the prior draws",
-            lambda temperature, streams, *y: model.sample(
-                1, temperature=temperature, rngs=streams, **({"y": y[0]} if y else {})
-            )[0],
-            y,
-        ),
+        Function("encode", about, lambda *a: model.encode(*a), (x, *y), ("mean", "log_var")),
+        Function("decode", "E[x|z]", lambda *a: (model.decode(*a),), (z, *y), _X),
+        Function("reconstruct", at_mean, reconstruct, (x, *y), _RECONSTRUCTION),
+        sample,
     ]
-
-
-def _from_noise(model: VAE, y: tuple[Tensor, ...]) -> Function:
-    """Return the sampling of a standard normal prior, from the noise."""
-    shape: tuple[int | str, ...] = (BATCH, *model.latent_shape)
-    noise = Tensor(
-        "noise", shape, "float32", "standard normal numbers", _normal(model.latent_shape)
-    )
-    return Function(
-        "sample",
-        "E[x|z] at z = temperature * noise",
-        lambda noise, temperature, *y: (model.decode(temperature * noise, *y),),
-        (noise, _temperature(), *y),
-        ("x",),
-    )
 
 
 def _discrete(model: Any) -> list[Function]:
     shape, size = model.code_shape, model.num_embeddings
     x = _examples(model, partial(settled_examples, model))
-    codes = Tensor(
-        "codes",
-        (BATCH, *shape),
-        "int32",
-        f"codes, 0 <= code < {size}",
-        lambda rng, n: rng.integers(0, size, (n, *shape)),
-    )
+
+    def draw(rng: np.random.Generator, n: int) -> np.ndarray:
+        return rng.integers(0, size, (n, *shape))
+
+    codes = _input("codes", shape, f"codes, 0 <= code < {size}", draw, "int32")
+
+    def encode(x: jax.Array) -> tuple[jax.Array]:
+        return (model.encode_indices(x),)
+
+    def reconstruct(x: jax.Array) -> tuple[jax.Array]:
+        return (model.reconstruct(x, deterministic=True),)
+
+    sample = _by_usage(model) if model.code_prior is None else _by_prior(model)
     return [
-        Function(
-            "encode", "the codes of x", lambda x: (model.encode_indices(x),), (x,), ("codes",)
-        ),
-        Function("decode", "x of codes", lambda c: (model.decode_indices(c),), (codes,), ("x",)),
-        Function(
-            "reconstruct",
-            "x of the codes of x",
-            lambda x: (model.reconstruct(x, deterministic=True),),
-            (x,),
-            ("reconstruction",),
-        ),
-        _by_usage(model) if model.code_prior is None else _by_prior(model),
+        Function("encode", "the codes of x", encode, (x,), ("codes",)),
+        Function("decode", "x of codes", lambda c: (model.decode_indices(c),), (codes,), _X),
+        Function("reconstruct", "x of the codes of x", reconstruct, (x,), _RECONSTRUCTION),
+        sample,
     ]
 
 
@@ -135,15 +111,10 @@ def _by_usage(model: Any) -> Function:
     def run(noise: jax.Array, temperature: jax.Array) -> tuple[jax.Array]:
         return (model.decode_indices(codes_by_usage(model.usage[...], noise, temperature)),)
 
-    noise = Tensor(
-        "noise",
-        (BATCH, *model.code_shape),
-        "float32",
-        "uniform numbers in [0, 1), which choose each position's code by its usage in training",
-        partial(settled_noise, model),
-    )
+    chosen = "uniform numbers in [0, 1), which choose each position's code by its usage in training"
+    noise = _input("noise", model.code_shape, chosen, partial(settled_noise, model))
     about = "x of codes that are drawn by their usage in training"
-    return Function("sample", about, run, (noise, _temperature()), ("x",))
+    return Function("sample", about, run, (noise, _temperature()), _X)
 
 
 def _by_prior(model: Any) -> Function:
@@ -160,13 +131,7 @@ def _by_prior(model: Any) -> Function:
 
 
 def _by_seed(about: str, one: Callable[..., jax.Array], y: tuple[Tensor, ...]) -> Function:
-    """Return the sampling of a prior that draws by itself, each example from a seed of its own.
-
-    Args:
-        about: what it returns.
-        one: temperature, random streams and perhaps a class to one example.
-        y: the classes, if the prior reads them.
-    """
+    """Return the sampling of a prior that draws by itself; `one` makes one example of streams."""
 
     def run(seed: jax.Array, temperature: jax.Array, *y: jax.Array) -> tuple[jax.Array]:
         def of_seed(seed: jax.Array, *y: jax.Array) -> jax.Array:
@@ -174,31 +139,24 @@ def _by_seed(about: str, one: Callable[..., jax.Array], y: tuple[Tensor, ...]) -
 
         return (jax.vmap(of_seed)(seed, *y),)
 
-    seed = Tensor("seed", (BATCH,), "int32", "a seed for each example", lambda _, n: np.arange(n))
-    return Function(
-        "sample",
-        about,
-        run,
-        (seed, _temperature(), *y),
-        ("x",),
-        left_out_of=("onnx",),
-        why="the prior draws from JAX's own random numbers, which ONNX has no operator for; draw "
-        "latents or codes with workshop, and decode them",
-    )
+    seed = _input("seed", (), "a seed for each example", lambda _, n: np.arange(n), "int32")
+    inputs = (seed, _temperature(), *y)
+    return Function("sample", about, run, inputs, _X, left_out_of=("onnx",), why=_OWN_DRAWS)
 
 
-# Inputs.
+def _input(
+    name: str, shape: tuple[int, ...], about: str, draw: Draw, dtype: str = "float32"
+) -> Tensor:
+    return Tensor(name, (BATCH, *shape), dtype, about, draw)
 
 
-def _examples(model: VAE, draw: Draw) -> Tensor:
-    return Tensor(
-        "x", (BATCH, *event_of(model)), "float32", "examples, scaled as in training", draw
-    )
+def _examples(model: Any, draw: Draw) -> Tensor:
+    return _input("x", model.event_shape, "examples, scaled as in training", draw)
 
 
 def _labels(classes: int, none: str) -> Tensor:
     about = f"classes, 0 <= y < {classes}; {none} is no class"
-    return Tensor("y", (BATCH,), "int32", about, lambda rng, n: rng.integers(0, classes, n))
+    return _input("y", (), about, lambda rng, n: rng.integers(0, classes, n), "int32")
 
 
 def _temperature() -> Tensor:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -13,23 +14,18 @@ import jax.extend
 import numpy as np
 from jax import export
 
-from workshop.generative_models.core.checks import optional
-from workshop.generative_models.export.functions import BATCH, Function
-from workshop.generative_models.export.simplified import simplified
+from ..core.checks import optional
+from .functions import BATCH, Function
+from .simplified import simplified
 
 SUFFIX = ".onnx"
 _OPSET = 21
 """Of ONNX 1.16 (2024), which most runtimes know."""
-TYPES = {"tensor(float)": "float32", "tensor(int32)": "int32"}
+_TYPES = {"tensor(float)": "float32", "tensor(int32)": "int32"}
 
 
 def write(function: Function, path: Path) -> None:
-    """Write a function with a free number of examples.
-
-    Raises:
-        ImportError: without the extra `onnx`.
-        ValueError: if it has a primitive that jax2onnx cannot write.
-    """
+    """Write a function with a free number of examples."""
     (batch,) = export.symbolic_shape(BATCH)
     inputs = [tensor.of(batch) for tensor in function.inputs]
     program = simplified(function.of_each, inputs)
@@ -52,12 +48,7 @@ def write(function: Function, path: Path) -> None:
 
 
 def read(path: Path) -> tuple[Callable[..., Any], list[Any], list[Any]]:
-    """Return a function, and the shapes and types of its inputs and outputs.
-
-    Raises:
-        ImportError: without the extra `onnx`.
-        ValueError: if the file is damaged, or onnxruntime lacks what it asks for.
-    """
+    """Return a function, and the shapes and types of its inputs and outputs."""
     runtime = optional("onnxruntime", "onnx", "running ONNX")
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # what is wrong is raised
@@ -73,7 +64,7 @@ def read(path: Path) -> tuple[Callable[..., Any], list[Any], list[Any]]:
     def run(*arrays: np.ndarray) -> list[np.ndarray]:
         return session.run(None, dict(zip(names, arrays, strict=True)))
 
-    return run, [_Like(value) for value in inputs], [_Like(value) for value in outputs]
+    return run, list(map(_like, inputs)), list(map(_like, outputs))
 
 
 def _drop_unread(graph: Any) -> None:
@@ -87,11 +78,8 @@ def _drop_unread(graph: Any) -> None:
     graph.initializer.extend(kept)
 
 
-class _Like:
-    """The shape and type that ONNX says of an input or output."""
-
-    def __init__(self, value: Any):
-        self.shape, self.dtype = tuple(value.shape), TYPES.get(value.type, value.type)
+def _like(value: Any) -> SimpleNamespace:
+    return SimpleNamespace(shape=tuple(value.shape), dtype=_TYPES.get(value.type, value.type))
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The README of an export: what is in it, and how each function is run."""
 
-from workshop.generative_models.export.manifest import FunctionInfo, Manifest, TensorInfo
+from .manifest import FunctionInfo, Manifest, TensorInfo
 
 FILE = "README.md"
 

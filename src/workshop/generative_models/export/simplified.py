@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 from jax.extend.core import ClosedJaxpr, Literal  # pyright: ignore[reportPrivateImportUsage]
 
-CALLS = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call")
+_CALLS = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call")
 """Primitives that only call another program; what they say of derivatives is not needed."""
 
 
@@ -19,11 +19,8 @@ def simplified(function: Callable[..., Any], inputs: Sequence[jax.ShapeDtypeStru
 
     Called programs are written out; what depends on the platform has its form for the CPU, which
     for convolutions is one of products, sums and plain convolutions (`core.convolution_forms`);
-    padding is by concatenation and slices, and a remainder of integers by a division.
-
-    Args:
-        function: of arrays.
-        inputs: their shapes and types; sizes may be symbols of `jax.export`.
+    padding is by concatenation and slices, and a remainder of integers by a division. The sizes of
+    inputs may be symbols of `jax.export`.
 
     Examples:
         >>> program = simplified(lambda x: jnp.pad(jax.nn.relu(x), 1),
@@ -67,7 +64,7 @@ def _equation(jaxpr: Any, equation: Any, values: list[Any]) -> Sequence[Any]:
         platforms = params["branches_platforms"]
         chosen = next(i for i, names in enumerate(platforms) if names is None or "cpu" in names)
         return _run(params["branches"][chosen], values[1:])
-    if name in CALLS:
+    if name in _CALLS:
         return _run(params["jaxpr"] if "jaxpr" in params else params["call_jaxpr"], values)
     if name == "pad" and not any(inner for _, _, inner in params["padding_config"]):
         return [_padded(values[0], values[1], params["padding_config"])]
@@ -83,11 +80,8 @@ def _equation(jaxpr: Any, equation: Any, values: list[Any]) -> Sequence[Any]:
         effects=equation.effects,
         debug_info=jaxpr.debug_info.with_unknown_names(),
     )
-    given = [
-        value
-        for value, atom in zip(values, equation.invars, strict=True)
-        if not isinstance(atom, Literal)
-    ]
+    atoms = zip(values, equation.invars, strict=True)
+    given = [value for value, atom in atoms if not isinstance(atom, Literal)]
     return jax.extend.core.jaxpr_as_fun(ClosedJaxpr(alone, []))(*given)
 
 

@@ -9,11 +9,11 @@ import jax
 import numpy as np
 from jax import export
 
-from workshop.generative_models.export.functions import BATCH, Function
+from .functions import BATCH, Function
 
 SUFFIX = ".stablehlo"
 _PLATFORMS = ("cpu", "cuda", "tpu")
-CALLS = re.compile(r"custom_call(?:\s*@\"?|_target_name\s*=\s*\")([\w.$]+)")
+_CALLS = re.compile(r"custom_call(?:\s*@\"?|_target_name\s*=\s*\")([\w.$]+)")
 _HARMLESS = re.compile(
     r"shape_assertion|cu_threefry2x32(_ffi)?|Sharding|((mhlo|chlo|stablehlo)\.[\w.]+)"
 )
@@ -29,17 +29,13 @@ def write(function: Function, path: Path) -> None:
 
 
 def read(path: Path) -> tuple[Callable[..., Any], list[Any], list[Any]]:
-    """Return a function, and the shapes and types of its inputs and outputs.
-
-    Raises:
-        ValueError: if the file is damaged, or would call more than StableHLO's own operators.
-    """
+    """Return a function, and the shapes and types of its inputs and outputs."""
     try:
         program = export.deserialize(bytearray(path.read_bytes()))
         text = program.mlir_module()
     except Exception as error:  # of many kinds, from the reader of flat buffers to that of MLIR
         raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from None
-    for name in CALLS.findall(text):
+    for name in _CALLS.findall(text):
         if not _HARMLESS.fullmatch(name):
             raise ValueError(f"{path} calls {name}, which no program of this library does")
     compiled = jax.jit(program.call)

@@ -3,8 +3,7 @@
 No function keeps a figure, opens a window or changes matplotlib's settings. `save` writes PNG.
 """
 
-from .bars import code_maps, codebook_usage, kl_bars
-from .codebooks import codebook_panels
+from .bars import code_maps, codebook_panels, codebook_usage, kl_bars
 from .curves import training_curves
 from .files import save
 from .grids import image_grid, reconstructions, samples

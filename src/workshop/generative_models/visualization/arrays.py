@@ -6,57 +6,34 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
-_FORMS = "(n, height, width, channels) images or (n, features) vectors"
+from ..core.containers import to_array
+from ..core.numbers import kind_of, not_numbers
 
 
 def numbers(where: str, values: ArrayLike) -> Float[np.ndarray, "..."]:
-    """Return `values` as float64.
+    """Return real numbers, at least one, as float64."""
+    array = to_array(where, values)
+    if kind_of(array.dtype) not in "bif":
+        raise ValueError(not_numbers(where, array.dtype))
+    if not array.size:
+        raise ValueError(f"{where}: expected at least one value, got shape {array.shape}")
+    return array.astype(np.float64)
 
-    Args:
-        where: what messages begin with, as `image_grid(images)`.
-        values: numbers, in any array or nested list.
 
-    Raises:
-        ValueError: if they are not real numbers, or there are none.
+def examples(where: str, values: ArrayLike, lead: str = "n") -> Float[np.ndarray, "..."]:
+    """Return images or vectors as float64, 8-bit integers on the scale from 0 to 1.
+
+    They are (n, height, width, channels) or (n, features), or have other leading axes than n.
     """
-    try:
-        array = np.asarray(values)
-        # Of the kind "V" only low-precision floats, such as bfloat16, can be cast to a float.
-        real = array.dtype.kind in "biuf" or (array.dtype.kind == "V" and array.dtype.names is None)
-        result = array.astype(np.float64) if real else None
-    except (TypeError, ValueError):
-        result = None
-    if result is None:
-        raise ValueError(f"{where}: expected an array of real numbers")
-    if not result.size:
-        raise ValueError(f"{where}: expected at least one value, got shape {result.shape}")
-    return result
-
-
-def pixels(where: str, values: ArrayLike) -> Float[np.ndarray, "..."]:
-    """Return `values` as float64, 8-bit integers on the scale from 0 to 1."""
     array = numbers(where, values)
+    axes = array.ndim - lead.count(",")
+    if axes not in (2, 4):
+        hint = "; add a channel axis: images[..., None]" if axes == 3 else ""
+        raise ValueError(
+            f"{where}: expected ({lead}, height, width, channels) images or ({lead}, features) "
+            f"vectors, got shape {array.shape}{hint}"
+        )
     return array / 255 if np.asarray(values).dtype == np.uint8 else array
-
-
-def examples(where: str, values: ArrayLike) -> Float[np.ndarray, "..."]:
-    """Return `values` as images (n, height, width, channels) or vectors (n, features)."""
-    array = pixels(where, values)
-    if array.ndim in (2, 4):
-        return array
-    hint = "; add a channel axis: images[..., None]" if array.ndim == 3 else ""
-    raise ValueError(f"{where}: expected {_FORMS}, got shape {array.shape}{hint}")
-
-
-def rows_of_examples(where: str, values: ArrayLike) -> Float[np.ndarray, "..."]:
-    """Return `values` as (rows, steps, height, width, channels) or (rows, steps, features)."""
-    array = pixels(where, values)
-    if array.ndim in (3, 5):
-        return array
-    raise ValueError(
-        f"{where}: expected (rows, steps, height, width, channels) or (rows, steps, features), "
-        f"got shape {array.shape}"
-    )
 
 
 def vector(where: str, values: ArrayLike, length: int | None = None) -> Float[np.ndarray, " n"]:

@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from workshop.generative_models.core.metrics import ALIASES, METRICS, NONE, Metric, metric_of
-
+from ..core.metrics import ALIASES, METRICS, NONE, Metric, metric_of
 from .style import (
     ACCENT,
     BAD,
@@ -38,12 +37,9 @@ class Curve(NamedTuple):
     values: Float[np.ndarray, " n"]
 
 
-def number(value: Any) -> float | None:
-    """Return a scalar as a float and None for anything else.
-
-    JSON has no NaN, so that metrics.jsonl has null for a number that was not finite.
-    """
-    if value is None:
+def _number(value: Any) -> float | None:
+    """Return a scalar as a float and None for anything else."""
+    if value is None:  # a number that was not finite: JSON has no NaN
         return float("nan")
     if isinstance(value, bool | str | bytes):
         return None
@@ -59,14 +55,14 @@ def curves_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Curve]]:
         raise ValueError("training_curves(rows): expected at least one row of metrics, got none")
     points: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for i, row in enumerate(rows):
-        step = number(row.get("step"))
+        step = _number(row.get("step"))
         if step is None or not np.isfinite(step):
             raise ValueError(
                 f"training_curves(rows): expected rows[{i}]['step'] to be a number, "
                 f"got {row.get('step')!r}"
             )
         for key, value in row.items():
-            value = None if key in _NOT_METRICS else number(value)
+            value = None if key in _NOT_METRICS else _number(value)
             if value is not None:
                 splits = points.setdefault(key, {})
                 splits.setdefault(str(row.get("split") or "train"), []).append((step, value))
@@ -111,11 +107,7 @@ def panel_title(metric: Metric) -> str:
 
 
 def axis_limits(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
-    """Return limits of an axis on which a few far values do not flatten all others.
-
-    The axis takes in every finite value that lies within `_DOMINATES` times the range of the middle
-    90% from that middle.
-    """
+    """Return limits of an axis on which a few far values do not flatten all others."""
     values = values[np.isfinite(values)]
     if not values.size:
         return 0.0, 1.0
@@ -157,7 +149,6 @@ def training_curves(
             that no row has.
 
     Examples:
-        >>> from workshop.generative_models.visualization import training_curves
         >>> rows = [{"step": s, "split": "train", "elbo": -100 + s, "beta": 1.0} for s in range(9)]
         >>> [axes.get_title(loc="left") for axes in training_curves(rows).axes]
         ['ELBO (higher is better)', 'β, the weight of the KL']
@@ -165,9 +156,8 @@ def training_curves(
     curves = curves_of(rows)
     keys = choose_metrics(curves, metrics)
     found = {split for key in keys for split in curves[key]}
-    splits = [s for s in ("train", "validation") if s in found]
-    splits += sorted(found - set(splits))
-    colours = dict(zip(("train", "validation"), (FIRST, ACCENT), strict=True))
+    splits = sorted(found, key=lambda s: (s != "train", s != "validation", s))
+    colours = {"train": FIRST, "validation": ACCENT}
     others = (PALETTE[i % len(PALETTE)] for i in (4, 8, 5, 7, *range(len(splits))))
     colours |= {split: next(others) for split in splits if split not in colours}
     columns = min(3, len(keys)) if len(keys) != 4 else 2
@@ -180,20 +170,18 @@ def training_curves(
     for axes in list(grid.flat)[len(keys) :]:
         axes.remove()
     figure.align_ylabels()
-    write_legend(figure, {split: colours[split] for split in splits})
+    _write_legend(figure, {split: colours[split] for split in splits})
     return settled(figure)
 
 
 def _draw_panel(
     axes: Axes, metric: Metric, curves: Mapping[str, Curve], colours: Mapping[str, str]
 ) -> None:
-    """Draw one metric."""
     axes.set_title(shorten(panel_title(metric), 250))
     axes.set_ylabel(metric.unit)
     axes.grid(axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
-    low, high = axis_limits(np.concatenate([curve.values for curve in curves.values()]))
     for split, (steps, values) in curves.items():
         few = np.isfinite(values).sum() <= 30
         (line,) = axes.plot(steps, values, c=colours[split], label=split)
@@ -201,18 +189,14 @@ def _draw_panel(
     first = min(curve.steps[0] for curve in curves.values())
     last = max(curve.steps[-1] for curve in curves.values())
     pad = 0.03 * (last - first) or 1.0
-    axes.set(xlim=(first - pad, last + pad), ylim=(low, high))
-    _mark_hidden(axes, curves, colours, (low, high))
+    limits = axis_limits(np.concatenate([curve.values for curve in curves.values()]))
+    axes.set(xlim=(first - pad, last + pad), ylim=limits)
+    _mark_hidden(axes, curves, colours)
 
 
-def _mark_hidden(
-    axes: Axes,
-    curves: Mapping[str, Curve],
-    colours: Mapping[str, str],
-    limits: tuple[float, float],
-) -> None:
+def _mark_hidden(axes: Axes, curves: Mapping[str, Curve], colours: Mapping[str, str]) -> None:
     """Show where points lie outside the axis or are not finite, and say how many."""
-    low, high = limits
+    low, high = axes.get_ylim()
     above, below, bad = [], [], 0
     for split, (steps, values) in curves.items():
         for outside, far, marker, edge in (
@@ -221,17 +205,17 @@ def _mark_hidden(
         ):
             outside &= np.isfinite(values)
             far.extend(values[outside])
-            mark(axes, steps[outside], edge, marker, colours[split])
+            _mark(axes, steps[outside], edge, marker, colours[split])
         missing = ~np.isfinite(values)
         bad += int(missing.sum())
-        mark(axes, steps[missing], 0.0, "x", BAD)
+        _mark(axes, steps[missing], 0.0, "x", BAD)
     said = [f"▲ {len(above)} above, up to {max(above):.4g}"] if above else []
     said += [f"▼ {len(below)} below, down to {min(below):.4g}"] if below else []
     said += [f"✕ {bad} not finite"] if bad else []
     axes.set_xlabel("\n".join(["step", *said]))
 
 
-def mark(axes: Axes, steps: np.ndarray, edge: float, marker: str, colour: str) -> None:
+def _mark(axes: Axes, steps: np.ndarray, edge: float, marker: str, colour: str) -> None:
     """Put markers at the top (1) or at the bottom (0) of an axis."""
     if len(steps):
         across = axes.get_xaxis_transform()
@@ -239,18 +223,11 @@ def mark(axes: Axes, steps: np.ndarray, edge: float, marker: str, colour: str) -
         axes.plot(steps, np.full(len(steps), edge), transform=across, label="_mark", **style)
 
 
-def write_legend(figure: Figure, colours: Mapping[str, str]) -> None:
+def _write_legend(figure: Figure, colours: Mapping[str, str]) -> None:
     """Name the splits in the top right corner, each in its colour."""
     handles = [Line2D([], [], color=colour, lw=2.5) for colour in colours.values()]
     width, height = figure.get_size_inches() * DPI
     corner = (1 - MARGIN / width, 1 - (MARGIN - 4) / height)
-    legend = figure.legend(
-        handles,
-        list(colours),
-        loc="upper right",
-        bbox_to_anchor=corner,
-        ncols=len(colours),
-        borderaxespad=0,
-        labelcolor=INK,
-    )
+    look = {"ncols": len(colours), "borderaxespad": 0, "labelcolor": INK}
+    legend = figure.legend(handles, list(colours), loc="upper right", bbox_to_anchor=corner, **look)
     legend.set_in_layout(False)

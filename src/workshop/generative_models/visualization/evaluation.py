@@ -1,15 +1,17 @@
-"""The page of an evaluation: verdicts, tables and figures of one run, or tables of several."""
+"""The page of an evaluation, in one file: verdicts, tables and figures, or several runs' tables."""
 
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from typing import Any, NamedTuple
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from workshop.generative_models.core.metrics import metric_of
-from workshop.generative_models.evaluation.comparison import Compared
-from workshop.generative_models.evaluation.sections import Section
-
-from .page import Part, Row, page
+from ..core.metrics import metric_of
+from ..evaluation.comparison import Compared
+from ..evaluation.sections import Section
+from .files import png
 
 _PLACES = {
     "reconstructions": ("reconstructions",),
@@ -21,6 +23,39 @@ _PLACES = {
 """Which figures stand under which section."""
 
 
+class _Row(NamedTuple):
+    """Cells of a table, and which of them to mark as the best."""
+
+    cells: Sequence[str]
+    best: Sequence[int] = ()
+
+
+class _Part(NamedTuple):
+    """A part of a page: a table, notes and figures under a heading."""
+
+    title: str
+    head: Sequence[str] = ()
+    rows: Sequence[_Row] = ()
+    numbers: Sequence[int] = ()
+    """Columns that hold numbers, which stand to the right."""
+    notes: Sequence[str] = ()
+    figures: Sequence[Figure] = ()
+
+
+def _page(title: str, parts: Sequence[_Part], verdicts: Sequence[str] | None, **about: Any) -> str:
+    """Return a page of HTML with its figures inside; no verdicts are a good sign, None no sign."""
+    environment = Environment(
+        loader=PackageLoader("workshop.generative_models.visualization"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["png_base64"] = lambda figure: b64encode(png(figure)).decode()
+    template = environment.get_template("page.html.jinja")
+    return template.render(title=title, verdicts=verdicts, tables=parts, **about)
+
+
 def run_page(
     title: str,
     sections: Mapping[str, Section],
@@ -29,39 +64,24 @@ def run_page(
     about: Sequence[str] = (),
     command: str = "",
 ) -> str:
-    """Return the page of one run.
+    """Return the page of one run, with the sections of `summary.evaluate` and `run_figures`.
 
-    Args:
-        title: the heading.
-        sections: by name, as `evaluation.summary.evaluate` yields them.
-        figures: by name, as `report.run_figures` yields them; those that belong to no section come
-            last.
-        about: lines under the heading.
-        command: what made the page.
+    Figures that belong to no section come last.
     """
-    left = dict(figures)
-    parts = []
+    left, parts = dict(figures), []
     for name, section in sections.items():
         stems = _PLACES.get(name, ())
         mine = [key for stem in stems for key in left if key == stem or _numbered(key, stem)]
         rows = [
-            Row([metric_of(key).label, str(figure), f"{figure.n:,}", figure.estimator])
+            _Row([metric_of(key).label, str(figure), f"{figure.n:,}", figure.estimator])
             for key, figure in section.figures.items()
         ]
-        parts.append(
-            Part(
-                section.title,
-                ("figure", "value ± standard error", "n", "how"),
-                rows,
-                numbers=(1, 2),
-                notes=section.notes,
-                figures=[left.pop(key) for key in mine],
-            )
-        )
+        head, drawn = ("figure", "value ± standard error", "n", "how"), [left.pop(k) for k in mine]
+        parts.append(_Part(section.title, head, rows, (1, 2), section.notes, drawn))
     if left:
-        parts.append(Part("Training", figures=list(left.values())))
+        parts.append(_Part("Training", figures=list(left.values())))
     verdicts = [verdict for section in sections.values() for verdict in section.verdicts]
-    return page(title, parts, about=about, command=command, verdicts=verdicts)
+    return _page(title, parts, verdicts, about=about, command=command)
 
 
 def _numbered(key: str, stem: str) -> bool:
@@ -72,30 +92,23 @@ def _numbered(key: str, stem: str) -> bool:
 def comparison_page(
     rows: Sequence[Compared], runs: Sequence[str], titles: Mapping[str, str], *, command: str = ""
 ) -> str:
-    """Return the page of several runs.
-
-    Args:
-        rows: as `evaluation.comparison.compare` returns them.
-        runs: names of the runs.
-        titles: of the sections by name.
-        command: what made the page.
-    """
+    """Return the page of several runs, whose rows `compare` returned; titles are of sections."""
     parts = []
     for section, group in groupby(rows, key=lambda row: row.section):
         table = [
-            Row(
+            _Row(
                 [metric_of(row.name).label + ("" if row.alike else " †"), *map(shown, row.figures)],
                 [i + 1 for i in row.best],
             )
             for row in group
         ]
         numbers = range(1, len(runs) + 1)
-        parts.append(Part(titles.get(section, section), ("figure", *runs), table, list(numbers)))
+        parts.append(_Part(titles.get(section, section), ("figure", *runs), table, list(numbers)))
     about = [
         "The best of a figure is marked, with those within two standard errors of it.",
         "† Estimated in different ways, of other data or under another likelihood: not compared.",
     ]
-    return page("Runs compared", parts, about=about, command=command)
+    return _page("Runs compared", parts, None, about=about, command=command)
 
 
 def shown(figure: object) -> str:

@@ -12,28 +12,23 @@ from .style import styled
 
 @styled
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
-    """Write a figure as PNG, atomically and reproducibly.
+    """Write a figure as PNG, atomically and reproducibly, and return the path.
 
-    The picture is made in memory, written beside `path` and moved into place, so that a reader
-    sees the old file or the new one, and a failure leaves the old one. No date and no version goes
-    into it: with one version of matplotlib the same data gives the same bytes.
+    With one version of matplotlib the same data gives the same bytes.
 
     Args:
-        figure: what a function of this package returned (any matplotlib figure will do).
+        figure: any matplotlib figure.
         path: where to write; it must end in `.png`. Missing folders are made.
-
-    Returns:
-        The path written.
 
     Raises:
         ValueError: if `path` does not end in `.png`.
 
     Examples:
-        >>> import numpy as np, tempfile
-        >>> from workshop.generative_models.visualization import image_grid, save
+        >>> import tempfile
+        >>> from workshop.generative_models.visualization import kl_bars
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save(image_grid(np.zeros((4, 8, 8, 1))), f"{folder}/figures/grid.png").name
-        'grid.png'
+        ...     save(kl_bars([0.1, 2.0]), f"{folder}/figures/kl.png").name
+        'kl.png'
     """
     target = Path(path)
     if target.suffix.lower() != ".png":

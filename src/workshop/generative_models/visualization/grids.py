@@ -9,21 +9,9 @@ from numpy.typing import ArrayLike
 
 from ..core.checks import positive_int
 from .arrays import class_labels, examples, name_of_class, texts, vector
-from .drawing import draw_sheet
-from .scales import Limits, Scale, scale_of
-from .sheet import Sheet, default_columns
+from .scales import Limits, scale_of
+from .sheet import Sheet, draw_sheet, grid_places
 from .style import styled
-
-
-def vector_note(array: np.ndarray, scale: Scale) -> list[str]:
-    """Say how vectors are drawn; nothing for images."""
-    if array.ndim != 2:
-        return []
-    n = array.shape[1]
-    count = f"{n:,} values from left to right" if n > 1 else "one value"
-    return [
-        f"Each box is one example: its {count}, heights from {scale.low:.4g} to {scale.high:.4g}."
-    ]
 
 
 @styled
@@ -51,12 +39,9 @@ def image_grid(
         limits: values drawn as black and as white (for vectors: the heights), instead of the above.
 
     Raises:
-        ValueError: if `images` have another rank or none are given, `columns` is not positive,
-            the number of `titles` differs, or `limits` are not (low, high).
+        ValueError: if an argument is not as said.
 
     Examples:
-        >>> import numpy as np
-        >>> from workshop.generative_models.visualization import image_grid
         >>> figure = image_grid(np.linspace(0, 1, 6 * 64).reshape(6, 8, 8, 1), columns=3)
         >>> len(figure.axes[0].images)
         6
@@ -72,20 +57,14 @@ def _plain_grid(
     title: str,
     limits: Limits | None,
 ) -> Figure:
-    """Draw examples row by row; messages name `call`."""
     array = examples(f"{call}(images)", images)
     scale = scale_of(call, array, limits)
     captions = [] if titles is None else texts(f"{call}(titles)", titles, len(array))
-    if columns is None:
-        wide = default_columns(len(array), array.shape[1:])
-    else:
-        wide = min(positive_int(f"{call}: columns", columns), len(array))
     sheet = Sheet(
         examples=array,
-        places=[divmod(i, wide) for i in range(len(array))],
+        places=grid_places(call, array, columns),
         scale=scale,
         title=title,
-        notes=vector_note(array, scale),
         above=dict(enumerate(captions)),
     )
     return draw_sheet(sheet)
@@ -124,8 +103,6 @@ def reconstructions(
         ValueError: if shapes or lengths differ, or an argument is not as said.
 
     Examples:
-        >>> import numpy as np
-        >>> from workshop.generative_models.visualization import reconstructions
         >>> figure = reconstructions(np.eye(8)[None, ..., None], np.full((1, 8, 8, 1), 0.1))
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['Original', 'Reconstruction']
@@ -141,7 +118,6 @@ def reconstructions(
     n = len(first)
     classes, losses, notes = _pair_captions(n, labels, errors, class_names)
     scale = scale_of(call, first, limits)
-    notes += vector_note(first, scale)
     notes += ["The dark line over a reconstruction is its original."] if first.ndim == 2 else []
     wide = min(positive_int(f"{call}: columns", 10 if columns is None else columns), n)
     blocks = [divmod(i, wide) for i in range(n)]
@@ -204,8 +180,6 @@ def samples(
         ValueError: if an argument is not as said.
 
     Examples:
-        >>> import numpy as np
-        >>> from workshop.generative_models.visualization import samples
         >>> figure = samples(np.zeros((4, 8, 8, 1)), labels=[1, 0, 1, 0], class_names=["no", "yes"])
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['no', 'yes']
@@ -231,7 +205,6 @@ def samples(
         places=places,
         scale=scale,
         title=title,
-        notes=vector_note(array, scale),
         row_labels=names,
         last_of_group=ends,
     )

@@ -55,8 +55,6 @@ def latent_map(
             asked of a single latent, a single example or identical examples.
 
     Examples:
-        >>> import numpy as np
-        >>> from workshop.generative_models.visualization import latent_map
         >>> means = np.random.default_rng(0).normal(size=(50, 4)) * [1, 3, 0.1, 2]
         >>> axes = latent_map(means, labels=np.arange(50) % 3).axes[0]
         >>> axes.get_xlabel().split()[0], axes.get_ylabel().split()[0]
@@ -78,9 +76,9 @@ def latent_map(
         _draw_histogram(axes, flat[:, 0], classes)
     else:
         axes.set_ylabel(names[1])
-        draw_points(axes, flat, classes)
+        _draw_points(axes, flat, classes)
     if classes is not None:
-        write_legend(axes, classes, class_names)
+        _write_legend(axes, classes, class_names)
     return settled(figure)
 
 
@@ -99,7 +97,6 @@ def _most_active(points: Float[np.ndarray, "n d"]) -> _Projection:
 
 
 def _principal_components(points: Float[np.ndarray, "n d"]) -> _Projection:
-    """Return the first two principal components."""
     from sklearn.decomposition import PCA
 
     if min(points.shape) < 2 or not np.ptp(points, axis=0).any():
@@ -123,7 +120,7 @@ def class_colours(count: int) -> list[tuple[float, float, float, float]]:
     return [to_rgba(colour) for colour in matplotlib.colormaps["viridis"](np.linspace(0, 1, count))]
 
 
-def draw_points(
+def _draw_points(
     axes: Axes, points: Float[np.ndarray, "n 2"], classes: Int[np.ndarray, " n"] | None
 ) -> None:
     """Draw a point an example, in a fixed random order so that no class covers another."""
@@ -176,7 +173,7 @@ def _draw_histogram(
     axes.grid(axis="y")
 
 
-def write_legend(
+def _write_legend(
     axes: Axes, classes: Int[np.ndarray, " n"], class_names: Sequence[str] | None
 ) -> None:
     """Name the classes right of the map: a legend up to `MANY`, else a colour bar."""

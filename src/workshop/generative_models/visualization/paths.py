@@ -5,11 +5,9 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from .arrays import rows_of_examples, vector, whole
-from .drawing import draw_sheet
-from .grids import vector_note
+from .arrays import examples, vector, whole
 from .scales import Limits, scale_of
-from .sheet import Sheet
+from .sheet import Sheet, draw_sheet
 from .style import styled
 
 
@@ -17,13 +15,12 @@ def _rows_sheet(
     call: str, images: ArrayLike, title: str, limits: Limits | None
 ) -> tuple[Sheet, int, int]:
     """Return a sheet of (rows, steps, ...) examples without labels, and its rows and steps."""
-    array = rows_of_examples(f"{call}(images)", images)
+    array = examples(f"{call}(images)", images, "rows, steps")
     rows, steps = array.shape[:2]
     flat: Float[np.ndarray, "n ..."] = array.reshape(rows * steps, *array.shape[2:])
     scale = scale_of(call, flat, limits)
     places = [divmod(i, steps) for i in range(rows * steps)]
-    notes = vector_note(flat, scale)
-    return Sheet(examples=flat, places=places, scale=scale, title=title, notes=notes), rows, steps
+    return Sheet(examples=flat, places=places, scale=scale, title=title), rows, steps
 
 
 @styled
@@ -50,8 +47,6 @@ def traversals(
         ValueError: if shapes or lengths do not fit together, or numbers are not finite.
 
     Examples:
-        >>> import numpy as np
-        >>> from workshop.generative_models.visualization import traversals
         >>> figure = traversals(np.zeros((1, 3, 8, 8, 1)), [3], [2.1], [-2, 0, 2])
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['z3  KL 2.1 nats', '-2', '0', '2']
@@ -96,8 +91,6 @@ def interpolations(
         ValueError: if `images` have another rank or fewer than 2 steps.
 
     Examples:
-        >>> import numpy as np
-        >>> from workshop.generative_models.visualization import interpolations
         >>> figure = interpolations(np.zeros((1, 3, 8, 8, 1)))
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['start', '50%', 'end']

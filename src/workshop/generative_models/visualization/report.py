@@ -5,28 +5,27 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from matplotlib.figure import Figure
 
-from workshop.generative_models.core.modules import in_evaluation_mode
-from workshop.generative_models.data import Split
-from workshop.generative_models.evaluation import outputs
-from workshop.generative_models.evaluation.latents import codebook_healths
-from workshop.generative_models.evaluation.outputs import scaled
-from workshop.generative_models.evaluation.passes import condition_of
-from workshop.generative_models.models.vae import VAE
-
-from .bars import code_maps, kl_bars
-from .codebooks import codebook_panels
+from ..core.modules import in_evaluation_mode
+from ..data import Split
+from ..evaluation import outputs
+from ..evaluation.latents import codebook_healths
+from ..evaluation.outputs import scaled
+from ..evaluation.passes import condition_of
+from ..models.vae import VAE
+from .bars import code_maps, codebook_panels, kl_bars
 from .curves import curves_of, training_curves, varies
 from .files import save
 from .grids import reconstructions, samples
 from .latents import latent_map
 from .paths import interpolations, traversals
 
-FAR = 1e9
+_FAR = 1e9
 """Examples with larger values are looked at before they are drawn."""
 
 
@@ -37,10 +36,7 @@ def draw_reconstructions(
     class_names: Sequence[str] | None = None,
     drawn: np.ndarray | None = None,
 ) -> Figure:
-    """Draw examples above what the model makes of their means, with its reconstruction loss.
-
-    With `drawn`, what `drawn_reconstructions` returned is shown instead.
-    """
+    """Draw examples above what the model makes of their means, or above `drawn_reconstructions`."""
     part = split.take(slice(count))
     made = outputs.reconstructions(model, part)
     shown = made["x"] if drawn is None else drawn[:count]
@@ -51,14 +47,9 @@ def draw_reconstructions(
 
 def drawn_reconstructions(model: VAE, split: Split, seed: int = 0) -> np.ndarray:
     """Return a draw from p(x|z) of each example, at the mean of its latents."""
-    made = in_evaluation_mode(model).reconstruct(
-        np.asarray(split.x),
-        deterministic=True,
-        observation_noise=True,
-        rngs=nnx.Rngs(seed),
-        **condition_of(model, split),
-    )
-    return np.asarray(made)
+    options = {"deterministic": True, "observation_noise": True, **condition_of(model, split)}
+    x, rngs = np.asarray(split.x), nnx.Rngs(seed)
+    return np.asarray(in_evaluation_mode(model).reconstruct(x, rngs=rngs, **options))
 
 
 def draw_samples(
@@ -76,25 +67,15 @@ def draw_samples(
 ) -> tuple[Figure, np.ndarray]:
     """Draw samples, of a conditional model one row for each class, and return them too.
 
-    Args:
-        model: the trained model.
-        count: number of samples.
-        temperature: factor on the prior's standard deviation.
-        labels: the class of each sample, or rows of another condition; None is all classes.
-        guidance: of a prior over codes; see `CodePrior.sample`, and for top_k and top_p.
-        class_names: names of the labels.
-        seed: of the samples.
-        observation_noise: draw x ~ p(x|z) instead of its mean.
-        top_k: draw among the k most probable codes.
-        top_p: draw among the most probable codes of this probability together.
+    `labels` are the class of each sample, or rows of another condition; None is all classes. For
+    `guidance`, `top_k` and `top_p` of a prior over codes see `CodePrior.sample`.
     """
     classes = model.num_classes
     if classes and labels is None:
         labels = np.sort(np.arange(count) % classes)
-    given = {"y": labels, "top_k": top_k, "top_p": top_p}
+    own = None if guidance == 1 else guidance
+    given = {"y": labels, "top_k": top_k, "top_p": top_p, "guidance": own}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if guidance != 1:
-        options["guidance"] = guidance
     made = in_evaluation_mode(model).sample(
         count,
         temperature=temperature,
@@ -107,15 +88,6 @@ def draw_samples(
     return figure, np.asarray(made)
 
 
-def _own_conditions(model: VAE, split: Split, count: int) -> np.ndarray | None:
-    """Return conditions of examples to sample with, where they are no classes to go through."""
-    if not model.conditional or split.y is None:
-        return None
-    if model.reads_classes and split.labels is not None:
-        return None
-    return split.y[np.arange(count) % len(split)]
-
-
 def draw_interpolations(
     model: VAE,
     split: Split,
@@ -123,11 +95,7 @@ def draw_interpolations(
     steps: int = 10,
     labels: tuple[int, int] | None = None,
 ) -> Figure:
-    """Draw the way from one example to another, one row for each pair.
-
-    A conditional model keeps the class of the first example all the way, or goes from the first of
-    `labels` to the second.
-    """
+    """Draw the way from one example to another, with the first one's class or between `labels`."""
     line = nnx.jit(lambda m, a, b, c: m.interpolate(a, b, steps, **c))
     model, rows = in_evaluation_mode(model), []
     for first, last in pairs:
@@ -152,19 +120,15 @@ def draw_traversals(
     if dims is None:
         dims = [int(dim) for dim in np.argsort(-activity)[:10]]
     condition = condition_of(model, split.take([example]))
-    # One program for all latents: they share the encoding, and compile once.
-    move = nnx.jit(
-        lambda m, x, c: jnp.stack(
-            [m.latent_traversal(x, dim, range_vals, steps, **c) for dim in dims]
-        )
-    )
+
+    @nnx.jit  # one program for all latents: they share the encoding, and compile once
+    def move(model: VAE, x: Any, condition: dict[str, Any]) -> jax.Array:
+        rows = [model.latent_traversal(x, dim, range_vals, steps, **condition) for dim in dims]
+        return jnp.stack(rows)
+
     moved = move(in_evaluation_mode(model), split.x[example], condition)
-    return traversals(
-        moved,
-        np.asarray(dims),
-        activity[list(dims)] if in_nats else None,
-        np.linspace(*range_vals, steps),
-    )
+    kl = activity[list(dims)] if in_nats else None
+    return traversals(moved, np.asarray(dims), kl, np.linspace(*range_vals, steps))
 
 
 def run_figures(
@@ -174,23 +138,14 @@ def run_figures(
     class_names: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Iterator[tuple[str, Figure]]:
-    """Yield the figures of a run, by name.
-
-    Args:
-        model: the trained model.
-        split: examples that it was not trained on.
-        rows: the history of its metrics.
-        class_names: names of the labels.
-        seed: of the samples.
-    """
+    """Yield the figures of a run, of the history of its metrics and of examples, by name."""
     found = curves_of(rows)
     changing = [key for key in found if varies(found[key])] or None
     yield "training_curves", training_curves(rows, metrics=changing, own=model.metrics)
-    conditions = _own_conditions(model, split, 100)
-    yield (
-        "samples",
-        draw_samples(model, 100, labels=conditions, class_names=class_names, seed=seed)[0],
-    )
+    own = outputs.own_conditions(model, split)
+    conditions = None if own is None else own[np.arange(100) % len(own)]
+    drawn, _ = draw_samples(model, 100, labels=conditions, class_names=class_names, seed=seed)
+    yield "samples", drawn
     split = _drawable(model, split.take(slice(2000)))
     if not len(split):
         return
@@ -219,7 +174,7 @@ def run_figures(
 def _drawable(model: VAE, split: Split) -> Split:
     """Return the examples whose losses are finite: a figure cannot show the others."""
     x = np.asarray(split.x)
-    if x.dtype == np.uint8 or np.abs(x).max() < FAR:
+    if x.dtype == np.uint8 or np.abs(x).max() < _FAR:
         return split
     losses = outputs.reconstructions(model, split)["loss"]
     if model.has_density and not model.has_codes:
@@ -228,9 +183,8 @@ def _drawable(model: VAE, split: Split) -> Split:
     if not finite.all():
         logging.getLogger("workshop").warning(
             "figures leave out %s of %s examples, whose loss is beyond float32",
-            np.count_nonzero(~finite),
-            len(split),
-        )
+            np.sum(~finite), len(split),
+        )  # fmt: skip
     return split.take(finite)
 
 

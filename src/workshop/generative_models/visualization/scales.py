@@ -50,9 +50,14 @@ def scale_of(where: str, array: Float[np.ndarray, "..."], limits: Limits | None 
 
 
 def scale_notes(array: Float[np.ndarray, "..."], scale: Scale) -> list[str]:
-    """Say what a figure on this scale does not show as it is."""
+    """Say how a figure on this scale is read, and what it does not show as it is."""
     notes = []
-    if array.ndim == 4 and array.shape[-1] not in (1, 3):
+    if array.ndim == 2:
+        n = array.shape[1]
+        count = f"{n:,} values from left to right" if n > 1 else "one value"
+        ends = f"{scale.low:.4g} to {scale.high:.4g}"
+        notes.append(f"Each box is one example: its {count}, heights from {ends}.")
+    elif array.shape[-1] not in (1, 3):
         notes.append(f"Grey is the mean over the {array.shape[-1]} channels.")
     bad = ~np.isfinite(array)
     outside = ((array < scale.low) | (array > scale.high)) & ~bad

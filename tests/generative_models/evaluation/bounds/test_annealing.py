@@ -11,9 +11,8 @@ from workshop.generative_models.evaluation.bounds import importance_weighted_bou
 from workshop.generative_models.evaluation.bounds.annealing import (
     FIRST_STEP,
     Chain,
-    Walk,
     _transition,
-    _tune,
+    _tuned,
     annealed_importance_sampling,
     annealed_log_weights,
     temperatures,
@@ -156,11 +155,15 @@ class TestParts:
             return keys, Chain(u, weight, back(jnp.ones_like(weight))[0])
 
         keys, pilot = start(u[:4])
-        batch = u.shape[1]
-        walk = Walk(pilot, pilot.weight, pilot.weight, pilot,
-                    jnp.full(batch, jnp.log(FIRST_STEP)), jnp.zeros((300, batch)))  # fmt: skip
-        tune = lambda t, walk: _tune(weigh, keys, walk, t, jnp.float32(beta), 5)  # noqa: E731
-        sizes = jax.jit(lambda: jax.lax.fori_loop(0, 300, tune, walk))().sizes
+
+        def tune(carry, t):
+            pilot, log_size = carry
+            size = jnp.exp(log_size)
+            pilot, accepted = _transition(weigh, keys, pilot, t + 1, jnp.float32(beta), size, 5)
+            return (pilot, _tuned(log_size, accepted)), size
+
+        first = pilot, jnp.full(u.shape[1], jnp.log(FIRST_STEP))
+        _, sizes = jax.jit(lambda: jax.lax.scan(tune, first, jnp.arange(300)))()
         step = jax.jit(lambda i, size: _transition(weigh, *start(u), i, jnp.float32(beta), size, 5))
         accepted = [step(jnp.asarray(t), sizes[t])[1].mean() for t in range(250, 300)]
         # Fifty temperatures of a walk that forgets itself in some ten: within a tenth.

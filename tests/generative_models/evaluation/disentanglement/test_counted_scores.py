@@ -121,13 +121,6 @@ def test_bins_and_information_are_those_of_numpy_and_scikit_learn(codes, bins, s
     )
 
 
-def test_blocks_of_any_size_count_the_same(examples, monkeypatch):
-    codes, factors = examples[:2]
-    whole = counting.mutual_information(codes, factors, 20)
-    monkeypatch.setattr(counting, "BLOCK", 90)  # blocks of 7 examples, and a rest
-    assert np.array_equal(counting.mutual_information(codes, factors, 20), whole)
-
-
 def test_one_latent_a_factor(grid):
     # In an order of its own, with other signs and scales, and a latent more than there are factors.
     codes = np.stack([-3.5 * grid[:, 1], np.full(64, 0.1), 0.01 * grid[:, 0] + 9], axis=1)

@@ -32,10 +32,10 @@ def call(score, codes=CODES, factors=FACTORS, test_codes=CODES, test_factors=FAC
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"codes": CODES[:, 0]}, r"\(codes\): expected shape \(examples, latents\), got \(12,\)"),
-        ({"codes": CODES[:0], "factors": FACTORS[:0]}, r"\(codes\): expected shape"),
-        ({"codes": np.where(CODES > 1, np.nan, 0)}, "expected finite numbers, got NaN or inf in"),
-        ({"codes": CODES * [[1, np.inf]]}, "expected finite numbers, got NaN or inf in latent 1"),
+        ({"codes": CODES[:, 0]}, r"\(codes\): expected shape \(n, latents\).*got \(12,\)"),
+        ({"codes": CODES[:0], "factors": FACTORS[:0]}, r"\(codes\): expected at least 1 examples"),
+        ({"codes": np.where(CODES > 1, np.nan, 0)}, "expected finite numbers, got 9 rows of 12"),
+        ({"codes": CODES * [[1, np.inf]]}, "expected finite numbers, got 12 rows of 12"),
         ({"factors": FACTORS[1:]}, r"\(factors\): expected shape \(12, factors\).*got \(11, 2\)"),
         ({"factors": FACTORS[:, 0]}, r"\(factors\): expected shape \(12, factors\).*got \(12,\)"),
         ({"factors": FACTORS[:, :0]}, r"\(factors\): expected at least \d factors"),

@@ -169,9 +169,9 @@ def test_cut_short_the_points_are_shared_out():
         (lambda x: x, Grid(5), {}, "at least 2 factors to tell apart, got 1"),
         (lambda x: x, Grid(5, 5), {"num_train": 0}, "num_train=0: expected a positive integer"),
         (lambda x: x, Grid(5, 5), {"num_eval": -1}, "num_eval=-1"),
-        (lambda x: x[:, 0], Grid(5, 5), {}, r"represent\): expected shape \(examples, latents\)"),
+        (lambda x: x[:, 0], Grid(5, 5), {}, r"represent\): expected shape \(n, latents\)"),
         (lambda x: x[:3], Grid(5, 5), {}, r"represent\): expected codes of \d+ examples"),
-        (lambda x: x / np.zeros(2), Grid(5, 5), {}, "finite numbers, got NaN or inf in latent 0"),
+        (lambda x: x / np.zeros(2), Grid(5, 5), {}, "finite numbers, got"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:(invalid|divide by zero)")

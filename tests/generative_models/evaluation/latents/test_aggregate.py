@@ -163,7 +163,7 @@ def test_few_examples_raise_no_false_alarm():
 
 ZEROS = np.zeros((3, 2))
 WRONG = [
-    (ZEROS[:1], ZEROS[:1], r"aggregate_posterior\(mean\).*n >= 2"),
+    (ZEROS[:1], ZEROS[:1], r"aggregate_posterior\(mean\).*at least 2 examples"),
     (ZEROS, ZEROS + np.nan, r"aggregate_posterior\(log_var\).*finite"),
     (ZEROS, ZEROS[:, :1], r"aggregate_posterior: mean has shape \(3, 2\)"),
 ]

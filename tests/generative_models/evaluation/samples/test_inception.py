@@ -5,11 +5,56 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from workshop.generative_models.evaluation.samples.inception import (
-    inception_features,
-    parameter_shapes,
-    resized,
-)
+from workshop.generative_models.evaluation.samples.inception import inception_features, resized
+
+# The kernels of pytorch-fid's file, (out, in, height, width) of each.
+SHAPES = """
+Conv2d_1a_3x3: 32x3x3x3
+Conv2d_2a_3x3: 32x32x3x3
+Conv2d_2b_3x3: 64x32x3x3
+Conv2d_3b_1x1: 80x64x1x1
+Conv2d_4a_3x3: 192x80x3x3
+Mixed_5b: 5x5_1 48x192x1x1, 5x5_2 64x48x5x5, 3x3dbl_1 64x192x1x1, 3x3dbl_2 96x64x3x3, 3x3dbl_3
+    96x96x3x3, 1x1 64x192x1x1, _pool 32x192x1x1
+Mixed_5c: 5x5_1 48x256x1x1, 5x5_2 64x48x5x5, 3x3dbl_1 64x256x1x1, 3x3dbl_2 96x64x3x3, 3x3dbl_3
+    96x96x3x3, 1x1 64x256x1x1, _pool 64x256x1x1
+Mixed_5d: 5x5_1 48x288x1x1, 5x5_2 64x48x5x5, 3x3dbl_1 64x288x1x1, 3x3dbl_2 96x64x3x3, 3x3dbl_3
+    96x96x3x3, 1x1 64x288x1x1, _pool 64x288x1x1
+Mixed_6a: 3x3dbl_1 64x288x1x1, 3x3dbl_2 96x64x3x3, 3x3 384x288x3x3, 3x3dbl_3 96x96x3x3
+Mixed_6b: 7x7_1 128x768x1x1, 7x7_2 128x128x1x7, 7x7dbl_1 128x768x1x1, 7x7dbl_2 128x128x7x1,
+    7x7dbl_3 128x128x1x7, 7x7dbl_4 128x128x7x1, 1x1 192x768x1x1, 7x7_3 192x128x7x1, 7x7dbl_5
+    192x128x1x7, _pool 192x768x1x1
+Mixed_6c: 7x7_1 160x768x1x1, 7x7_2 160x160x1x7, 7x7dbl_1 160x768x1x1, 7x7dbl_2 160x160x7x1,
+    7x7dbl_3 160x160x1x7, 7x7dbl_4 160x160x7x1, 1x1 192x768x1x1, 7x7_3 192x160x7x1, 7x7dbl_5
+    192x160x1x7, _pool 192x768x1x1
+Mixed_6d: 7x7_1 160x768x1x1, 7x7_2 160x160x1x7, 7x7dbl_1 160x768x1x1, 7x7dbl_2 160x160x7x1,
+    7x7dbl_3 160x160x1x7, 7x7dbl_4 160x160x7x1, 1x1 192x768x1x1, 7x7_3 192x160x7x1, 7x7dbl_5
+    192x160x1x7, _pool 192x768x1x1
+Mixed_6e: 7x7_1 192x768x1x1, 7x7_2 192x192x1x7, 7x7dbl_1 192x768x1x1, 7x7dbl_2 192x192x7x1,
+    7x7dbl_3 192x192x1x7, 7x7dbl_4 192x192x7x1, 1x1 192x768x1x1, 7x7_3 192x192x7x1, 7x7dbl_5
+    192x192x1x7, _pool 192x768x1x1
+Mixed_7a: 7x7x3_1 192x768x1x1, 7x7x3_2 192x192x1x7, 7x7x3_3 192x192x7x1, 3x3_1 192x768x1x1, 3x3_2
+    320x192x3x3, 7x7x3_4 192x192x3x3
+Mixed_7b: 3x3_1 384x1280x1x1, 3x3dbl_1 448x1280x1x1, 3x3dbl_2 384x448x3x3, 1x1 320x1280x1x1,
+    3x3_2a 384x384x1x3, 3x3_2b 384x384x3x1, 3x3dbl_3a 384x384x1x3, 3x3dbl_3b 384x384x3x1, _pool
+    192x1280x1x1
+Mixed_7c: 3x3_1 384x2048x1x1, 3x3dbl_1 448x2048x1x1, 3x3dbl_2 384x448x3x3, 1x1 320x2048x1x1,
+    3x3_2a 384x384x1x3, 3x3_2b 384x384x3x1, 3x3dbl_3a 384x384x1x3, 3x3dbl_3b 384x384x3x1, _pool
+    192x2048x1x1
+"""
+
+
+def parameter_shapes():
+    shapes = {"fc.weight": (1008, 2048), "fc.bias": (1008,)}
+    for line in SHAPES.replace("\n    ", " ").strip().splitlines():
+        block, _, kernels = line.partition(": ")
+        for kernel in kernels.split(", "):
+            *branch, sizes = kernel.split(" ")
+            name = f"{block}.branch{branch[0]}" if branch else block
+            shapes[f"{name}.conv.weight"] = tuple(int(size) for size in sizes.split("x"))
+            for part in ("weight", "bias", "running_mean", "running_var"):
+                shapes[f"{name}.bn.{part}"] = shapes[f"{name}.conv.weight"][:1]
+    return shapes
 
 
 def random_weights():

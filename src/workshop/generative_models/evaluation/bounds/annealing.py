@@ -10,33 +10,20 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
-from workshop.generative_models.core.checks import one_of, positive_int
-from workshop.generative_models.core.distributions import (
-    DiagonalNormal,
-    Distribution,
-    StandardNormal,
-)
-from workshop.generative_models.core.gaussian import clip_log_var
-from workshop.generative_models.evaluation.bounds.scale import refuse_moving_scale
-from workshop.generative_models.evaluation.bounds.weighing import (
-    Batch,
-    encoded,
-    examples_of,
-    log_joint,
-    refuse_no_density,
-    rows_of,
-    run_steps,
-    sample_keys,
-)
-from workshop.generative_models.evaluation.passes import Progress, restored
+from ...core.checks import one_of, positive_int
+from ...core.distributions import DiagonalNormal, Distribution, StandardNormal
+from ...core.gaussian import clip_log_var
+from ..passes import Progress, restored
+from . import weighing
+from .weighing import Batch
 
 Weigh = Callable[[jax.Array], jax.Array]
 
-ACCEPTANCE = 0.65
+_ACCEPTANCE = 0.65
 """The share of accepted proposals that step sizes are tuned to."""
 FIRST_STEP = 0.5
 """Step size to begin with, in standard deviations of the initial distribution."""
-GAIN = 0.3
+_GAIN = 0.3
 """How fast the logarithm of a step size follows the acceptance."""
 
 
@@ -68,10 +55,9 @@ def annealed_importance_sampling(
 
     along p_0(z)^{1-β} p(x, z)^β, from p_0 the prior or q(z|x) to the posterior. E[w] = p(x), so
     that the estimate lies below log p(x) on average, and the nearer the more steps and chains there
-    are. A transition is one trajectory of Hamiltonian Monte Carlo. Its step size, for each example
-    and temperature, comes from a quarter as many chains that are run before, tuned to accept 65%,
-    and is fixed for the chains that count: tuned on themselves, they would no longer leave the
-    distributions between invariant, and the estimate could come out above.
+    are. A transition is one trajectory of Hamiltonian Monte Carlo. Its step size comes from a
+    quarter as many chains that are run beside, tuned to accept 65%: tuned on the chains that count
+    themselves, the estimate could come out above.
 
     Args:
         model: a VAE, of which p_0 is a diagonal Gaussian: the chains move in units of it.
@@ -86,8 +72,7 @@ def annealed_importance_sampling(
         progress: see `evaluation.passes.Progress`; cut short, the examples done are returned.
 
     Raises:
-        ValueError: for data that does not fit the model, a model whose latents are codes, or a
-            scale that is chosen by each batch (see `fix_scale`).
+        ValueError: as `importance_weighted_bound`.
 
     References:
         Neal, Annealed Importance Sampling, Statistics and Computing 2001; Wu, Burda, Salakhutdinov
@@ -131,30 +116,18 @@ def annealed_log_weights(
 
     The arguments are those of `annealed_importance_sampling`.
     """
-    where = "annealed_importance_sampling"
     chains, steps = positive_int("chains", chains), positive_int("steps", steps)
-    static = {
-        "chains": chains,
-        "leapfrog": positive_int("leapfrog", leapfrog),
-        "initial": one_of("initial", initial, ("prior", "posterior")),
-    }
-    refuse_no_density(where, model, codes=False)
-    refuse_moving_scale(where, model)
-    split = examples_of(where, model, x, y)
+    leapfrog = positive_int("leapfrog", leapfrog)
+    one_of("initial", initial, ("prior", "posterior"))
+    split = weighing.examples_to_bound("annealed_importance_sampling", model, x, y)
     betas = jnp.asarray(temperatures(steps), jnp.float32)
-
-    def begin(graphdef: nnx.GraphDef, state: Any, batch: Batch) -> Walk:
-        return begun(graphdef, state, batch, betas, **static)
-
-    def advance(
-        graphdef: nnx.GraphDef, state: Any, batch: Batch, walk: Walk, first: Any, last: Any
-    ) -> Walk:
-        return walked(graphdef, state, batch, walk, first, last, betas, **static)
-
-    size = max(1, rows_of(model, split) // chains)
-    return run_steps(
-        begin, advance, lambda walk: (walk.before + walk.added).T,
-        model, split, max(1, 2 * (steps - 1)), size=size, seed=seed, progress=progress,
+    options: dict[str, Any] = {"betas": betas, "chains": chains, "initial": initial}
+    return weighing.run_steps(
+        functools.partial(_begun, **options),
+        functools.partial(_walked, leapfrog=leapfrog, **options),
+        lambda walk: walk.log_w.T,
+        model, split, steps - 1,
+        size=max(1, weighing.rows_of(model, split) // chains), seed=seed, progress=progress,
     )  # fmt: skip
 
 
@@ -165,20 +138,15 @@ def temperatures(steps: int) -> Float[np.ndarray, " times"]:
 
 
 class Walk(NamedTuple):
-    """What is carried through the transitions of a batch: first those of the pilot chains."""
+    """What is carried through the transitions of a batch."""
 
     chain: Chain
     """The chains that count."""
-    before: Float[Array, "chains batch"]
-    """log w at the first temperature."""
-    added: Float[Array, "chains batch"]
-    """What the transitions added to it."""
+    log_w: Float[Array, "chains batch"]
     pilot: Chain
     """The chains that step sizes are tuned on."""
     log_size: Float[Array, " batch"]
     """Logarithm of the step size that the pilot chains have come to."""
-    sizes: Float[Array, "times batch"]
-    """The step size of each temperature."""
 
 
 def _weigher(graphdef: nnx.GraphDef, state: Any, batch: Batch, initial: str) -> tuple[Weigh, int]:
@@ -187,7 +155,7 @@ def _weigher(graphdef: nnx.GraphDef, state: Any, batch: Batch, initial: str) -> 
     if initial == "prior":
         base = model.p_z(**batch.condition)
     else:
-        base = model.posterior(encoded(model, batch))
+        base = model.posterior(weighing.encoded(model, batch))
     if not starts_from(base):
         other = "posterior" if initial == "prior" else "prior"
         raise ValueError(
@@ -201,7 +169,7 @@ def _weigher(graphdef: nnx.GraphDef, state: Any, batch: Batch, initial: str) -> 
     def weigh(u: jax.Array) -> jax.Array:
         # From u itself: (z - μ) / σ would lose its digits where σ is small beside μ.
         log_q = unit.log_prob(u) - 0.5 * log_var.sum(-1)
-        return log_joint(model, batch, mean + jnp.exp(0.5 * log_var) * u) - log_q
+        return weighing.log_joint(model, batch, mean + jnp.exp(0.5 * log_var) * u) - log_q
 
     return weigh, base.event_size
 
@@ -212,47 +180,38 @@ def starts_from(base: Distribution) -> bool:
 
 
 def _noise(keys: Key[Array, "chains batch"], latents: int) -> Float[Array, "chains batch latents"]:
-    """Return ε ~ N(0, I) of each chain: the same however they are gathered in steps."""
     return jax.vmap(jax.vmap(StandardNormal(latents).sample))(keys)
 
 
 def _keys_of(batch: Batch, chains: int) -> tuple[jax.Array, jax.Array]:
     """Return the keys of the chains that count, and of the pilot chains, a quarter as many."""
-    pilot = chains + jnp.arange(max(1, chains // 4))
-    return sample_keys(batch.keys, jnp.arange(chains)), sample_keys(batch.keys, pilot)
+    keys = weighing.sample_keys(batch.keys, jnp.arange(chains + max(1, chains // 4)))
+    return keys[:chains], keys[chains:]
 
 
-_STATIC = ("graphdef", "chains", "leapfrog", "initial")
-
-
-@functools.partial(jax.jit, static_argnames=_STATIC)
-def begun(
+@functools.partial(jax.jit, static_argnames=("graphdef", "chains", "initial"))
+def _begun(
     graphdef: nnx.GraphDef,
     state: Any,
     batch: Batch,
     betas: Float[Array, " times"],
     *,
     chains: int,
-    leapfrog: int,  # noqa: ARG001
     initial: str,
 ) -> Walk:
     """Return the chains of a batch before their first transition."""
     weigh, latents = _weigher(graphdef, state, batch, initial)
-    chain, pilot = (
-        Chain(*_weighed(weigh, _noise(keys, latents))) for keys in _keys_of(batch, chains)
-    )
+    chain, pilot = (_chain_at(weigh, _noise(keys, latents)) for keys in _keys_of(batch, chains))
     return Walk(
         chain=chain,
-        before=betas[1] * chain.weight,
-        added=jnp.zeros_like(chain.weight),
+        log_w=betas[1] * chain.weight,
         pilot=pilot,
         log_size=jnp.full(len(batch.x), jnp.log(FIRST_STEP)),
-        sizes=jnp.zeros((len(betas) - 2, len(batch.x))),
     )
 
 
-@functools.partial(jax.jit, static_argnames=_STATIC)
-def walked(
+@functools.partial(jax.jit, static_argnames=("graphdef", "chains", "leapfrog", "initial"))
+def _walked(
     graphdef: nnx.GraphDef,
     state: Any,
     batch: Batch,
@@ -265,47 +224,25 @@ def walked(
     leapfrog: int,
     initial: str,
 ) -> Walk:
-    """Return the chains after the steps from `first` to before `last`.
-
-    A step is a transition at one temperature: first of the pilot chains at all of them, and then of
-    the chains that count.
-    """
-    times = len(betas) - 2
-    if times == 0:
-        return walk
+    """Return the chains after the transitions from `first` to before `last`."""
     weigh, _ = _weigher(graphdef, state, batch, initial)
     keys, pilot_keys = _keys_of(batch, chains)
 
-    def tune(t: jax.Array, walk: Walk) -> Walk:
-        return _tune(weigh, pilot_keys, walk, t, betas[t + 1], leapfrog)
-
     def anneal(t: jax.Array, walk: Walk) -> Walk:
-        chain, _ = _transition(
-            weigh, keys, walk.chain, t + 1, betas[t + 1], walk.sizes[t], leapfrog
-        )
-        rise = betas[t + 2] - betas[t + 1]
-        return walk._replace(chain=chain, added=walk.added + rise * chain.weight)
+        beta, size = betas[t + 1], jnp.exp(walk.log_size)
+        pilot, accepted = _transition(weigh, pilot_keys, walk.pilot, t + 1, beta, size, leapfrog)
+        chain, _ = _transition(weigh, keys, walk.chain, t + 1, beta, size, leapfrog)
+        log_w = walk.log_w + (betas[t + 2] - beta) * chain.weight
+        return Walk(chain, log_w, pilot, _tuned(walk.log_size, accepted))
 
-    def clipped(step: jax.Array) -> jax.Array:
-        return jnp.clip(step, 0, times)
-
-    walk = jax.lax.fori_loop(clipped(first), clipped(last), tune, walk)
-    return jax.lax.fori_loop(clipped(first - times), clipped(last - times), anneal, walk)
+    return jax.lax.fori_loop(first, last, anneal, walk)
 
 
-def _tune(
-    weigh: Weigh,
-    keys: jax.Array,
-    walk: Walk,
-    t: Int[Array, ""],
-    beta: Float[Array, ""],
-    leapfrog: int,
-) -> Walk:
-    """Move the pilot chains at the temperature of number `t`, and tune the step size by them."""
-    size = jnp.exp(walk.log_size)
-    pilot, accepted = _transition(weigh, keys, walk.pilot, t + 1, beta, size, leapfrog)
-    log_size = walk.log_size + GAIN * (accepted.mean(0) - ACCEPTANCE)
-    return walk._replace(pilot=pilot, log_size=log_size, sizes=walk.sizes.at[t].set(size))
+def _tuned(
+    log_size: Float[Array, " batch"], accepted: Float[Array, "pilots batch"]
+) -> Float[Array, " batch"]:
+    """Return the logarithm of the next step size."""
+    return log_size + _GAIN * (accepted.mean(0) - _ACCEPTANCE)
 
 
 def _transition(
@@ -317,10 +254,7 @@ def _transition(
     size: Float[Array, " batch"],
     leapfrog: int,
 ) -> tuple[Chain, Float[Array, "chains batch"]]:
-    """Move by one trajectory of HMC that leaves N(u; 0, I) w(u)^β invariant.
-
-    Returns the chain and the probability with which each proposal was accepted.
-    """
+    """Move by a trajectory that leaves N(u; 0, I) w(u)^β invariant; also return its acceptance."""
     keys = jax.vmap(jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, number))))(keys)
     momentum = _noise(keys[..., 0], chain.u.shape[-1])
     log_uniform = -jax.vmap(jax.vmap(jax.random.exponential))(keys[..., 1])
@@ -335,7 +269,7 @@ def _transition(
 
     def leap(_: jax.Array, carry: tuple[Chain, jax.Array]) -> tuple[Chain, jax.Array]:
         at, p = carry
-        at = Chain(*_weighed(weigh, at.u + size * p))
+        at = _chain_at(weigh, at.u + size * p)
         return at, p + size * force(at)
 
     half = momentum + 0.5 * size * force(chain)
@@ -351,7 +285,6 @@ def _transition(
     return Chain(*moved), jnp.exp(jnp.minimum(gain, 0.0))
 
 
-def _weighed(weigh: Weigh, u: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return u, its log-weight and the gradient of that."""
+def _chain_at(weigh: Weigh, u: jax.Array) -> Chain:
     weight, back = jax.vjp(weigh, u)
-    return u, weight, back(jnp.ones_like(weight))[0]
+    return Chain(u, weight, back(jnp.ones_like(weight))[0])

@@ -9,22 +9,12 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from workshop.generative_models.core.checks import positive_int
-from workshop.generative_models.evaluation.bounds.scale import refuse_moving_scale
-from workshop.generative_models.evaluation.bounds.weighing import (
-    Batch,
-    encoded,
-    examples_of,
-    log_joint,
-    refuse_no_density,
-    rows_of,
-    run_steps,
-    sample_keys,
-    samples_of,
-)
-from workshop.generative_models.evaluation.passes import Progress, restored
+from ...core.checks import positive_int
+from ..passes import Progress, restored
+from . import weighing
+from .weighing import Batch
 
-FEWEST = 64
+_FEWEST = 64
 """Samples that a step takes of each example, or all if they are fewer; more where there are too few
 examples to fill a step. With more from the start the encoder would work on small batches."""
 
@@ -113,13 +103,7 @@ def importance_sampling(
 ) -> dict[str, Float[np.ndarray, " n"]]:
     """Return the importance-weighted bound of each example, and how many samples carry it.
 
-    Args:
-        model: see `importance_weighted_bound`, of this and of the others.
-        x: (n, *event), or a `Split`.
-        y: labels.
-        samples: K.
-        seed: of the samples.
-        progress: see `evaluation.passes.Progress`.
+    The arguments and errors are those of `importance_weighted_bound`.
 
     Returns:
         "bound", and "effective_samples", (Σ w)² / Σ w² of the weights w, from 1 to K: near 1 the
@@ -129,29 +113,20 @@ def importance_sampling(
         Kong, Liu & Wong, Sequential Imputations and Bayesian Missing Data Problems, JASA 1994.
     """
     samples = positive_int("samples", samples)
-    refuse_no_density("importance_weighted_bound", model, codes=False)
-    refuse_moving_scale("importance_weighted_bound", model)
-    split = examples_of("importance_weighted_bound", model, x, y)
-    size, step = layout(rows_of(model, split), len(split), samples)
-
-    def advance(
-        graphdef: nnx.GraphDef, state: Any, batch: Batch, sums: Sums, first: Any, last: Any
-    ) -> Sums:
-        return add_samples(
-            graphdef, state, batch, sums, first, last, jnp.asarray(samples), step=step
-        )
-
-    return run_steps(
-        lambda _graphdef, _state, batch: no_samples(batch),
-        advance,
-        lambda sums: sums.estimates(jnp.asarray(samples)),
+    split = weighing.examples_to_bound("importance_weighted_bound", model, x, y)
+    size, step = layout(weighing.rows_of(model, split), len(split), samples)
+    count = jnp.asarray(samples)
+    return weighing.run_steps(
+        _no_samples,
+        functools.partial(add_samples, samples=count, step=step),
+        lambda sums: sums.estimates(count),
         model, split, -(-samples // step), size=size, seed=seed, progress=progress,
     )  # fmt: skip
 
 
 def layout(rows: int, examples: int, samples: int) -> tuple[int, int]:
     """Return how many examples a pass has, and how many samples of each a step: `rows` at most."""
-    size = min(examples, max(1, rows // min(samples, FEWEST)))
+    size = min(examples, max(1, rows // min(samples, _FEWEST)))
     return size, min(samples, max(1, rows // size))
 
 
@@ -159,15 +134,13 @@ def bound_of(
     graphdef: nnx.GraphDef, state: Any, batch: Batch, samples: Int[Array, ""], *, step: int
 ) -> dict[str, jax.Array]:
     """Return the bound of a batch in one call, from `step` samples of each example at a time."""
-    last = -(-samples // step)
-    sums = add_samples(
-        graphdef, state, batch, no_samples(batch), jnp.zeros_like(last), last, samples, step=step
-    )
+    last, sums = -(-samples // step), _no_samples(graphdef, state, batch)
+    first = jnp.zeros_like(last)
+    sums = add_samples(graphdef, state, batch, sums, first, last, samples, step=step)
     return sums.estimates(samples)
 
 
-def no_samples(batch: Batch) -> Sums:
-    """Return the sums of a batch before its first sample."""
+def _no_samples(_graphdef: nnx.GraphDef, _state: Any, batch: Batch) -> Sums:
     zeros = jnp.zeros(len(batch.x))
     return Sums(zeros - jnp.inf, zeros, zeros)
 
@@ -184,17 +157,15 @@ def add_samples(
     *,
     step: int,
 ) -> Sums:
-    """Return the sums with the weights of the steps from `first` to before `last` in them.
-
-    How many samples there are is no static size: one program serves every number.
-    """
+    """Return the sums with the weights of the steps from `first` to before `last` in them."""
     model = restored(graphdef, state)
-    features = encoded(model, batch)
+    features = weighing.encoded(model, batch)
 
     def add(i: jax.Array, sums: Sums) -> Sums:
         number = i * step + jnp.arange(step)
-        z, log_q = samples_of(model, features, sample_keys(batch.keys, number))
-        log_w = log_joint(model, batch, z) - log_q
+        keys = weighing.sample_keys(batch.keys, number)
+        z, log_q = weighing.samples_of(model, features, keys)
+        log_w = weighing.log_joint(model, batch, z) - log_q
         # The last step may have more than are wanted.
         return sums.add(jnp.where((number < samples)[:, None], log_w, -jnp.inf))
 

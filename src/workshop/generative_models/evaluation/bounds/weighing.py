@@ -1,8 +1,4 @@
-"""Samples of latents with their importance weights p(x, z) / q(z).
-
-Every estimate of log p(x) needs them: keyed by example and by sample, a pass at a time, as many at
-once as the device likes.
-"""
+"""Samples of latents with their weights p(x, z) / q(z), keyed by example and by sample."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,21 +10,13 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
-from workshop.generative_models.core.modules import sample_key
-from workshop.generative_models.core.parameters import refuse_not_finite
-from workshop.generative_models.data import Dataset, Split
-from workshop.generative_models.data.reading import as_arrays, examples, is_map_style
-from workshop.generative_models.data.rows import Rows
-from workshop.generative_models.evaluation.passes import (
-    PASS,
-    Progress,
-    condition_of,
-    features_of,
-    in_steps,
-    reads_labels,
-    restored,
-)
-from workshop.generative_models.models.vae.inference import Inference
+from ...core.modules import sample_key
+from ...core.parameters import refuse_not_finite
+from ...data import Dataset, Split
+from ...data.reading import as_arrays, examples, is_map_style
+from ...data.rows import Rows
+from ...models.vae.inference import Inference
+from ..passes import PASS, Progress, condition_of, features_of, in_steps, restored
 
 BUDGETS = {"cpu": 2**22}
 """Bytes of the widest array of a step: on a CPU about what stays in the cache of a core."""
@@ -51,14 +39,7 @@ class Batch(NamedTuple):
 
 
 def examples_of(where: str, model: Any, x: Any, y: Any) -> Split:
-    """Return examples and labels as a split, or say what is wrong with them.
-
-    Args:
-        where: the caller, for errors.
-        model: any module with `read_batch`.
-        x: a `Split`, an array (n, *event), or (x, y) or {"x": x, "y": y}; see `Trainer.fit`.
-        y: labels (n,) or one for all, for a conditional model; None where x has its own.
-    """
+    """Return a split, an array with labels, or what `Trainer.fit` takes, as a split."""
     if isinstance(x, Split):
         if y is not None:
             raise ValueError(f"{where}: y is given twice, beside a Split and in it: leave y out")
@@ -73,19 +54,18 @@ def examples_of(where: str, model: Any, x: Any, y: Any) -> Split:
         raise ValueError(f"{where}: x has shape {array.shape}: expected (n, *event), n at least 1")
     if y is None:
         return Split(array)
-    if not reads_labels(model):
+    if not model.conditional:
         raise ValueError(f"{where}: y is given, but {type(model).__name__} reads no labels")
     return Split(array, model.condition_rows(f"{where}: y", y, len(array)))
 
 
-def refuse_no_density(where: str, model: Any, *, codes: bool = True) -> None:
-    """Raise a ValueError for a model without a density of z, such as an autoencoder.
+def has_moving_scale(model: Any) -> bool:
+    """Return whether the likelihood's scale is computed from the whole batch."""
+    return getattr(model.likelihood, "scale", None) == "optimal"
 
-    Args:
-        where: the caller, for errors.
-        model: any.
-        codes: whether a model with codes will do; it has a bound, but nothing to draw.
-    """
+
+def examples_to_bound(where: str, model: Any, x: Any, y: Any, *, codes: bool = False) -> Split:
+    """Return `examples_of` a model that has a bound; with `codes` one whose latents are codes."""
     if not model.has_density:
         raise ValueError(
             f"{where}: q(z|x) of this model is a {type(model.posterior).__name__}, which has no "
@@ -96,6 +76,12 @@ def refuse_no_density(where: str, model: Any, *, codes: bool = True) -> None:
             f"{where}: the latents of {type(model).__name__} are codes, chosen without chance: its "
             "bound is its ELBO with any number of samples; use elbo(model, x)"
         )
+    if has_moving_scale(model):
+        raise ValueError(
+            f"{where}: the likelihood's scale='optimal' is chosen by each batch, which is no "
+            "density of one example: pass fix_scale(model, training_data) in place of the model"
+        )
+    return examples_of(where, model, x, y)
 
 
 def run_steps(
@@ -112,19 +98,8 @@ def run_steps(
 ) -> Any:
     """Return an estimate of many steps over all examples, joined; see `in_steps`.
 
-    Args:
-        begin: (graphdef, state, batch) to what is carried from step to step.
-        advance: (graphdef, state, batch, carry, first, last) to what is carried on.
-        finish: what is carried after the last step to rows.
-        model: the model.
-        split: the examples.
-        steps: in each pass.
-        size: examples in a pass.
-        seed: of the examples' keys.
-        progress: see `Progress`.
-
-    Raises:
-        ValueError: if a parameter of the model is not finite.
+    `begin` is a function of (graphdef, state, batch), `advance` of these, what is carried from step
+    to step, and the first step and the one after the last; `finish` makes rows of what is carried.
     """
     refuse_not_finite(model)
     graphdef, state = nnx.split(model)
@@ -196,13 +171,10 @@ def drawn(
 
 
 def log_given(model: Any, batch: Batch, z: jax.Array) -> Float[Array, " batch"]:
-    """Return log p(x|z) of each example, in nats; -inf where float32 cannot hold it.
-
-    Extreme latents may overflow in the decoder in both directions, which leaves NaN. The weight of
-    such a sample is 0 beside any other, and this is the one place where it becomes so.
-    """
+    """Return log p(x|z) of each example, in nats; -inf where float32 cannot hold it."""
     rngs = nnx.Rngs(batch.keys[0])
     log_p = model.conditional_log_prob(batch.x, z, rngs=rngs, **batch.condition)
+    # Extreme latents may overflow in the decoder in both directions, which leaves NaN.
     return jnp.where(jnp.isnan(log_p), -jnp.inf, log_p)
 
 
@@ -215,10 +187,7 @@ def log_joint(
 
 
 def rows_of(model: Any, split: Split) -> int:
-    """Return how many samples of latents to decode at once: as many as fill the device's budget.
-
-    Memory then does not grow with examples or samples.
-    """
+    """Return how many samples of latents to decode at once: as many as fill the device's budget."""
     graphdef, state = nnx.split(model)
     keys = example_keys(jax.random.key(0), jnp.arange(1))
 

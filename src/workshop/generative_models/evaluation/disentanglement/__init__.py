@@ -39,20 +39,11 @@ References:
     Unsupervised Learning of Disentangled Representations. ICML 2019.
 """
 
-from workshop.generative_models.evaluation.disentanglement.agreement import UDRScores, udr
-from workshop.generative_models.evaluation.disentanglement.importance import DCIScores, dci
-from workshop.generative_models.evaluation.disentanglement.information import mig, modularity
-from workshop.generative_models.evaluation.disentanglement.interventions import (
-    beta_vae_score,
-    factor_vae_score,
-)
-from workshop.generative_models.evaluation.disentanglement.prediction import (
-    ExplicitnessScores,
-    explicitness,
-)
-from workshop.generative_models.evaluation.disentanglement.robustness import irs
-from workshop.generative_models.evaluation.disentanglement.sampling import Sampler
-from workshop.generative_models.evaluation.disentanglement.separability import sap
+from .agreement import UDRScores, udr
+from .counting import irs, mig, modularity
+from .interventions import beta_vae_score, factor_vae_score
+from .learnt import DCIScores, ExplicitnessScores, dci, explicitness, sap
+from .sampling import Sampler
 
 __all__ = [
     "DCIScores",

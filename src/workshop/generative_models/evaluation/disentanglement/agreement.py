@@ -9,10 +9,11 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 from sklearn.linear_model import Lasso
 
-from workshop.generative_models.core.checks import at_least, one_of
-from workshop.generative_models.evaluation.disentanglement.inputs import Codes, checked_codes
+from ...core.checks import at_least, one_of
+from ..arrays import finite_rows
+from .inputs import Codes
 
-LASSO_PENALTY = 0.1
+_PENALTY = 0.1
 
 Latents = Float[np.ndarray, "examples latents"]
 OtherLatents = Float[np.ndarray, "examples other_latents"]
@@ -41,9 +42,8 @@ def udr(
     models agree up to the order and sign of latents (0.9 with the lasso, whose penalty shrinks R):
     disentangled models do, since there are few ways to be so and many to be entangled.
 
-    Compare models that differ in their seed, a set of them for each setting. A latent whose KL is
-    not above the threshold is left out; a constant one goes with nothing, and a model without any
-    other scores 0.
+    Compare models that differ in their seed, a set of them for each setting. A constant latent goes
+    with nothing, and a model without any other scores 0.
 
     Args:
         codes: for each model (examples, latents), of the same examples in the same order; models
@@ -51,11 +51,10 @@ def udr(
         kl: for each model (latents,) the mean KL(q(z_l|x) ‖ p(z_l)) of each latent in nats.
         correlation: "lasso", the weights |w| of a regression of standardised latents on those of
             the other model (penalty 0.1), or "spearman", the rank correlation |ρ|.
-        kl_threshold: in nats.
+        kl_threshold: in nats, which the KL of a latent must exceed.
 
     Raises:
-        ValueError: if there are fewer than two models, or if the arrays are not numbers that belong
-            together.
+        ValueError: for fewer than two models, or arrays that do not fit.
 
     References:
         Duan, Matthey, Saraiva, Watters, Burgess, Lerchner, Higgins. Unsupervised Model Selection
@@ -69,72 +68,65 @@ def udr(
     """
     one_of("udr: correlation", correlation, ("lasso", "spearman"))
     at_least("udr: kl_threshold", kl_threshold, 0)
-    models = [informative(i, *given, kl_threshold) for i, given in enumerate(paired(codes, kl))]
-    if any(len(model) != len(models[0]) for model in models):
-        raise ValueError(
-            f"udr(codes): expected the same examples of each model, got {[len(m) for m in models]}"
-        )
-    if correlation == "spearman":
-        models = [standardised(rankdata(model, axis=0)) for model in models]
-    relation = lasso if correlation == "lasso" else spearman
-    pairs = np.zeros((len(models), len(models)))
-    for i, j in np.ndindex(*pairs.shape):
-        if i != j:
-            pairs[i, j] = relative_strength(relation(models[i], models[j]))
-    others = ~np.eye(len(models), dtype=bool)
-    scores = [np.median(pairs[others[:, j], j]) for j in range(len(models))]
-    return UDRScores(model_scores=np.array(scores), pairwise_scores=pairs)
-
-
-def paired(
-    codes: Sequence[ArrayLike] | np.ndarray, kl: Sequence[ArrayLike] | np.ndarray
-) -> list[tuple[ArrayLike, ArrayLike]]:
-    """Return each model's codes with its KL, or say that there are not enough of either."""
     if len(codes) < 2 or len(codes) != len(kl):
         raise ValueError(
             f"udr: expected codes and kl of at least two models, got codes of {len(codes)} and kl "
             f"of {len(kl)}"
         )
-    return list(zip(codes, kl, strict=True))
+    given = zip(codes, kl, strict=True)
+    models = [_informative(i, *arrays, kl_threshold) for i, arrays in enumerate(given)]
+    if any(len(model) != len(models[0]) for model in models):
+        raise ValueError(
+            f"udr(codes): expected the same examples of each model, got {[len(m) for m in models]}"
+        )
+    if correlation == "spearman":
+        models = [_standardised(rankdata(model, axis=0)) for model in models]
+    relation = _lasso if correlation == "lasso" else _spearman
+    pairs = np.zeros((len(models), len(models)))
+    for i, j in np.ndindex(*pairs.shape):
+        if i != j:
+            pairs[i, j] = _relative_strength(relation(models[i], models[j]))
+    others = ~np.eye(len(models), dtype=bool)
+    scores = [np.median(pairs[others[:, j], j]) for j in range(len(models))]
+    return UDRScores(model_scores=np.array(scores), pairwise_scores=pairs)
 
 
-def informative(model: int, codes: ArrayLike, kl: ArrayLike, threshold: float) -> Codes:
-    """Return the latents of one model that hold information and vary, standardised."""
-    x, nats = checked_codes(f"udr(codes[{model}])", codes), np.asarray(kl, np.float64)
+def _informative(model: int, codes: ArrayLike, kl: ArrayLike, threshold: float) -> Codes:
+    """Return the latents of one model that hold information, standardised."""
+    x, nats = finite_rows(f"udr(codes[{model}])", codes), np.asarray(kl, np.float64)
     if nats.shape != x.shape[1:] or not np.isfinite(nats).all():
         raise ValueError(
             f"udr(kl[{model}]): expected {x.shape[1]} finite numbers, the mean KL of each latent, "
             f"got shape {nats.shape}"
         )
-    return standardised(x[:, nats > threshold])
+    return _standardised(x[:, nats > threshold])
 
 
-def standardised(x: Codes) -> Codes:
+def _standardised(x: Codes) -> Codes:
     """Return columns of mean 0 and variance 1, constant ones as 0."""
     varies = np.ptp(x, axis=0) > 0
     return np.where(varies, (x - x.mean(axis=0)) / np.where(varies, x.std(axis=0), 1), 0)
 
 
-def lasso(x: Latents, y: OtherLatents) -> Relation:
+def _lasso(x: Latents, y: OtherLatents) -> Relation:
     """Return |w| of the regression of each latent of y on all of x."""
     if not x.shape[1] or not y.shape[1]:
         return np.zeros((x.shape[1], y.shape[1]))
-    weights = np.abs(Lasso(alpha=LASSO_PENALTY).fit(x, y).coef_)
+    weights = np.abs(Lasso(alpha=_PENALTY).fit(x, y).coef_)
     return weights.reshape(y.shape[1], x.shape[1]).T  # scikit-learn drops an axis of one
 
 
-def spearman(x: Latents, y: OtherLatents) -> Relation:
+def _spearman(x: Latents, y: OtherLatents) -> Relation:
     """Return |ρ| of all pairs of latents given as standardised ranks."""
     return np.abs(x.T @ y) / len(x)
 
 
-def relative_strength(relation: Relation) -> float:
+def _relative_strength(relation: Relation) -> float:
     """Return the mean of max² / sum over the columns and over the rows; 0 for those without."""
     if not relation.size:
         return 0.0
-    most, total = ([f(relation, axis=axis) for axis in (0, 1)] for f in (np.max, np.sum))
-    means = [
-        np.mean(np.where(s > 0, m**2 / np.where(s > 0, s, 1), 0))
-        for m, s in zip(most, total, strict=True)
-    ]
+    means = []
+    for axis in (0, 1):
+        most, total = relation.max(axis), relation.sum(axis)
+        means.append(np.mean(np.where(total > 0, most**2 / np.where(total > 0, total, 1), 0)))
     return float(np.mean(means))

@@ -4,41 +4,26 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
+from ..arrays import finite_rows
+
 Codes = Float[np.ndarray, "examples latents"]
 Factors = Int[np.ndarray, "examples factors"]
 Examples = tuple[Codes, Factors]
 Tests = tuple[Float[np.ndarray, "tests latents"], Int[np.ndarray, "tests factors"]]
 
 
-def checked_codes(name: str, codes: ArrayLike, latents: int = 1) -> Codes:
-    """Return codes as float64, or say that they are not `latents` columns or more of numbers."""
-    array = np.asarray(codes, np.float64)
-    if array.ndim != 2 or not array.size:
-        raise ValueError(f"{name}: expected shape (examples, latents), got {array.shape}")
-    if array.shape[1] < latents:
-        raise ValueError(
-            f"{name}: expected at least {latents} latents to compare, got shape {array.shape}"
-        )
-    bad = np.flatnonzero(~np.isfinite(array).all(axis=0))
-    if bad.size:
-        raise ValueError(f"{name}: expected finite numbers, got NaN or inf in latent {bad[0]}")
-    return array
-
-
 def checked(
     where: str, codes: ArrayLike, factors: ArrayLike, *, latents: int = 1, columns: int = 1
 ) -> Examples:
-    """Return codes and factors as arrays that belong together.
+    """Return codes and factors that belong together, with at least so many latents and columns.
 
-    Args:
-        where: how the codes are called in errors, such as "mig(codes)"; the factors are then
-            "mig(factors)", and "dci(test_codes)" goes with "dci(test_factors)".
-        codes: (examples, latents) finite numbers.
-        factors: (examples, factors) whole numbers.
-        latents: how many latents there must be.
-        columns: how many factors there must be.
+    Errors call the codes `where`, such as "mig(codes)", and the factors "mig(factors)".
     """
-    x = checked_codes(where, codes, latents)
+    x = finite_rows(where, codes)
+    if x.shape[1] < latents:
+        raise ValueError(
+            f"{where}: expected at least {latents} latents to compare, got shape {x.shape}"
+        )
     y, name = np.asarray(factors), where.replace("codes", "factors")
     if y.dtype.kind not in "iu":
         raise ValueError(
@@ -58,7 +43,7 @@ def checked(
 def checked_test(where: str, codes: ArrayLike, factors: ArrayLike, like: Examples) -> Tests:
     """Return the codes and factors that a learner is scored on: as many columns as it learnt on."""
     x, y = checked(f"{where}(test_codes)", codes, factors)
-    for name, test, train in (("codes", x, like[0]), ("factors", y, like[1])):
+    for name, test, train in zip(("codes", "factors"), (x, y), like, strict=True):
         if test.shape[1] != train.shape[1]:
             raise ValueError(
                 f"{where}(test_{name}): expected {train.shape[1]} columns, as {name} has, "

@@ -7,14 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.linear_model import LogisticRegression
 
-from workshop.generative_models.core.checks import at_least
-from workshop.generative_models.evaluation.disentanglement.prediction import ITERATIONS
-from workshop.generative_models.evaluation.disentanglement.sampling import (
-    EXAMPLES,
-    Points,
-    Sampler,
-)
-from workshop.generative_models.evaluation.passes import Progress, in_passes
+from ...core.checks import at_least
+from ..passes import Progress, in_passes
+from .learnt import ITERATIONS
+from .sampling import EXAMPLES, Points, Sampler
 
 
 def beta_vae_score(
@@ -48,22 +44,20 @@ def beta_vae_score(
             fitting and scoring in the same proportion.
 
     Raises:
-        ValueError: if there is one factor only, if the points are too few to fit and to score a
-            classifier, or if `represent` does not give a row of finite numbers an observation.
+        ValueError: for one factor only, too few points to fit and to score a classifier, or if
+            `represent` does not give a row of finite numbers an observation.
 
     References:
-        Higgins, Matthey, Pal, Burgess, Glorot, Botvinick, Mohamed, Lerchner. beta-VAE: Learning
-        Basic Visual Concepts with a Constrained Variational Framework. ICLR 2017. Numbers as in
-        Locatello et al., ICML 2019.
+        Higgins et al. beta-VAE: Learning Basic Visual Concepts with a Constrained Variational
+        Framework. ICLR 2017. Numbers as in Locatello et al., ICML 2019.
 
     Examples:
         >>> import jax
-        >>> class Grid:
-        ...     def sample_factors(self, key, n):
-        ...         return jax.random.randint(key, (n, 3), 0, 10)
-        ...     def render_batch(self, factors):
-        ...         return factors
-        >>> beta_vae_score(lambda x: x, Grid(), num_train=100, num_eval=50)
+        >>> from types import SimpleNamespace
+        >>> grid = SimpleNamespace(
+        ...     sample_factors=lambda key, n: jax.random.randint(key, (n, 3), 0, 10),
+        ...     render_batch=lambda factors: factors)
+        >>> beta_vae_score(lambda x: x, grid, num_train=100, num_eval=50)
         1.0
     """
     sizes = {"num_train": num_train, "num_eval": num_eval, "batch_size": batch_size}
@@ -106,24 +100,18 @@ def factor_vae_score(
     a latent of its own, about 1 / factors for chance.
 
     Latents whose standard deviation over all examples is below the threshold have no vote, and
-    constant ones never do; without any other the score is 0.
+    constant ones never do; without any other the score is 0. Errors are those of `beta_vae_score`.
 
     Args:
-        represent: observations to codes (n, latents), such as means of q(z|x); it is called for
-            about 1,024 at a time.
-        sampler: draws factors and shows them, such as `data.sprites`; at least two factors.
+        represent: see `beta_vae_score`.
+        sampler: see there.
         num_train: points that say which factor a latent stands for.
         num_eval: points that are scored.
         batch_size: examples in a point, at least two.
         num_variance_estimate: examples for the variance of each latent over all, at least two.
         prune_threshold: a standard deviation, in units of the codes.
         seed: of all draws.
-        progress: see `Progress`. Cut short, the points made until then are shared out between
-            training and scoring in the same proportion.
-
-    Raises:
-        ValueError: if there is one factor only, if the points are too few to vote and to score, or
-            if `represent` does not give a row of finite numbers an observation.
+        progress: see there.
 
     References:
         Kim & Mnih. Disentangling by Factorising. ICML 2018. Numbers as in Locatello et al., ICML
@@ -131,12 +119,11 @@ def factor_vae_score(
 
     Examples:
         >>> import jax
-        >>> class Grid:
-        ...     def sample_factors(self, key, n):
-        ...         return jax.random.randint(key, (n, 3), 0, 10)
-        ...     def render_batch(self, factors):
-        ...         return factors
-        >>> factor_vae_score(lambda x: x, Grid(), num_train=100, num_eval=50)
+        >>> from types import SimpleNamespace
+        >>> grid = SimpleNamespace(
+        ...     sample_factors=lambda key, n: jax.random.randint(key, (n, 3), 0, 10),
+        ...     render_batch=lambda factors: factors)
+        >>> factor_vae_score(lambda x: x, grid, num_train=100, num_eval=50)
         1.0
     """
     at_least("factor_vae_score: batch_size", batch_size, 2)
@@ -158,9 +145,7 @@ def factor_vae_score(
         local = points.codes_of_points(factors[index]).var(axis=1, ddof=1)
         return np.argmin(local[:, active] / variance[active], axis=1)
 
-    train, test = points.measure(steadiest, progress)
-    latent, fixed = train
+    train, (latent, fixed) = points.measure(steadiest, progress)
     votes = np.zeros((active.sum(), num_factors), np.int64)
-    np.add.at(votes, (latent, fixed), 1)
-    latent, fixed = test
+    np.add.at(votes, train, 1)
     return float(np.mean(votes.argmax(axis=1)[latent] == fixed))

@@ -1,7 +1,4 @@
-"""Points of metrics that intervene: examples drawn so that one factor of each point is held.
-
-Any data whose factors can be set will do. The module `data.sprites` is a `Sampler` as it is.
-"""
+"""Points of metrics that intervene: examples drawn so that one factor of each point is held."""
 
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
@@ -11,9 +8,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
-from workshop.generative_models.core.checks import positive_int
-from workshop.generative_models.evaluation.disentanglement.inputs import Factors, checked_codes
-from workshop.generative_models.evaluation.passes import Progress, in_passes
+from ...core.checks import positive_int
+from ..arrays import finite_rows
+from ..passes import Progress, in_passes
+from .inputs import Factors
 
 EXAMPLES = 1024
 """Examples that are shown and represented at once: one shape, so that programs compile once."""
@@ -35,10 +33,9 @@ class Sampler(Protocol):
 
 
 class Points:
-    """Points of a metric, a part to fit it on and a part to score it on.
+    """Points of a metric, a part to fit it on and a part to score it on, each holding one factor.
 
-    Everything is drawn at once, before any example is shown, so that how many are shown at a time
-    changes nothing.
+    Factors are drawn before any example is shown: how many are shown at a time changes nothing.
     """
 
     def __init__(
@@ -49,15 +46,6 @@ class Points:
         sizes: dict[str, int],
         seed: int,
     ) -> None:
-        """Choose the factor that each point holds.
-
-        Args:
-            where: the metric's name, for errors.
-            represent: observations to codes (n, latents).
-            sampler: draws factors and shows them.
-            sizes: num_train and num_eval points, batch_size examples in each.
-            seed: of all draws.
-        """
         for name, value in sizes.items():
             positive_int(f"{where}: {name}", value)
         self.where, self.represent, self.sampler = where, represent, sampler
@@ -93,9 +81,8 @@ class Points:
 
     def codes(self, factors: Factors) -> Float[np.ndarray, "examples latents"]:
         """Return the codes of examples with these factors."""
-        codes = checked_codes(
-            f"{self.where}(represent)", self.represent(self.sampler.render_batch(factors))
-        )
+        shown = self.sampler.render_batch(factors)
+        codes = finite_rows(f"{self.where}(represent)", self.represent(shown))
         if len(codes) != len(factors):
             raise ValueError(
                 f"{self.where}(represent): expected codes of {len(factors)} examples, "
@@ -114,10 +101,6 @@ class Points:
         """Return statistic and held factor of the points to fit on, and of those to score on.
 
         Cut short, the points made until then are shared out in the proportion asked for.
-
-        Args:
-            statistic: numbers of points to a row for each.
-            progress: see `Progress`.
         """
         size = max(1, EXAMPLES // self.batch)
         rows = in_passes(statistic, self.count, size=size, progress=progress)

@@ -1,30 +1,10 @@
 """What latents hold: active units, the parts of the KL, use of codes, labels read from them."""
 
-from workshop.generative_models.evaluation.latents.aggregate import (
-    AggregatePosterior,
-    aggregate_posterior,
-    far_from_prior,
-    marginal_kl,
-)
-from workshop.generative_models.evaluation.latents.codebooks import (
-    CodebookHealth,
-    codebook_health,
-    codebook_healths,
-    collapses,
-    verdict,
-)
-from workshop.generative_models.evaluation.latents.decomposition import (
-    kl_decomposition,
-    mutual_information,
-    saturation,
-)
-from workshop.generative_models.evaluation.latents.probes import knn_accuracy, linear_accuracy
-from workshop.generative_models.evaluation.latents.units import (
-    ActiveUnits,
-    active_units,
-    collapse,
-    kl_per_dimension,
-)
+from .aggregate import AggregatePosterior, aggregate_posterior, far_from_prior, marginal_kl
+from .codebooks import CodebookHealth, codebook_health, codebook_healths, collapses, verdict
+from .decomposition import kl_decomposition, mutual_information, saturation
+from .probes import knn_accuracy, linear_accuracy
+from .units import ActiveUnits, active_units, collapse, kl_per_dimension
 
 __all__ = [
     "ActiveUnits",

@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from workshop.generative_models.core.gaussian import LOG_VAR_LIMITS
-from workshop.generative_models.evaluation.estimates import Estimate, mean_of
-from workshop.generative_models.evaluation.latents.decomposition import METHODS, log_ratios
-from workshop.generative_models.evaluation.latents.units import read_parameters
+from ...core.gaussian import LOG_VAR_LIMITS
+from ..estimates import Estimate, mean_of
+from .decomposition import METHODS, log_ratios
+from .units import read_parameters
 
 FAR = 0.1
 """Nats of a latent's KL above which it is called far from the prior."""
@@ -72,15 +72,7 @@ def marginal_kl(mean: ArrayLike, log_var: ArrayLike, *, seed: int = 0) -> list[E
     """Return KL(q(z_j) ‖ p(z_j)) of each latent, in nats.
 
     One z of each example, and the mixture of all for q(z_j). Their sum is the dimension-wise KL of
-    `kl_decomposition`.
-
-    Args:
-        mean: (n, latents) means of q(z|x), n >= 2.
-        log_var: (n, latents) their log-variances, clipped to [-20, 20].
-        seed: of the draws of z; each example has its own.
-
-    Raises:
-        ValueError: if shapes differ or are others, or if numbers are not finite.
+    `kl_decomposition`, whose arguments and errors these are.
     """
     means, log_vars = read_parameters("marginal_kl", mean, log_var)
     n = len(means)
@@ -113,11 +105,9 @@ def moments_kl(
 def far_from_prior(posterior: AggregatePosterior, data: str | None = None) -> str | None:
     """Name latents whose codes lie where the prior does not; None if there are none.
 
-    A KL of 0.1 nats bounds the total variation by √(0.1 / 2) = 0.22 (Pinsker): who sees one latent
-    below it tells a code from a draw of the prior at most 61% of the time, which is not worth a
-    word. A latent is named if the KL of its moments is above that by two standard errors: variances
-    outside 0.5 to 1.8, or means beyond ±0.45. Being a lower bound, it does not depend on how many
-    examples the mixture has.
+    A latent is named if the KL of its moments is above 0.1 nats by two standard errors: variances
+    outside 0.5 to 1.8, or means beyond ±0.45. Below that, who sees one latent tells a code from a
+    draw of the prior at most 61% of the time (Pinsker).
 
     Args:
         posterior: as `aggregate_posterior` returns it.

@@ -7,16 +7,11 @@ from math import exp, log
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
+from sklearn.neighbors import NearestNeighbors
 
-from workshop.generative_models.core.checks import positive_int
-from workshop.generative_models.core.quantizers import (
-    Quantizer,
-    ResidualQuantizer,
-    VectorQuantizer,
-)
-
-BLOCK = 2**23
-"""Entries of a block of the matrix of distances: 64 MiB of float64."""
+from ...core.checks import positive_int
+from ...core.quantizers import Quantizer, ResidualQuantizer, VectorQuantizer
+from ..arrays import finite_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,13 +52,12 @@ def codebook_health(
             if `codes` are not `codebook_size` rows of finite numbers.
 
     Examples:
-        >>> from workshop.generative_models.evaluation.latents import codebook_health
         >>> health = codebook_health([[0, 3], [3, -1]], 4, [[0.0], [1.0], [3.0], [7.0]])
         >>> health.used, health.dead.tolist(), health.distances.tolist()
         (2, [1, 2], [1.0, 1.0, 2.0, 4.0])
     """
     size = positive_int("codebook_health: codebook_size", codebook_size)
-    counts = np.bincount(chosen(indices, size), minlength=size)
+    counts = np.bincount(_chosen(indices, size), minlength=size)
     nats, used = entropy(counts), int((counts > 0).sum())
     return CodebookHealth(
         counts=counts,
@@ -72,7 +66,7 @@ def codebook_health(
         share=used / size,
         perplexity=exp(nats),
         bits=nats / log(2),
-        distances=None if codes is None else nearest_distances(rows(codes, size)),
+        distances=None if codes is None else _nearest_distances(codes, size),
     )
 
 
@@ -82,7 +76,7 @@ def entropy(counts: Int[np.ndarray, " codes"] | Float[np.ndarray, " codes"]) -> 
     return float(np.sum(shares * np.log(1 / shares)))
 
 
-def chosen(indices: ArrayLike, size: int) -> Int[np.ndarray, " n"]:
+def _chosen(indices: ArrayLike, size: int) -> Int[np.ndarray, " n"]:
     """Return all indices but -1 in one axis, checked."""
     where = "codebook_health(indices)"
     array = np.asarray(indices)
@@ -102,55 +96,32 @@ def chosen(indices: ArrayLike, size: int) -> Int[np.ndarray, " n"]:
     return flat.astype(np.int64)  # not before: what is too large for it would become another
 
 
-def rows(codes: ArrayLike, size: int) -> Float[np.ndarray, "codes dim"]:
-    """Return `codes` as float64, checked."""
-    array = np.asarray(codes, np.float64)
-    if array.ndim != 2 or len(array) != size or not array.shape[1]:
+def _nearest_distances(codes: ArrayLike, size: int) -> Float[np.ndarray, " codes"]:
+    """Return min_j≠i ‖e_i - e_j‖ for each code, inf for a lone one.
+
+    The distance comes from the difference itself: equal codes are at 0, close ones lose no digits.
+    """
+    array = finite_rows("codebook_health(codes)", codes, "dim")
+    if len(array) != size:
         raise ValueError(
             f"codebook_health(codes): expected shape ({size}, dim), one row a code, "
             f"got {array.shape}; of several codebooks pass one"
         )
-    if not np.isfinite(array).all():
-        raise ValueError("codebook_health(codes): expected finite numbers")
-    return array
-
-
-def nearest_distances(codes: Float[np.ndarray, "codes dim"]) -> Float[np.ndarray, " codes"]:
-    """Return min_j≠i ‖e_i - e_j‖ for each code, inf for a lone one.
-
-    ‖e_i - e_j‖² = ‖e_i‖² + 2 (½‖e_j‖² - e_i·e_j): the bracket is one matrix product, taken for as
-    many rows at a time as `BLOCK` has room for. It only finds the neighbour; the distance comes
-    from the difference itself, so that equal codes are at 0 and close ones lose no digits.
-    """
-    n = len(codes)
-    if n == 1:
+    if size == 1:
         return np.array([np.inf])
-    centred = codes - codes.mean(axis=0)
-    half = 0.5 * np.sum(np.square(centred), axis=1, keepdims=True)
-    others = np.concatenate([-centred, half], axis=1).T
-    each = np.concatenate([centred, np.ones_like(half)], axis=1)
-    neighbour = np.empty(n, np.int64)
-    step = max(1, BLOCK // n)
-    for start in range(0, n, step):
-        bracket = each[start : start + step] @ others
-        own = np.arange(len(bracket))
-        bracket[own, start + own] = np.inf
-        neighbour[start : start + step] = bracket.argmin(axis=1)
-    return np.linalg.norm(codes - codes[neighbour], axis=1)
+    found = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(array - array.mean(axis=0))
+    neighbour = found.kneighbors(return_distance=False)[:, 0]  # each left out of its own
+    return np.linalg.norm(array - array[neighbour], axis=1)
 
 
 def verdict(health: CodebookHealth) -> str | None:
     """Name collapse and its remedies; None if there is none.
 
     N indices that choose among K codes evenly and independently reach R = K (1 - (1 - 1/K)^N) of
-    them on average: nearly all if N is many times K, but 63% for N = K, and fewer than N for few
-    indices, so that a share of K alone would call every short sample collapsed. The codebook is
-    called collapsed if fewer than R / 2 codes are used. Even use is called so with a chance below
-    0.1% from 12 indices on, whatever K is, and below 1e-6 from 32 on: the count of distinct codes
-    keeps near its mean.
+    them on average, 63% for N = K. The codebook is called collapsed if fewer than R / 2 codes are
+    used, which of even use has a chance below 0.1% from 12 indices on.
 
     Examples:
-        >>> from workshop.generative_models.evaluation.latents import codebook_health, verdict
         >>> verdict(codebook_health([5, 6, 7] * 2000, 512)).split(": ")[0]
         '3 of 512 codes used'
         >>> verdict(codebook_health(range(500), 512)) is None
@@ -173,17 +144,14 @@ def codebook_healths(quantizer: Quantizer, indices: np.ndarray) -> dict[str, Cod
 
     Args:
         quantizer: with one codebook, or several: of residual stages, heads or groups.
-        indices: (n, ..., codes) the codes of examples, without the last axis if there is one code
-            a place.
+        indices: (n, ..., codes), without the last axis if there is one code a place.
     """
+    size, books = quantizer.codebook_size, [None] * quantizer.codes
     if isinstance(quantizer, VectorQuantizer):
         books = list(np.asarray(quantizer.codebook()))
     elif isinstance(quantizer, ResidualQuantizer):
         books = [s.codebook()[0] if isinstance(s, VectorQuantizer) else None
                  for s in quantizer.stages]  # fmt: skip
-    else:
-        books = [None] * quantizer.codes  # codes without a codebook
-    size = quantizer.codebook_size
     if quantizer.pooled:
         return {"codebook": codebook_health(indices, size, books[0])}
     columns = indices.reshape(-1, quantizer.codes)

@@ -11,15 +11,14 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, Int
 from numpy.typing import ArrayLike
 
-from workshop.generative_models.core.checks import one_of, positive_int
-from workshop.generative_models.core.distributions import DiagonalNormal, StandardNormal
-from workshop.generative_models.core.pace import Pace
-from workshop.generative_models.evaluation.estimates import Estimate, mean_of
-from workshop.generative_models.evaluation.latents.units import example_kl, read_parameters
+from ...core.checks import one_of, positive_int
+from ...core.distributions import DiagonalNormal, StandardNormal
+from ..estimates import Estimate, mean_of
+from ..passes import in_passes
+from .units import example_kl, read_parameters
 
 BLOCK = 2**21
 """Log-densities that are held at a time: 8 MiB of float32, which stay in the cache."""
-BATCH = 64
 METHODS = {
     "all": "mixture of all examples",
     "mws": "minibatch weighted sampling",
@@ -33,15 +32,8 @@ def mutual_information(mean: ArrayLike, log_var: ArrayLike, *, seed: int = 0) ->
         I(x; z) = E_x E_q(z|x) [log q(z|x) - log q(z)],  q(z) = 1/n Σ_i q(z|x_i)
 
     One z is drawn for each example and q(z) is the mixture of all n, so that no value exceeds
-    log n: see `saturation` for one too near to it.
-
-    Args:
-        mean: (n, latents) means of q(z|x), n >= 2.
-        log_var: (n, latents) their log-variances, clipped to [-20, 20].
-        seed: of the draws of z; each example has its own.
-
-    Raises:
-        ValueError: if shapes differ or are others, or if numbers are not finite.
+    log n: see `saturation` for one too near to it. The arguments and errors are those of
+    `kl_decomposition`.
 
     References:
         Hoffman & Johnson, ELBO surgery, NIPS workshop 2016.
@@ -72,14 +64,12 @@ def kl_decomposition(
 
     All are means over one z drawn for each example; they differ in what stands for q(z):
 
-    - `all`: the mixture of all n examples, exact for these. For the population the errors s / √n
-      hold to first order; information beyond log n is counted as total correlation, see
-      `saturation`.
+    - `all`: the mixture of all n examples, exact for these. Information beyond log n is counted as
+      total correlation, see `saturation`.
     - `mss`: within a batch of M + 1, q(z|x_i)/N + (N - M)/(N M) q(z|x_next) + 1/M Σ q(z|x_others)
       for the z of example i, without bias for q(z), though not for its logarithm.
-    - `mws`: within a batch of M, 1/(N M) Σ_j q(z|x_j): too small for q(z) by a factor of N if
-      batches are the whole, so that the information comes out high, and the total correlation of
-      d latents by up to (d - 1) log N. It is made for gradients; read it only beside its like.
+    - `mws`: within a batch of M, 1/(N M) Σ_j q(z|x_j): too small for q(z) by up to a factor of N,
+      so that the information comes out high. It is made for gradients; compare it with its like.
 
     Errors of `mws` and `mss` are those between batches, None for a lone one. Batches are drawn
     without replacement; examples that fill no batch are left out.
@@ -132,10 +122,9 @@ def kl_decomposition(
 def saturation(information: Estimate) -> str | None:
     """Say that n examples are too few for the information that the codes hold; None if they do.
 
-    The mixture of n examples can tell e^I codes apart only if n is well above that. Where Gaussian
-    codes of known information, in 2 to 16 independent latents, came within log 10 of log n, the
-    estimate was 0.1 to 0.5 nats too low and the total correlation, truly 0, as much too high;
-    nearer to log n both are worth little. The dimension-wise KL and the sum are not affected.
+    The mixture of n examples can tell e^I codes apart only if n is well above that. Of Gaussian
+    codes whose information came within log 10 of log n, the estimate was 0.1 to 0.5 nats too low
+    and the total correlation as much too high; the dimension-wise KL and the sum are not affected.
 
     Args:
         information: as `mutual_information`, or `kl_decomposition` by `all`, returns it.
@@ -160,7 +149,7 @@ def saturation(information: Estimate) -> str | None:
 def _batches(
     n: int, method: str, dataset_size: int | None, batch_size: int | None, seed: int
 ) -> tuple[Int[np.ndarray, "batches size"], int]:
-    """Return the examples of each batch, and the size of the data set, checked."""
+    """Return the examples of each batch, and the size of the data set."""
     one_of("kl_decomposition: method", method, METHODS)
     if method == "all":
         if batch_size is not None or dataset_size is not None:
@@ -170,14 +159,14 @@ def _batches(
                 "method='mss'"
             )
         return np.arange(n)[None], n
-    batch_size = min(BATCH, n) if batch_size is None else batch_size
-    size = positive_int("kl_decomposition: batch_size", batch_size)
+    given = min(64, n) if batch_size is None else batch_size
+    size = positive_int("kl_decomposition: batch_size", given)
     if not 2 <= size <= n:
         raise ValueError(
             f"kl_decomposition: batch_size={size}: expected 2 <= batch_size <= {n} (examples)"
         )
-    dataset_size = n if dataset_size is None else dataset_size
-    whole = positive_int("kl_decomposition: dataset_size", dataset_size)
+    given = n if dataset_size is None else dataset_size
+    whole = positive_int("kl_decomposition: dataset_size", given)
     if whole < n:
         raise ValueError(
             f"kl_decomposition: dataset_size={whole}: expected at least {n}, the examples given"
@@ -193,35 +182,27 @@ def log_ratios(
     method: str,
     dataset_size: int,
     seed: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, ...]:
     """Return log q(z|x)/q(z), log q(z)/Πq(z_j) and log q(z_j)/p(z_j) of each z, as float64.
 
-    Args:
-        mean: of q(z|x).
-        log_var: of q(z|x).
-        order: the examples of each batch, whose q(z|x) stand for q(z) there.
-        method: see `kl_decomposition`.
-        dataset_size: N.
-        seed: of the draws of z.
-
-    Returns:
-        two arrays (batches, size) and one (batches, size, latents).
+    They are two arrays (batches, size) and one (batches, size, latents); the q(z|x) of each batch
+    in `order` stand for q(z) there.
     """
     batches, size = order.shape
-    latents = mean.shape[1]
-    rows = min(size, max(1, BLOCK // (size * latents)))
+    rows = min(size, max(1, BLOCK // (size * mean.shape[1])))
     blocks = -(-size // rows)
-    draws = _draws(mean, log_var, jax.random.key(seed))
-    found = tuple(jnp.zeros((batches, blocks * rows, *end)) for end in ((), (), (latents,)))
-    for first, last in Pace().calls(batches * blocks):
-        found = jax.block_until_ready(
-            _add_ratios(
-                found, draws, mean, log_var, order, float(dataset_size),
-                jnp.asarray(first), jnp.asarray(last), method=method, rows=rows,
-            )
-        )  # fmt: skip
-    information, correlation, marginal = (np.asarray(f[:, :size], np.float64) for f in found)
-    return information, correlation, marginal
+    q = jnp.asarray(mean), jnp.asarray(log_var)
+    draws = _draws(*q, jax.random.key(seed))
+
+    def one_block(number: np.ndarray) -> tuple[jax.Array, ...]:
+        batch, block = divmod(int(number[0]), blocks)
+        given = (array[order[batch]] for array in (draws, *q))
+        first, count = jnp.asarray(block * rows), float(dataset_size)
+        return _ratios(*given, first, count, method=method, rows=rows)
+
+    found = in_passes(one_block, batches * blocks, size=1)
+    whole = (f.reshape(batches, blocks * rows, *f.shape[2:])[:, :size] for f in found)
+    return tuple(f.astype(np.float64) for f in whole)
 
 
 @jax.jit
@@ -231,37 +212,20 @@ def _draws(mean, log_var, key):
 
 
 @partial(jax.jit, static_argnames=("method", "rows"))
-def _add_ratios(
-    found, draws, mean, log_var, order, dataset_size, first, last, *, method, rows
-):  # fmt: skip
-    """Fill in the blocks of rows from `first` to before `last`, numbered through all batches."""
-    size = order.shape[1]
-    blocks = found[0].shape[1] // rows
+def _ratios(draws, mean, log_var, first, dataset_size, *, method, rows):
+    """Return the ratios of `rows` z of a batch from the first, the last z in place of further."""
+    q, p = DiagonalNormal(mean, log_var), StandardNormal(mean.shape[1])
 
-    def add(number, found):
-        batch, block = number // blocks, number % blocks
-        index = order[batch]
-        z, q = draws[index], DiagonalNormal(mean[index], log_var[index])
-        p = StandardNormal(q.event_size)
+    def of_row(row):
+        each = q.log_prob_each(draws[row])
+        weight = log_shares(row, len(draws), dataset_size, method)
+        joint = logsumexp(each.sum(axis=1) + weight)
+        marginal = logsumexp(each + weight[:, None], axis=0)
+        prior = p.log_prob_each(draws[row])
+        return each[row].sum() - joint, joint - marginal.sum(), marginal - prior
 
-        def of_row(row):
-            each = q.log_prob_each(z[row])
-            weight = log_shares(row, size, dataset_size, method)
-            joint = logsumexp(each.sum(axis=1) + weight)
-            marginal = logsumexp(each + weight[:, None], axis=0)
-            prior = p.log_prob_each(z[row])
-            return each[row].sum() - joint, joint - marginal.sum(), marginal - prior
-
-        # The last block of a batch is filled up with its last row.
-        made = jax.vmap(of_row)(jnp.minimum(block * rows + jnp.arange(rows), size - 1))
-        return tuple(
-            jax.lax.dynamic_update_slice(
-                whole, part[None], (batch, block * rows, *(0,) * (whole.ndim - 2))
-            )
-            for whole, part in zip(found, made, strict=True)
-        )
-
-    return jax.lax.fori_loop(first, last, add, found)
+    made = jax.vmap(of_row)(jnp.minimum(first + jnp.arange(rows), len(draws) - 1))
+    return tuple(part[None] for part in made)
 
 
 def log_shares(
@@ -272,9 +236,8 @@ def log_shares(
         return jnp.full(size, -jnp.log(size))
     if method == "mws":
         return jnp.full(size, -jnp.log(dataset_size * size))
-    # The paper's B holds M + 1 examples, of which the one that z came from counts 1/N and one other
-    # carries what is missing to 1. The authors' code gives these weights to the first two columns
-    # of each row instead, whichever example z came from; here they go to the row's own.
+    # Of M + 1 examples the one that z came from counts 1/N and one other carries what is missing
+    # to 1. The authors' code gives these weights to the first two columns of each row instead.
     column, others = jnp.arange(size), size - 1
     rest = (dataset_size - others) / (dataset_size * others)
     weight = jnp.where(column == (row + 1) % size, rest, 1 / others)

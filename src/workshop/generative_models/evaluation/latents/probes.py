@@ -7,8 +7,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from workshop.generative_models.core.checks import positive_int
-from workshop.generative_models.evaluation.estimates import Estimate, share_of
+from ...core.checks import positive_int
+from ..arrays import finite_rows
+from ..estimates import Estimate, share_of
 
 
 def knn_accuracy(
@@ -51,17 +52,7 @@ def linear_accuracy(
     """Return the accuracy of logistic regression on codes standardised by the training ones.
 
     The error is that of `estimates.share_of` over the n test examples. The regression is
-    scikit-learn's, with its ridge of C = 1.
-
-    Args:
-        means: (examples, latents) codes, such as means of q(z|x), to fit on.
-        labels: (examples,) their classes: whole numbers, text or booleans, at least two of them.
-        test_means: (n, latents) codes to classify.
-        test_labels: (n,) their classes; one that is not among `labels` is always missed.
-
-    Raises:
-        ValueError: if shapes do not fit, numbers are not finite, or labels are not classes or only
-            one.
+    scikit-learn's, with its ridge of C = 1. The arguments and errors are those of `knn_accuracy`.
 
     Examples:
         >>> codes, labels = [[0.0], [1.0], [5.0], [6.0]], ["a", "a", "b", "b"]
@@ -74,14 +65,26 @@ def linear_accuracy(
 
 
 def _accuracy(model, name: str, codes, labels, test_codes, test_labels) -> Estimate:
-    """Fit on the first, score on the second."""
     hits = model.fit(codes, labels).predict(test_codes) == test_labels
     return share_of(hits, estimator=f"accuracy of {name}, {len(codes):,} training examples")
 
 
 def _checked(where: str, means, labels, test_means, test_labels) -> tuple[np.ndarray, ...]:
-    codes, classes = _pair(where, "means", means, "labels", labels)
-    test_codes, test_classes = _pair(where, "test_means", test_means, "test_labels", test_labels)
+    found = []
+    for prefix, codes, given in (("", means, labels), ("test_", test_means, test_labels)):
+        array, classes = finite_rows(f"{where}({prefix}means)", codes), np.asarray(given)
+        if classes.shape != array.shape[:1]:
+            raise ValueError(
+                f"{where}({prefix}labels): expected shape ({len(array)},), a class for each row of "
+                f"{prefix}means, got {classes.shape}"
+            )
+        if classes.dtype.kind not in "iubUS":
+            raise ValueError(
+                f"{where}({prefix}labels): expected classes as whole numbers, text or booleans, "
+                f"got {classes.dtype}"
+            )
+        found += [array, classes]
+    codes, classes, test_codes, _ = found
     if codes.shape[1] != test_codes.shape[1]:
         raise ValueError(
             f"{where}(test_means): expected {codes.shape[1]} latents, as means have, got "
@@ -91,27 +94,4 @@ def _checked(where: str, means, labels, test_means, test_labels) -> tuple[np.nda
         raise ValueError(
             f"{where}(labels): expected at least 2 classes, got only {classes[0].item()!r}"
         )
-    return codes, classes, test_codes, test_classes
-
-
-def _pair(
-    where: str, name: str, codes: ArrayLike, label_name: str, labels: ArrayLike
-) -> tuple[np.ndarray, np.ndarray]:
-    array, classes = np.asarray(codes, np.float64), np.asarray(labels)
-    if array.ndim != 2 or not array.size:
-        raise ValueError(
-            f"{where}({name}): expected shape (n, latents), one row an example, got {array.shape}"
-        )
-    if not np.isfinite(array).all():
-        raise ValueError(f"{where}({name}): expected finite numbers, got NaN or infinity")
-    if classes.shape != array.shape[:1]:
-        raise ValueError(
-            f"{where}({label_name}): expected shape ({len(array)},), a class for each row of "
-            f"{name}, got {classes.shape}"
-        )
-    if classes.dtype.kind not in "iubUS":
-        raise ValueError(
-            f"{where}({label_name}): expected classes as whole numbers, text or booleans, got "
-            f"{classes.dtype}"
-        )
-    return array, classes
+    return tuple(found)

@@ -8,39 +8,25 @@ from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
-from workshop.generative_models.core.checks import at_least
-from workshop.generative_models.core.gaussian import kl_to_standard_normal
-from workshop.generative_models.evaluation.estimates import Estimate, mean_of
+from ...core.checks import at_least
+from ...core.gaussian import kl_to_standard_normal
+from ..arrays import finite_rows
+from ..estimates import Estimate, mean_of
 
 
 def read_parameters(
     where: str, mean: ArrayLike, log_var: ArrayLike
 ) -> tuple[Float[np.ndarray, "n latents"], Float[np.ndarray, "n latents"]]:
     """Return means and log-variances of q(z|x) as float32, checked; `where` is the caller."""
-    means, log_vars = codes(where, "mean", mean), codes(where, "log_var", log_var)
+    means, log_vars = (
+        finite_rows(f"{where}({name})", value, least=2, dtype=np.float32)
+        for name, value in (("mean", mean), ("log_var", log_var))
+    )
     if means.shape != log_vars.shape:
         raise ValueError(
             f"{where}: mean has shape {means.shape} and log_var {log_vars.shape}: expected the same"
         )
     return means, log_vars
-
-
-def codes(where: str, name: str, value: ArrayLike) -> Float[np.ndarray, "n latents"]:
-    """Return `value` as float32 of at least two rows, checked; `where` is the caller."""
-    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused below
-        array = np.asarray(value).astype(np.float32)
-    if array.ndim != 2 or len(array) < 2 or not array.shape[1]:
-        raise ValueError(
-            f"{where}({name}): expected shape (n, latents), one row for each of n >= 2 examples, "
-            f"got {array.shape}; reshape a map of latents to (n, -1)"
-        )
-    if not np.isfinite(array).all():
-        bad = int((~np.isfinite(array)).any(axis=1).sum())
-        raise ValueError(
-            f"{where}({name}): expected finite numbers, got NaN or infinity in {bad:,} of "
-            f"{len(array):,} examples"
-        )
-    return array
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +68,7 @@ def active_units(mean: ArrayLike, threshold: float = 0.01) -> ActiveUnits:
         ([1.0, 0.0025], [True, False])
     """
     threshold = at_least("active_units: threshold", threshold, 0.0)
-    means = codes("active_units", "mean", mean).astype(np.float64)
+    means = finite_rows("active_units(mean)", mean, least=2, dtype=np.float32).astype(np.float64)
     n = len(means)
     text = "variance over examples of the mean of q(z|x)"
     squares = np.square(means - means.mean(axis=0))
@@ -104,9 +90,8 @@ def active_units(mean: ArrayLike, threshold: float = 0.01) -> ActiveUnits:
 def collapse(units: ActiveUnits) -> str | None:
     """Name posterior collapse and its remedies; None if there is none worth naming.
 
-    Some latents without use are no fault: a β-VAE drops those that it has no factor for. With ten
-    latents and five factors half are idle at best, and the VAE of 50 latents of Burda et al. (2016)
-    kept 19 on MNIST. Collapse is therefore named where a quarter or fewer are left.
+    Some latents without use are no fault: the VAE of 50 latents of Burda et al. (2016) kept 19 on
+    MNIST. Collapse is therefore named where a quarter or fewer are left.
 
     Examples:
         >>> collapse(active_units([[-1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.1]])).split(":")[0]
@@ -128,12 +113,7 @@ def kl_per_dimension(mean: ArrayLike, log_var: ArrayLike) -> list[Estimate]:
 
         KL_j = E_x ½ (σ_j² + μ_j² - 1 - log σ_j²)
 
-    Args:
-        mean: (n, latents) means of q(z|x), n >= 2.
-        log_var: (n, latents) their log-variances, clipped to [-20, 20].
-
-    Raises:
-        ValueError: if shapes differ or are others, or if numbers are not finite.
+    The arguments and errors are those of `aggregate_posterior`.
 
     Examples:
         >>> [round(kl.value, 3) for kl in kl_per_dimension([[1.0, 0.0]] * 2, [[0.0, 0.0]] * 2)]

@@ -1,38 +1,12 @@
 """How near samples and reconstructions come to data, and whether samples are copies of it."""
 
-from workshop.generative_models.evaluation.samples.copies import (
-    Neighbours,
-    copying,
-    copying_verdict,
-    nearest_training_neighbours,
-)
-from workshop.generative_models.evaluation.samples.dependence import (
-    dependence_of,
-    dependence_verdict,
-    input_dependence,
-)
-from workshop.generative_models.evaluation.samples.distances import (
-    frechet_distance,
-    kernel_distance,
-    sample_quality,
-)
-from workshop.generative_models.evaluation.samples.features import (
-    FeatureFunction,
-    classifier_features,
-    pca_features,
-    pixels,
-)
-from workshop.generative_models.evaluation.samples.inception import inception_features
-from workshop.generative_models.evaluation.samples.neighbourhoods import (
-    density_coverage,
-    precision_recall,
-)
-from workshop.generative_models.evaluation.samples.reconstructions import (
-    mse,
-    psnr,
-    reconstruction_quality,
-    ssim,
-)
+from .copies import Neighbours, copying, copying_verdict, nearest_training_neighbours
+from .dependence import dependence_of, dependence_verdict, input_dependence
+from .distances import frechet_distance, kernel_distance, sample_quality
+from .features import FeatureFunction, classifier_features, pca_features, pixels
+from .inception import inception_features
+from .neighbourhoods import density_coverage, precision_recall
+from .reconstructions import mse, psnr, reconstruction_quality, ssim
 
 __all__ = [
     "FeatureFunction",

@@ -8,11 +8,12 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 from sklearn.metrics import pairwise_distances_argmin
 
-from workshop.generative_models.evaluation.detection import auroc
-from workshop.generative_models.evaluation.estimates import Estimate
-from workshop.generative_models.evaluation.samples.features import as_features, pixels, same_size
+from ..arrays import finite_rows
+from ..detection import auroc
+from ..estimates import Estimate
+from .features import pixels, same_size
 
-ERRORS = 3
+_ERRORS = 3
 """Standard errors beyond which chance is not held responsible."""
 
 
@@ -36,23 +37,17 @@ def nearest_training_neighbours(samples: ArrayLike, train: ArrayLike) -> Neighbo
         ValueError: if either is empty or not finite, or their examples differ in size.
 
     Examples:
-        >>> from workshop.generative_models.evaluation.samples import nearest_training_neighbours
         >>> found = nearest_training_neighbours([[0.0, 1.0], [5.0, 5.0]], [[5.0, 4.0], [0.0, 1.0]])
         >>> found.indices.tolist(), found.distances.tolist()
         ([1, 0], [0.0, 1.0])
     """
-    rows = as_features("train", pixels(train))
-    return nearest(
-        same_size(as_features("samples", pixels(samples)), rows.shape[1], "samples"), rows
-    )
+    rows = finite_rows("train", pixels(train))
+    given = finite_rows("samples", pixels(samples))
+    return _nearest(same_size(given, rows.shape[1], "samples"), rows)
 
 
-def nearest(x: Float[np.ndarray, "m dim"], among: Float[np.ndarray, "n dim"]) -> Neighbours:
-    """Return the nearest row of `among` for each row of `x`, in blocks of distances.
-
-    Those come from a matrix product and only find the neighbour. The distance is that of the
-    difference itself, so that a copy is at 0.
-    """
+def _nearest(x: Float[np.ndarray, "m dim"], among: Float[np.ndarray, "n dim"]) -> Neighbours:
+    """Return the nearest row of `among` for each row of `x`; a copy is at a distance of 0."""
     centre = among.mean(axis=0)
     indices = pairwise_distances_argmin(x - centre, among - centre)
     return Neighbours(indices, np.linalg.norm(x - among[indices], axis=1))
@@ -66,10 +61,9 @@ def copying(samples: ArrayLike, train: ArrayLike, held_out: ArrayLike) -> dict[s
 
         (s - p) / (1 - p),  s = share nearest to a training example,  p = n_t / (n_t + n_h).
 
-    Training and held-out examples are alike to a model that has not learnt the former by heart, so
-    that it is 0 on average then, blurred samples or not; it is 1 if all are copies. Its error is
-    that without copying: it comes from all ways to deal the labels "training" and "held-out" to the
-    examples, and so allows for many samples near to one and the same example.
+    It is 0 on average for a model that has not learnt the training data by heart, blurred samples
+    or not, and 1 if all are copies. Its error is that without copying, over all ways to deal the
+    labels "training" and "held-out" to the examples.
 
     `nearer_than_held_out` is the probability that a sample is nearer to the training data than a
     held-out example is: ½ for samples as varied as data, more for copies, but also for blurred
@@ -92,27 +86,28 @@ def copying(samples: ArrayLike, train: ArrayLike, held_out: ArrayLike) -> dict[s
         >>> {name: figure.value for name, figure in copying(train[:50], train, test).items()}
         {'copied': 1.0, 'nearer_than_held_out': 1.0}
     """
-    x = as_features("samples", pixels(samples))
-    seen = same_size(as_features("train", pixels(train)), x.shape[1], "train")
-    unseen = same_size(as_features("held_out", pixels(held_out)), x.shape[1], "held_out")
-    to_seen, to_unseen = nearest(x, seen), nearest(x, unseen)
-    nearer = auroc(to_seen.distances, nearest(unseen, seen).distances)
+    x = finite_rows("samples", pixels(samples))
+    seen, unseen = (
+        same_size(finite_rows(name, pixels(given)), x.shape[1], name)
+        for name, given in (("train", train), ("held_out", held_out))
+    )
+    to_seen, to_unseen = _nearest(x, seen), _nearest(x, unseen)
+    nearer = auroc(to_seen.distances, _nearest(unseen, seen).distances)
     text = (
         f"P(a sample is nearer to one of {len(seen):,} training examples than a held-out one), "
         f"{len(x):,} samples and {len(unseen):,} held-out examples"
     )
     return {
-        "copied": excess(to_seen, to_unseen, len(seen), len(unseen)),
+        "copied": _excess(to_seen, to_unseen, len(seen), len(unseen)),
         "nearer_than_held_out": replace(nearer, estimator=text),
     }
 
 
-def excess(to_seen: Neighbours, to_unseen: Neighbours, n_seen: int, n_unseen: int) -> Estimate:
+def _excess(to_seen: Neighbours, to_unseen: Neighbours, n_seen: int, n_unseen: int) -> Estimate:
     """Return by how much more samples are near to training examples than chance has it.
 
-    Without copying, s = Σ_j w_j l_j over all N = n_seen + n_unseen examples: w_j is the share of
-    samples whose nearest example is j, l_j whether j was dealt to the training data. Over the deals
-    l has mean p, and Var s = p (1 - p) (Σ w_j² - 1/N) N/(N - 1).
+    Without copying, s = Σ_j w_j l_j with w_j the share of samples whose nearest example is j, l_j
+    whether j was dealt to the training data, and Var s = p (1 - p) (Σ w_j² - 1/N) N/(N - 1).
     """
     m, total = len(to_seen.distances), n_seen + n_unseen
     p = n_seen / total
@@ -142,7 +137,7 @@ def copying_verdict(figures: dict[str, Estimate]) -> str | None:
         True
     """
     copied = figures["copied"]
-    if copied.standard_error is None or copied.value <= ERRORS * copied.standard_error:
+    if copied.standard_error is None or copied.value <= _ERRORS * copied.standard_error:
         return None
     return (
         f"about {copied.value:.0%} of samples (± {copied.standard_error:.0%}) look like copies of "

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from workshop.generative_models.data import Split
-from workshop.generative_models.evaluation import outputs
-from workshop.generative_models.evaluation.estimates import Estimate
-from workshop.generative_models.evaluation.passes import Progress, condition_of, reads_labels
+from ...data import Split
+from .. import outputs
+from ..estimates import Estimate
+from ..passes import Progress, condition_of
 
 NEGLIGIBLE = 0.01
 """Share of the data's variance below which reconstructions are said not to depend on the input."""
@@ -63,14 +63,15 @@ def input_dependence(
             f"{n} examples"
         )
     data, made = data.reshape(n, -1), made.reshape(n, -1)
-    group = np.zeros(n, int) if groups is None else _numbers(np.asarray(groups).reshape(n, -1))
+    told = np.zeros((n, 1)) if groups is None else np.asarray(groups).reshape(n, -1)
+    group = np.unique(told, axis=0, return_inverse=True)[1].reshape(-1)
     of_data, of_made = _centred(data, group), _centred(made, group)
     spread = np.sqrt(np.mean(np.square(of_data), 0))
     varies = spread > np.finfo(np.float32).eps * np.abs(data).max(0)  # more than rounding
     if not varies.any():
-        told = "" if groups is None else " among those that the model is told the same of"
+        among = "" if groups is None else " among those that the model is told the same of"
         raise ValueError(
-            f"input_dependence: the examples are all alike{told}: nothing to depend on"
+            f"input_dependence: the examples are all alike{among}: nothing to depend on"
         )
     unit = spread[varies] if flat else 1.0
 
@@ -90,7 +91,7 @@ def dependence_of(model: Any, split: Split, *, progress: Progress = iter) -> dic
     split = split.take(slice(max(2, min(EXAMPLES, VALUES // max(split.x[0].size, 1)))))
     made = outputs.reconstructions(model, split, progress=progress)["x"]
     seen = split.take(slice(len(made)))  # fewer, if it was cut short
-    told = next(iter(condition_of(model, seen).values())) if reads_labels(model) else None
+    told = next(iter(condition_of(model, seen).values())) if model.conditional else None
     return input_dependence(outputs.scaled(np.asarray(seen.x)), made, told)
 
 
@@ -108,7 +109,8 @@ def dependence_verdict(
     if share >= NEGLIGIBLE:
         return None
     longer = "train for longer" if command is None else f"train for longer ({command})"
-    if error > WORSE and _has_flat_output(model):
+    flat = getattr(model.likelihood, "link", None) in (jax.nn.sigmoid, jnp.tanh)
+    if error > WORSE and flat:
         remedy = (
             "the decoder is stuck, most likely where its output activation is flat: train anew "
             "with a lower learning rate or clip_norm; for data in [0, 1] with likelihood='bce', "
@@ -130,16 +132,6 @@ def dependence_verdict(
         f"reconstructions do not depend on the input (their variance over examples is {share:.2g} "
         f"of the data's, their squared error {error:.2f} times that of the data's mean): {remedy}"
     )
-
-
-def _has_flat_output(model: Any) -> bool:
-    """Say whether the decoder's output passes through a sigmoid or tanh before it is compared."""
-    return getattr(model.likelihood, "link", None) in (jax.nn.sigmoid, jnp.tanh)
-
-
-def _numbers(rows: np.ndarray) -> np.ndarray:
-    """Return a number for each row, the same for equal rows."""
-    return np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def _centred(

@@ -7,27 +7,16 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 from scipy.linalg import svdvals
 
-from workshop.generative_models.core.checks import positive_int
-from workshop.generative_models.evaluation.estimates import Estimate, jackknife
-from workshop.generative_models.evaluation.samples.features import (
-    FeatureFunction,
-    feature_pair,
-    features_of,
-    pixels,
-)
-from workshop.generative_models.evaluation.samples.neighbourhoods import (
-    DENSITY_K,
-    PRECISION_K,
-    ball_counts,
-    density_coverage_of,
-    precision_recall_of,
-)
+from ...core.checks import positive_int
+from ..estimates import Estimate, jackknife
+from .features import FeatureFunction, feature_pair, features_of, pixels
+from .neighbourhoods import DENSITY_K, PRECISION_K, density_coverage, precision_recall
 
 
 def sample_quality(
     real: Any, fake: Any, feature_function: FeatureFunction = pixels, *, seed: int = 0
 ) -> dict[str, Estimate]:
-    """Return every figure of samples against data, from one computation of features and distances.
+    """Return every figure of samples against data, from one computation of the features.
 
     The keys are `frechet_distance` and `kernel_distance`, of the functions here, and `precision`,
     `recall`, `density` and `coverage`, of `neighbourhoods`. Compare figures of one feature function
@@ -44,20 +33,18 @@ def sample_quality(
             rows of finite numbers.
 
     Examples:
-        >>> from workshop.generative_models.evaluation.samples import sample_quality
         >>> x = np.random.default_rng(0).normal(size=(2, 50, 4))
         >>> sorted(sample_quality(*x))[:3]
         ['coverage', 'density', 'frechet_distance']
     """
     a, b = features_of("real", feature_function, real), features_of("fake", feature_function, fake)
     a, b = feature_pair(a, b, (DENSITY_K + 1, PRECISION_K + 1))
-    figures = {
+    return {
         "frechet_distance": frechet_distance(a, b, seed=seed),
         "kernel_distance": kernel_distance(a, b, seed=seed),
+        **precision_recall(a, b),
+        **density_coverage(a, b),
     }
-    around_fake, in_real, around_real = ball_counts(a, b, (PRECISION_K, DENSITY_K), (PRECISION_K,))
-    figures |= precision_recall_of(around_fake[0], around_real[0], PRECISION_K)
-    return figures | density_coverage_of(around_fake[1], in_real[1], DENSITY_K)
 
 
 def frechet_distance(real: ArrayLike, fake: ArrayLike, *, seed: int = 0) -> Estimate:
@@ -65,11 +52,9 @@ def frechet_distance(real: ArrayLike, fake: ArrayLike, *, seed: int = 0) -> Esti
 
         ‖μ_r - μ_f‖² + tr(Σ_r + Σ_f - 2 (Σ_r Σ_f)^½)
 
-    With Σ = RᵀR, R from the QR decomposition of the centred features, tr (Σ_r Σ_f)^½ is the sum of
-    the singular values of R_r R_fᵀ: nothing is squared or inverted, so that singular covariances
-    lose no digits. The estimate is biased upwards, by an amount of the order of 1/n that grows with
-    the dimension and differs between models: compare at equal numbers of examples, many times the
-    dimension. The error (a jackknife over 10 groups of each set) does not contain the bias.
+    The estimate is biased upwards, by an amount of the order of 1/n that grows with the dimension
+    and differs between models: compare at equal numbers of examples, many times the dimension. The
+    error (a jackknife over 10 groups of each set) does not contain the bias.
 
     Args:
         real: (n, dim) features of data.
@@ -90,24 +75,27 @@ def frechet_distance(real: ArrayLike, fake: ArrayLike, *, seed: int = 0) -> Esti
         18.0
     """
     a, b = feature_pair(real, fake, (3, 3))
-    of_a, of_b = moments(a), moments(b)
+    of_a, of_b = _moments(a), _moments(b)
     # The sets are independent, so that their parts of the variance add.
     error = np.hypot(
-        jackknife(lambda x: between(moments(x), of_b), a, groups=min(10, len(a)), seed=seed),
-        jackknife(lambda x: between(of_a, moments(x)), b, groups=min(10, len(b)), seed=seed),
+        jackknife(lambda x: _between(_moments(x), of_b), a, groups=min(10, len(a)), seed=seed),
+        jackknife(lambda x: _between(of_a, _moments(x)), b, groups=min(10, len(b)), seed=seed),
     )
-    text = f"of Gaussians, biased upwards by O(1/n), {described(a, b)}"
-    return Estimate(between(of_a, of_b), float(error), min(len(a), len(b)), text)
+    text = f"of Gaussians, biased upwards by O(1/n), {_described(a, b)}"
+    return Estimate(_between(of_a, of_b), float(error), min(len(a), len(b)), text)
 
 
-def moments(x: Float[np.ndarray, "n dim"]) -> tuple[np.ndarray, np.ndarray]:
+def _moments(x: Float[np.ndarray, "n dim"]) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean μ and an R with RᵀR = Σ."""
     mean = x.mean(axis=0)
     return mean, np.asarray(np.linalg.qr(x - mean, mode="r")) / np.sqrt(len(x) - 1)
 
 
-def between(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -> float:
-    """Return the Fréchet distance of two Gaussians, as `moments` gives them."""
+def _between(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -> float:
+    """Return the Fréchet distance of two Gaussians, as `_moments` gives them.
+
+    tr (Σ_r Σ_f)^½ is the sum of the singular values of R_r R_fᵀ: singular covariances lose nothing.
+    """
     (mean_a, root_a), (mean_b, root_b) = a, b
     traces = np.sum(np.square(root_a)) + np.sum(np.square(root_b))
     shift = np.sum(np.square(mean_a - mean_b))
@@ -161,7 +149,7 @@ def kernel_distance(
         for _ in range(subsets)
     ]
     error = float(np.std(values, ddof=1) * np.sqrt(m / (n - m) + 1 / subsets))
-    text = f"unbiased, mean over {subsets} subsets of {m:,}, {described(a, b)}"
+    text = f"unbiased, mean over {subsets} subsets of {m:,}, {_described(a, b)}"
     return Estimate(float(np.mean(values)), error, n, text)
 
 
@@ -180,6 +168,5 @@ def squared_discrepancy(x: Float[np.ndarray, "m dim"], y: Float[np.ndarray, "m d
     return float(within(x) + within(y) - 2 * kernel(x, y).mean())
 
 
-def described(real: np.ndarray, fake: np.ndarray) -> str:
-    """Return what a distance rests on."""
+def _described(real: np.ndarray, fake: np.ndarray) -> str:
     return f"{len(real):,} real examples and {len(fake):,} samples"

@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
 from sklearn.neural_network import MLPClassifier
 
-from workshop.generative_models.core.checks import positive_int
-from workshop.generative_models.core.containers import to_array
-from workshop.generative_models.core.numbers import kind_of, not_numbers
+from ...core.checks import positive_int, shape
+from ...core.containers import to_array
+from ...core.numbers import kind_of, not_numbers
+from ..arrays import finite_rows
 
 FeatureFunction = Callable[[Any], Any]
 """Examples of shape (n, ...) to an array of features (n, dim): any callable will do."""
@@ -27,7 +28,6 @@ def pixels(x: ArrayLike) -> Float[np.ndarray, "n dim"]:
         ValueError: if there are no examples or no values.
 
     Examples:
-        >>> from workshop.generative_models.evaluation.samples import pixels
         >>> pixels(np.zeros((5, 4, 4, 1))).shape
         (5, 16)
     """
@@ -58,7 +58,7 @@ def pca_features(train: ArrayLike, dim: int = 64) -> FeatureFunction:
         >>> pca_features(train, dim=3)(train[:7]).shape
         (7, 3)
     """
-    rows = as_features("train", pixels(train), least=2)
+    rows = finite_rows("train", pixels(train), "dim", least=2)
     dim = min(positive_int("dim", dim), *rows.shape)
     fitted = PCA(dim, random_state=0).fit(rows)
 
@@ -78,8 +78,7 @@ def classifier_features(
 ) -> FeatureFunction:
     """Return the last hidden layer of a small classifier of the labels, fitted here.
 
-    A multilayer perceptron with ReLU, trained by Adam: seconds for thousands of small images. The
-    figures depend on the classifier, so compare those of one and the same only.
+    A multilayer perceptron with ReLU, trained by Adam. Compare figures of one classifier only.
 
     Args:
         train_x: (n, ...) training examples, scaled to about [0, 1] or [-1, 1].
@@ -98,7 +97,7 @@ def classifier_features(
         >>> features(x).shape
         (20, 8)
     """
-    rows, labels = as_features("train_x", pixels(train_x), least=2), np.asarray(train_y)
+    rows, labels = finite_rows("train_x", pixels(train_x), "dim", least=2), np.asarray(train_y)
     if labels.shape != (len(rows),):
         raise ValueError(
             f"train_y has shape {labels.shape}: expected ({len(rows)},), a label an example"
@@ -108,9 +107,7 @@ def classifier_features(
         raise ValueError(
             f"train_y has one class ({classes[0]}): a classifier needs two; use pca_features"
         )
-    widths = tuple(positive_int("hidden", width) for width in hidden)
-    if not widths:
-        raise ValueError("hidden=(): expected at least one width, such as (64,)")
+    widths = shape("hidden", hidden)
     # A state and not the seed, which would begin anew, with the same order, in every pass.
     classifier = MLPClassifier(widths, random_state=np.random.RandomState(seed))
     for _ in range(positive_int("epochs", epochs)):
@@ -138,7 +135,7 @@ def same_size(
 
 def features_of(name: str, function: FeatureFunction, x: Any) -> Float[np.ndarray, "n dim"]:
     """Return the features of examples, checked: a row for each, of finite numbers."""
-    rows = as_features(f"the features of {name}", function(x))
+    rows = finite_rows(f"the features of {name}", function(x), "dim")
     if len(rows) != len(x):
         raise ValueError(
             f"feature_function gave {len(rows)} rows for the {len(x)} examples of {name}: expected "
@@ -147,27 +144,14 @@ def features_of(name: str, function: FeatureFunction, x: Any) -> Float[np.ndarra
     return rows
 
 
-def as_features(name: str, value: ArrayLike, least: int = 1) -> Float[np.ndarray, "n dim"]:
-    """Return features as float64, checked: finite, `least` rows or more."""
-    array = np.asarray(value, np.float64)
-    if array.ndim != 2 or not array.shape[1]:
-        raise ValueError(
-            f"{name}: expected shape (n, dim), a row of features an example, got {array.shape}; "
-            "features.pixels makes rows of images"
-        )
-    if len(array) < least:
-        raise ValueError(f"{name}: expected at least {least} examples, got {len(array)}")
-    if not np.isfinite(array).all():
-        bad = int((~np.isfinite(array).all(axis=1)).sum())
-        raise ValueError(f"{name}: expected finite numbers, got {bad} rows of {len(array)} without")
-    return array
-
-
 def feature_pair(
     real: ArrayLike, fake: ArrayLike, least: tuple[int, int]
 ) -> tuple[Float[np.ndarray, "n dim"], Float[np.ndarray, "m dim"]]:
     """Return the features of data and samples, checked: of one size, at least so many of each."""
-    a, b = as_features("real", real, least[0]), as_features("fake", fake, least[1])
+    a, b = (
+        finite_rows(name, value, "dim", least=count)
+        for name, value, count in zip(("real", "fake"), (real, fake), least, strict=True)
+    )
     if a.shape[1] != b.shape[1]:
         raise ValueError(
             f"real has {a.shape[1]} features, fake {b.shape[1]}: expected as many, from one "

@@ -3,14 +3,16 @@
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
+from scipy.linalg import convolution_matrix
+from scipy.signal.windows import gaussian
 
-from workshop.generative_models.evaluation.estimates import Estimate, mean_of
+from ..estimates import Estimate, mean_of
 
-WINDOW, SIGMA = 11, 1.5
+_WINDOW, _SIGMA = 11, 1.5
 """Side and standard deviation of SSIM's window, in pixels."""
-C1, C2 = 0.01**2, 0.03**2
+_C1, _C2 = 0.01**2, 0.03**2
 """(K₁ L)² and (K₂ L)² for images in [0, 1], where L = 1."""
-LOWEST_MSE = 1e-10
+_LOWEST_MSE = 1e-10
 """Where PSNR stops rising, at 100 dB."""
 BLOCK = 2**21
 """Pixels of the images that SSIM takes at a time: 16 MiB of float64 for each of its maps."""
@@ -19,15 +21,9 @@ BLOCK = 2**21
 def reconstruction_quality(images: ArrayLike, reconstructions: ArrayLike) -> dict[str, Estimate]:
     """Return the means over examples of `mse`, `psnr` (in dB) and `ssim`.
 
-    Args:
-        images: (n, height, width, channels) in [0, 1].
-        reconstructions: of the same shape, in [0, 1].
-
-    Raises:
-        ValueError: if the shapes differ or are not those of images, or a value is not in [0, 1].
+    The arguments and errors are those of `mse`.
 
     Examples:
-        >>> from workshop.generative_models.evaluation.samples import reconstruction_quality
         >>> white = np.ones((3, 16, 16, 1))
         >>> {k: round(v.value, 6) for k, v in reconstruction_quality(white, 0.9 * white).items()}
         {'mse': 0.01, 'psnr': 20.0, 'ssim': 0.994475}
@@ -38,12 +34,8 @@ def reconstruction_quality(images: ArrayLike, reconstructions: ArrayLike) -> dic
 def quality_of_each(
     images: ArrayLike, reconstructions: ArrayLike
 ) -> dict[str, Float[np.ndarray, " n"]]:
-    """Return `mse`, `psnr` and `ssim` of each example; see `reconstruction_quality`."""
-    return {
-        "mse": mse(images, reconstructions),
-        "psnr": psnr(images, reconstructions),
-        "ssim": ssim(images, reconstructions),
-    }
+    """Return `mse`, `psnr` and `ssim` of each example."""
+    return {f.__name__: f(images, reconstructions) for f in (mse, psnr, ssim)}
 
 
 def means_of(each: dict[str, Float[np.ndarray, " n"]]) -> dict[str, Estimate]:
@@ -51,7 +43,7 @@ def means_of(each: dict[str, Float[np.ndarray, " n"]]) -> dict[str, Estimate]:
     return {
         "mse": mean_of(each["mse"], "mean over examples"),
         "psnr": mean_of(each["psnr"], "mean over examples", "dB"),
-        "ssim": mean_of(each["ssim"], f"mean over examples, {WINDOW}×{WINDOW} Gaussian window"),
+        "ssim": mean_of(each["ssim"], f"mean over examples, {_WINDOW}×{_WINDOW} Gaussian window"),
     }
 
 
@@ -71,7 +63,7 @@ def mse(images: ArrayLike, reconstructions: ArrayLike) -> Float[np.ndarray, " n"
         >>> mse(np.zeros((1, 2, 2, 1)), np.full((1, 2, 2, 1), 0.5)).tolist()
         [0.25]
     """
-    a, b = pair(images, reconstructions)
+    a, b = _pair(images, reconstructions)
     return np.mean(np.square(a - b), axis=(1, 2, 3))
 
 
@@ -79,20 +71,13 @@ def psnr(images: ArrayLike, reconstructions: ArrayLike) -> Float[np.ndarray, " n
     """Return -10 log₁₀ MSE of each example in dB: the peak signal-to-noise ratio, the peak being 1.
 
     It is at most 100 dB, where the MSE is 1e-10, so that equal images have a figure too and a mean
-    over examples stays finite.
-
-    Args:
-        images: (n, height, width, channels) in [0, 1].
-        reconstructions: of the same shape, in [0, 1].
-
-    Raises:
-        ValueError: if the shapes differ or are not those of images, or a value is not in [0, 1].
+    over examples stays finite. The arguments and errors are those of `mse`.
 
     Examples:
         >>> psnr(np.zeros((1, 2, 2, 1)), np.full((1, 2, 2, 1), 0.1)).round(6).tolist()
         [20.0]
     """
-    return -10 * np.log10(np.maximum(mse(images, reconstructions), LOWEST_MSE))
+    return -10 * np.log10(np.maximum(mse(images, reconstructions), _LOWEST_MSE))
 
 
 def ssim(images: ArrayLike, reconstructions: ArrayLike) -> Float[np.ndarray, " n"]:
@@ -103,14 +88,7 @@ def ssim(images: ArrayLike, reconstructions: ArrayLike) -> Float[np.ndarray, " n
     at every place where a window fits into the image, averaged over places and channels. Means,
     variances and the covariance are weighted by a Gaussian window of 11×11 pixels with standard
     deviation 1.5. A side shorter than 11 has the longest odd window that fits; such figures compare
-    among images of that size only.
-
-    Args:
-        images: (n, height, width, channels) in [0, 1].
-        reconstructions: of the same shape, in [0, 1].
-
-    Raises:
-        ValueError: if the shapes differ or are not those of images, or a value is not in [0, 1].
+    among images of that size only. The arguments and errors are those of `mse`.
 
     References:
         Wang, Bovik, Sheikh & Simoncelli, Image quality assessment: from error visibility to
@@ -120,19 +98,16 @@ def ssim(images: ArrayLike, reconstructions: ArrayLike) -> Float[np.ndarray, " n
         >>> ssim(np.zeros((1, 16, 16, 1)), np.zeros((1, 16, 16, 1))).tolist()
         [1.0]
     """
-    a, b = pair(images, reconstructions)
+    a, b = _pair(images, reconstructions)
     step = max(1, BLOCK // a[0].size)
-    parts = [
-        structural_similarity(a[i : i + step], b[i : i + step]) for i in range(0, len(a), step)
-    ]
+    parts = [_similarity(a[i : i + step], b[i : i + step]) for i in range(0, len(a), step)]
     return np.concatenate(parts)
 
 
-def structural_similarity(
+def _similarity(
     a: Float[np.ndarray, "n height width channels"], b: Float[np.ndarray, "n height width channels"]
 ) -> Float[np.ndarray, " n"]:
-    """Return SSIM of one block of images."""
-    rows, columns = window_matrix(a.shape[1]), window_matrix(a.shape[2])
+    rows, columns = _windows(a.shape[1]), _windows(a.shape[2])
 
     def windowed(x: np.ndarray) -> np.ndarray:
         # Channels first, so that both axes of a window are matrix products.
@@ -141,24 +116,19 @@ def structural_similarity(
     mean_a, mean_b = windowed(a), windowed(b)
     variances = windowed(a * a) + windowed(b * b) - mean_a**2 - mean_b**2
     covariance = windowed(a * b) - mean_a * mean_b
-    luminance = (2 * mean_a * mean_b + C1) / (mean_a**2 + mean_b**2 + C1)
-    structure = (2 * covariance + C2) / (variances + C2)
+    luminance = (2 * mean_a * mean_b + _C1) / (mean_a**2 + mean_b**2 + _C1)
+    structure = (2 * covariance + _C2) / (variances + _C2)
     return np.mean(luminance * structure, axis=(1, 2, 3))
 
 
-def window_matrix(size: int) -> Float[np.ndarray, "places size"]:
+def _windows(size: int) -> Float[np.ndarray, "places size"]:
     """Return the matrix that takes one axis to its weighted means, a row for each place."""
-    side = min(WINDOW, size - 1 + size % 2)
-    offsets = np.arange(side) - side // 2
-    weights = np.exp(-0.5 * np.square(offsets / SIGMA))
-    matrix = np.zeros((size - side + 1, size))
-    for place, row in enumerate(matrix):
-        row[place : place + side] = weights / weights.sum()
-    return matrix
+    side = min(_WINDOW, size - 1 + size % 2)
+    weights = gaussian(side, _SIGMA)
+    return convolution_matrix(weights / weights.sum(), size, mode="valid")
 
 
-def pair(images: ArrayLike, reconstructions: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Return both as float64, checked."""
+def _pair(images: ArrayLike, reconstructions: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     a, b = np.asarray(images, np.float64), np.asarray(reconstructions, np.float64)
     if a.ndim != 4 or not a.size:
         raise ValueError(

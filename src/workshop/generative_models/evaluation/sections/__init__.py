@@ -1,15 +1,10 @@
 """The parts of an evaluation: each a few figures of one model, and what is wrong with it."""
 
-from workshop.generative_models.evaluation.sections.discrete import codes_section, prior_section
-from workshop.generative_models.evaluation.sections.factors import disentanglement_section
-from workshop.generative_models.evaluation.sections.latents import latents_section, probes_section
-from workshop.generative_models.evaluation.sections.likelihood import likelihood_section
-from workshop.generative_models.evaluation.sections.samples import (
-    copying_section,
-    reconstructions_section,
-    samples_sections,
-)
-from workshop.generative_models.evaluation.sections.section import Section
+from ..study import Section
+from .factors import disentanglement_section
+from .latents import codes_section, latents_section, prior_section, probes_section
+from .likelihood import likelihood_section
+from .samples import copying_section, reconstructions_section, samples_sections
 
 __all__ = [
     "Section",

@@ -6,15 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from workshop.generative_models.evaluation import disentanglement, outputs
-from workshop.generative_models.evaluation.estimates import (
-    Estimate,
-    jackknife,
-    jackknife_error,
-    share_of,
-)
-from workshop.generative_models.evaluation.sections.section import Section
-from workshop.generative_models.evaluation.study import Study
+from .. import disentanglement, outputs
+from ..estimates import Estimate, jackknife, jackknife_error, share_of
+from ..study import Section, Study
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """Codes and factors to fit to, and to test on."""
@@ -65,8 +59,7 @@ def _learnt(
 ) -> dict[str, Estimate]:
     """Return scores of a metric that fits something, with the jackknife's errors.
 
-    The groups leave out examples to fit to and to test on alike. Two groups are two fits to half of
-    the examples: a rough error, for the cost of one fit to all.
+    Two groups are two fits to half of the examples: a rough error, for the cost of one fit to all.
     """
     codes, factors, test_codes, test_factors = data
     whole = metric(*data)

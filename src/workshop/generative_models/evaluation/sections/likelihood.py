@@ -4,15 +4,13 @@ from math import log, prod
 
 import numpy as np
 
-from workshop.generative_models.core.distributions import kl
-from workshop.generative_models.core.likelihoods import Bernoulli, SquaredError
-from workshop.generative_models.data import Split
-from workshop.generative_models.evaluation import bounds, outputs
-from workshop.generative_models.evaluation.bounds.annealing import starts_from
-from workshop.generative_models.evaluation.estimates import mean_of, mean_with_part
-from workshop.generative_models.evaluation.passes import CutShort
-from workshop.generative_models.evaluation.sections.section import Section
-from workshop.generative_models.evaluation.study import Study
+from ...core.distributions import kl
+from ...core.likelihoods import Bernoulli, SquaredError
+from .. import bounds, outputs
+from ..bounds.annealing import starts_from
+from ..estimates import mean_of, mean_with_part
+from ..passes import CutShort
+from ..study import Section, Study
 
 FEW = 10
 """Effective samples below which an importance-weighted bound hangs on a few."""
@@ -22,33 +20,28 @@ CHAINS, TEMPERATURES = 16, 1000
 
 
 def likelihood_section(study: Study, *, elbo_only: bool = False) -> Section:
-    """Return bounds on log p(x), the parts of the ELBO, and bits per dimension.
-
-    Args:
-        study: the model and its data.
-        elbo_only: leave out the bounds that cost more.
-    """
+    """Return bounds on log p(x), or the ELBO only, its parts, and bits per dimension."""
     if not study.model.has_density:
         return _without_density(study)
     kl_loss, reconstruction_loss = study.terms["kl_loss"], study.terms["reconstruction_loss"]
     elbo = -(kl_loss + reconstruction_loss)
     draws = study.draws
     text = "mean over examples" if study.model.has_codes else f"mean over examples, {draws} z each"
+    exact = study.model.has_codes or kl(*study.distributions) is not None
+    how_kl = "mean over examples" if exact else text
     figures = {
         "elbo": mean_of(elbo, text, "nats"),
         "reconstruction_loss": mean_of(reconstruction_loss, f"-E log p(x|z), {text}", "nats"),
-        "kl_loss": mean_of(kl_loss, f"KL(q(z|x) ‖ p(z)), {_how_kl(study, text)}", "nats"),
+        "kl_loss": mean_of(kl_loss, f"KL(q(z|x) ‖ p(z)), {how_kl}", "nats"),
     }
     section = Section("Likelihood", figures)
-    seen = _of_training(study, section, text)
+    _compare_with_training(study, section, text)
     every, best, how = elbo, np.zeros(len(elbo)), "ELBO"
     if not (study.model.has_codes or elbo_only):
         every, best, how = _stricter(study, elbo, section)
     add_bits(study, section, every, best, f"at most; by the {how}")
     if study.rescaled:
         section.notes.append("the likelihood's scale is the best one for the training examples")
-    if seen is not None:
-        _compare_with_training(section, elbo, seen, float(reconstruction_loss.mean()))
     return section
 
 
@@ -59,25 +52,6 @@ def _without_density(study: Study) -> Section:
     q = type(study.distributions[0]).__name__
     note = f"q(z|x) is a {q}, which has no density: there is no bound on log p(x)"
     return Section("Likelihood", figures, notes=[note])
-
-
-def _how_kl(study: Study, samples: str) -> str:
-    """Return how the KL is estimated: from samples if it has no closed form."""
-    if study.model.has_codes or kl(*study.distributions) is not None:
-        return "mean over examples"
-    return samples
-
-
-def _of_training(study: Study, section: Section, text: str) -> np.ndarray | None:
-    """Add the ELBO of training examples and return it, unless that was cut short at once."""
-    try:
-        terms = study.training_terms
-    except CutShort:
-        section.notes.append("the ELBO of training examples was cut short")
-        return None
-    seen = -(terms["kl_loss"] + terms["reconstruction_loss"])
-    section.figures["elbo_train"] = mean_of(seen, text, "nats")
-    return seen
 
 
 def add_bits(
@@ -104,7 +78,7 @@ def add_bits(
 
 
 Bound = tuple[np.ndarray, np.ndarray, str]
-"""What `beyond` does of a bound, and its name."""
+"""What `beyond` gives for a bound, and its name."""
 
 
 def _stricter(study: Study, elbo: np.ndarray, section: Section) -> Bound:
@@ -118,17 +92,12 @@ def _stricter(study: Study, elbo: np.ndarray, section: Section) -> Bound:
     return best
 
 
-def _first(study: Study, count: int, elbo: np.ndarray) -> Split:
-    """Return the first test examples, of those that have an ELBO: that may have been cut short."""
-    return study.test.take(slice(min(count, len(elbo))))
-
-
 def _weighted(study: Study, elbo: np.ndarray, section: Section) -> Bound:
-    """Add the importance-weighted bound."""
     settings = study.settings
+    first = study.test.take(slice(min(settings.examples, len(elbo))))
     found = bounds.importance_sampling(
-        study.fixed_scale, _first(study, settings.examples, elbo), samples=settings.samples,
-        seed=settings.seed, progress=study.cuttable("importance-weighted bound"),
+        study.fixed_scale, first, samples=settings.samples, seed=settings.seed,
+        progress=study.cuttable("importance-weighted bound"),
     )  # fmt: skip
     every, extra = beyond(elbo, found["bound"])
     text, effective = f"{settings.samples:,} z each", found["effective_samples"]
@@ -146,15 +115,14 @@ def _weighted(study: Study, elbo: np.ndarray, section: Section) -> Bound:
 
 
 def _annealed(study: Study, elbo: np.ndarray, section: Section) -> Bound | None:
-    """Add the estimate by annealing, if it is asked for."""
     settings = study.settings
     if not settings.annealed:
         return None
+    first = study.test.take(slice(min(settings.annealed, len(elbo))))
     initial = "prior" if starts_from(study.distributions[1]) else "posterior"
     annealed = bounds.annealed_importance_sampling(
-        study.fixed_scale, _first(study, settings.annealed, elbo), chains=CHAINS,
-        steps=TEMPERATURES, initial=initial, seed=settings.seed,
-        progress=study.cuttable("annealing"),
+        study.fixed_scale, first, chains=CHAINS, steps=TEMPERATURES, initial=initial,
+        seed=settings.seed, progress=study.cuttable("annealing"),
     )  # fmt: skip
     every, extra = beyond(elbo, annealed)
     text = f"{CHAINS} chains of {TEMPERATURES:,} temperatures each from the {initial}, HMC"
@@ -165,8 +133,7 @@ def _annealed(study: Study, elbo: np.ndarray, section: Section) -> Bound | None:
 def beyond(elbo: np.ndarray, bound: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the ELBO of each example, and what a stricter bound of the first ones adds to it.
 
-    Where the ELBO is -inf the bound stands in its place, and adds nothing: no difference of
-    infinities is taken.
+    Where the ELBO is -inf the bound stands in its place, and adds nothing.
     """
     first = elbo[: len(bound)]
     every = np.concatenate([np.where(np.isneginf(first), bound, first), elbo[len(bound) :]])
@@ -174,9 +141,9 @@ def beyond(elbo: np.ndarray, bound: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         return every, np.where(np.isneginf(first), 0.0, bound - first)
 
 
-def _compare_with_training(
-    section: Section, elbo: np.ndarray, seen: np.ndarray, reconstruction_loss: float
-) -> None:
+def _compare_with_training(study: Study, section: Section, text: str) -> None:
+    """Add the ELBO of training examples, and say whether that of others is much lower."""
+    elbo = -(study.terms["kl_loss"] + study.terms["reconstruction_loss"])
     lost = np.flatnonzero(np.isneginf(elbo))
     if len(lost):
         section.verdicts.append(
@@ -184,12 +151,20 @@ def _compare_with_training(
             "(ELBO -inf), and so is every mean over them: look for errors in these examples "
             "(workshop score lists them), or leave them out"
         )
+    try:
+        terms = study.terms_of(study.some_train(len(study.test)), "ELBO of training")
+    except CutShort:
+        section.notes.append("the ELBO of training examples was cut short")
+        return
+    seen = -(terms["kl_loss"] + terms["reconstruction_loss"])
+    section.figures["elbo_train"] = mean_of(seen, text, "nats")
     if len(lost) or not np.isfinite(seen).all():
         return
+    loss = float(study.terms["reconstruction_loss"].mean())
     gap = float(seen.mean() - elbo.mean())
     error = float(np.hypot(seen.std() / len(seen) ** 0.5, elbo.std() / len(elbo) ** 0.5))
     # Half a nat, because the reconstruction loss of a density may be near 0.
-    if gap > 3 * error and gap > max(OVERFIT * abs(reconstruction_loss), 0.5):
+    if gap > 3 * error and gap > max(OVERFIT * abs(loss), 0.5):
         section.verdicts.append(
             f"training examples have an ELBO {gap:.1f} nats higher than others (± {error:.1f}), "
             "the model overfits: train for fewer steps, keep the best (keep_best), use a smaller "

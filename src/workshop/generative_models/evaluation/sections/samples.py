@@ -5,18 +5,14 @@ from math import prod
 
 import numpy as np
 
-from workshop.generative_models.evaluation import outputs
-from workshop.generative_models.evaluation.estimates import Estimate
-from workshop.generative_models.evaluation.samples.copies import copying, copying_verdict
-from workshop.generative_models.evaluation.samples.dependence import (
-    dependence_of,
-    dependence_verdict,
-)
-from workshop.generative_models.evaluation.samples.distances import sample_quality
-from workshop.generative_models.evaluation.samples.features import classifier_features, pca_features
-from workshop.generative_models.evaluation.samples.reconstructions import means_of, quality_of_each
-from workshop.generative_models.evaluation.sections.section import Section
-from workshop.generative_models.evaluation.study import SEARCHED, Study
+from .. import outputs
+from ..passes import in_passes
+from ..samples.copies import copying, copying_verdict
+from ..samples.dependence import dependence_of, dependence_verdict
+from ..samples.distances import sample_quality
+from ..samples.features import classifier_features, pca_features
+from ..samples.reconstructions import means_of, quality_of_each
+from ..study import SEARCHED, Section, Study
 
 LEAST, MOST = 8, 64
 """Features: a tenth of the test examples, but so many at least and at most. The Fréchet distance's
@@ -26,10 +22,7 @@ BARELY = 0.1
 
 
 def reconstructions_section(study: Study, *, quick: bool = False) -> Section:
-    """Return whether reconstructions depend on the input, and how near to images they come.
-
-    MSE, PSNR and SSIM are of images in [0, 1] alone, and left out if `quick`.
-    """
+    """Return whether reconstructions depend on the input, and unless `quick` how near they come."""
     progress = study.progress("reconstructions")
     figures = dependence_of(study.model, study.test, progress=progress)
     said = dependence_verdict(figures, study.model, study.longer)
@@ -37,12 +30,12 @@ def reconstructions_section(study: Study, *, quick: bool = False) -> Section:
     if quick or not study.shows_images:
         return section
 
-    def measure(made: np.ndarray, index: np.ndarray) -> dict[str, np.ndarray]:
-        images = study.pixels_of(study.test.take(index))
-        return quality_of_each(images, np.clip(made, 0, 1))
+    def one_pass(index: np.ndarray) -> dict[str, np.ndarray]:  # no reconstructions are kept
+        part = study.test.take(index)
+        made = outputs.reconstructions(study.model, part)["x"]
+        return quality_of_each(study.pixels_of(part), np.clip(made, 0, 1))
 
-    found = outputs.of_reconstructions(study.model, study.test, measure, progress=progress)
-    section.figures.update(means_of(found))
+    section.figures.update(means_of(in_passes(one_pass, len(study.test), progress=progress)))
     return section
 
 
@@ -76,10 +69,11 @@ def samples_sections(study: Study) -> dict[str, Section]:
             "their usage"
         )
     elif coverage.value + 2 * (coverage.standard_error or 0.0) < BARELY:
+        by = "a higher beta" if study.model.has_density else "a posterior with a density"
+        nearer = f", or bring the latents nearer to the prior by {by}"
         found["samples_pca"].verdicts.append(
             f"samples come near {coverage.value:.0%} of the test examples only (coverage): train "
-            f"for longer ({study.longer}), or bring the latents nearer to the prior by a higher "
-            "beta"
+            f"for longer ({study.longer}){'' if study.model.has_codes else nearer}"
         )
     return found
 
@@ -87,9 +81,7 @@ def samples_sections(study: Study) -> dict[str, Section]:
 def copying_section(study: Study) -> Section:
     """Return whether samples are copies of training examples."""
     train, held_out = study.searched(study.train), study.searched(study.test)
-    figures: dict[str, Estimate] = copying(
-        study.samples, study.pixels_of(train), study.pixels_of(held_out)
-    )
+    figures = copying(study.samples, study.pixels_of(train), study.pixels_of(held_out))
     said = copying_verdict(figures)
     section = Section("Copies of training examples", figures, [said] if said else [])
     if len(train) < len(study.train):
