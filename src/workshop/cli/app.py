@@ -1,20 +1,20 @@
-"""The entry point: find the command, read its options, run it, and turn errors into sentences."""
+"""The entry point: read the options of a command, run it, and print errors as sentences."""
 
 import contextlib
+import importlib
 import logging
 import re
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-import tyro
 from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 
-from workshop.cli.commands import COMMANDS, train
+from workshop.cli.commands import COMMANDS
 from workshop.cli.parsing import parse, sentences
 from workshop.cli.streams import robust_output
 
@@ -22,7 +22,7 @@ from workshop.cli.streams import robust_output
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the `workshop` command."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
-    # Some library sets up the root logger; our own notes go out as plain sentences.
+    # A library may set up the root logger; log records of this package are printed as sentences.
     logger = logging.getLogger("workshop")
     logger.propagate = False
     logger.handlers = [logging.StreamHandler()]
@@ -40,13 +40,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(argv: list[str]) -> None:
-    if argv[:1] != ["train"]:
-        return parse(COMMANDS, argv, None, _ABOUT)()
-    command, config = _train_command(argv[1:])
-    return parse(COMMANDS | {"train": command}, argv, config, _ABOUT)()
+    kinds = {name: kind for name, (kind, _) in COMMANDS.items()}
+    config = None
+    if argv[:1] == ["train"]:
+        from workshop.cli.starting import train_options
+
+        kinds["train"] = train_options(argv[1:])
+        config = kinds["train"].__dataclass_fields__["config"].default
+    options: Any = parse(kinds, argv, config, _ABOUT)
+    continued = {} if argv[0] != "train" or options.resume is None else _continued(argv, options)
+    module, _, function = COMMANDS[argv[0]][1].rpartition(".")
+    getattr(importlib.import_module(f"workshop.cli.{module}"), function)(options, **continued)
 
 
-# Who reads data says so by the name of a function, which nobody typed here.
+def _continued(argv: list[str], options: Any) -> dict[str, Any]:
+    """Return what `train --resume` changes in the run that it continues."""
+    given = {word.split("=")[0].replace("_", "-") for word in argv if word.startswith("--")}
+    extra = given - _WITH_RESUME
+    if extra:
+        raise ValueError(
+            f"--resume takes the options that the run was started with: drop {min(extra)}"
+        )
+    return {
+        "moved_to": options.data if "--data" in given else None,
+        "steps": options.training.steps if "--steps" in given else None,
+    }
+
+
+# The functions that read data start their messages with their own name, which nobody typed here.
 _CALL = re.compile(r"^(?:data_shape|load_dataset|load_in_order)\((['\"].*?['\"])\): ")
 
 
@@ -83,33 +104,3 @@ def _fail(message: str, code: int = 2) -> None:
     console = Console(stderr=True, soft_wrap=True)  # a path is never broken
     console.print("[bold red]error:[/]", escape(message), highlight=False)
     raise SystemExit(code)
-
-
-def _train_command(arguments: list[str]) -> tuple[Callable[..., None], Any]:
-    """Return `train` with its options, whose defaults depend on some of their values.
-
-    Beside it is the configuration of the model that the options start from.
-    """
-    from workshop.cli.starting import train_options
-
-    kind: Any = train_options(arguments)
-
-    def command(options: Annotated[kind, tyro.conf.arg(name="")]) -> None:  # type: ignore
-        from workshop.cli.train import train as run
-
-        given = {a.split("=")[0].replace("_", "-") for a in arguments if a.startswith("--")}
-        if options.resume is None:
-            return run(options)
-        extra = given - _WITH_RESUME
-        if extra:
-            raise ValueError(
-                f"--resume takes the options that the run was started with: drop {min(extra)}"
-            )
-        return run(
-            options,
-            moved_to=options.data if "--data" in given else None,
-            steps=options.training.steps if "--steps" in given else None,
-        )
-
-    command.__doc__ = train.__doc__
-    return command, kind.__dataclass_fields__["config"].default

@@ -1,4 +1,4 @@
-"""Commands on discrete latents: a run as a tokenizer, and the prior that samples its codes."""
+"""Commands for discrete latents: encode, decode, and fit a prior over codes."""
 
 import json
 from pathlib import Path
@@ -10,6 +10,7 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 import workshop
+from workshop.cli.commands import Decode, Encode, Prior
 from workshop.cli.look import write_arrays
 from workshop.cli.progress import progress_bar
 from workshop.cli.runs import (
@@ -23,8 +24,6 @@ from workshop.cli.runs import (
 )
 from workshop.cli.tables import console, say, say_section, suggested
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.configuration import PriorConfig
-from workshop.generative_models.core.configuration.training import PriorTrainingConfig
 from workshop.generative_models.core.files import locked, write_json
 from workshop.generative_models.data import Split
 from workshop.generative_models.data.files import read_arrays
@@ -39,15 +38,16 @@ from workshop.generative_models.training import Stopped, create_trainer
 from workshop.generative_models.visualization import grids, report, save
 
 
-def encode(run: Path, data: str | None, out: Path) -> None:
+def encode(options: Encode) -> None:
     """Write the codes of images."""
+    run, data, out = options.run, options.data, options.out
     _check_suffix(out, (".npz",))
     compile_once()
-    options = read_options(run, data)[1]
-    refuse_overwriting(out, data or options["data"])
+    trained = read_options(run, data)[1]
+    refuse_overwriting(out, data or trained["data"])
     model = _discrete(workshop.load(run), run)
-    splits = load_run_data(run, options).splits if data is None else every_example(data, options)[0]
-    check_shape(data or options["data"], next(iter(splits.values())).shape, model)
+    splits = load_run_data(run, trained).splits if data is None else every_example(data, trained)[0]
+    check_shape(data or trained["data"], next(iter(splits.values())).shape, model)
     codes = _codes(model, splits)
     kind = np.min_scalar_type(model.num_embeddings - 1)
     arrays: dict[str, np.ndarray] = {}
@@ -64,10 +64,11 @@ def encode(run: Path, data: str | None, out: Path) -> None:
     say(f"{count:,} examples as {shape} codes of {model.num_embeddings:,} ({kind}): {out}")
 
 
-def decode(run: Path, codes: Path, count: int, out: Path) -> None:
-    """Write what codes stand for."""
+def decode(options: Decode) -> None:
+    """Write the images of codes."""
+    run, codes, out = options.run, options.codes, options.out
     _check_suffix(out, (".npz", ".npy", ".png"))
-    checks.positive_int("--count", count)
+    checks.positive_int("--count", options.count)
     refuse_overwriting(out, codes)
     compile_once()
     model = _discrete(workshop.load(run), run)
@@ -76,7 +77,7 @@ def decode(run: Path, codes: Path, count: int, out: Path) -> None:
         name = next(iter(arrays))
         if len(arrays) > 1 and out.suffix == ".npy":
             raise ValueError(f"--out {out}: {codes} holds {', '.join(arrays)}; choose a .npz file")
-        part = arrays[name][:count] if out.suffix == ".png" else arrays[name]
+        part = arrays[name][: options.count] if out.suffix == ".png" else arrays[name]
         arrays = {name: part}
     images = {name: _images(model, part, f"{codes}: {name}") for name, part in arrays.items()}
     if out.suffix == ".png":
@@ -86,56 +87,41 @@ def decode(run: Path, codes: Path, count: int, out: Path) -> None:
     say(str(out))
 
 
-def fit_prior(
-    run: Path,
-    data: str | None,
-    config: PriorConfig,
-    training: PriorTrainingConfig,
-    *,
-    resume: bool,
-    progress: bool,
-) -> None:
-    """Fit a prior over the codes of a run, and leave it in the run's folder."""
-    read_config(run)  # refused before a lock is left in a folder that is no run
-    with locked(run):
-        _fit_prior(run, data, config, training, resume=resume, progress=progress)
+def fit_prior(options: Prior) -> None:
+    """Fit a prior over the codes of a run, and save it in the run's folder."""
+    read_config(options.run)  # refused before a lock is left in a folder that is no run
+    with locked(options.run):
+        _fit_prior(options.run, options)
 
 
-def _fit_prior(
-    run: Path,
-    data: str | None,
-    config: PriorConfig,
-    training: PriorTrainingConfig,
-    *,
-    resume: bool,
-    progress: bool,
-) -> None:
+def _fit_prior(run: Path, options: Prior) -> None:
     folder = run / "prior"
-    model, dataset, settings = open_run(run, data)
+    model, dataset, settings = open_run(run, options.data)
     model = _discrete(model, run)
     if unfinished(run) is not None:
         # A prior fits the weights that it was fitted to, and no others.
         save_weights(model, run, step=max(checkpoint_steps(run)))
-    options = training.model_dump(mode="json")
-    _begin(
-        folder, {"format": PRIOR_FORMAT, "config": config.model_dump(mode="json")} | options, resume
-    )
+    given, training = options.config.model_dump(mode="json"), options.training
+    chosen = training.model_dump(mode="json")
+    _begin(folder, {"format": PRIOR_FORMAT, "config": given} | chosen, options.resume)
     codes = _codes(model, dataset.splits)
     seed = settings["seed"]
-    prior = model.new_prior(config, num_classes=dataset.num_classes, rngs=nnx.Rngs(seed))
-    trainer = create_trainer(prior, training.training(seed), folder=folder, progress=progress)
+    prior = model.new_prior(options.config, num_classes=dataset.num_classes, rngs=nnx.Rngs(seed))
+    trainer = create_trainer(
+        prior, training.training(seed), folder=folder, progress=options.progress
+    )
     say(f"a prior over {model.code_shape} codes of {model.num_embeddings:,}, in {folder}")
     try:
         train, validation = (
             {"x": codes[name]} | ({} if split.y is None else {"y": split.y})
             for name, split in (("train", dataset.train), ("validation", dataset.validation))
         )
-        trainer.fit(train, validation, steps=training.steps, resume=resume)
+        trainer.fit(train, validation, steps=training.steps, resume=options.resume)
     except Stopped as stop:
         model.prior = prior
         save_prior(model, run)
-        given = config.model_dump() | options
-        words = [word for key, v in given.items() for word in (f"--{key.replace('_', '-')}", v)]
+        changed = {key: value for key, value in (given | chosen).items() if value is not None}
+        words = [word for key, v in changed.items() for word in (f"--{key.replace('_', '-')}", v)]
         again = suggested("prior", run, *words, "--resume")
         say(f"{stop}; `workshop sample` draws from the prior of that step\ncontinue with: {again}")
         raise SystemExit(128 + stop.signal) from None

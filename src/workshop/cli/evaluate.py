@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import fields
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import workshop
+from workshop.cli.commands import Compare, Evaluate, Score
 from workshop.cli.progress import INTERRUPTED, Interrupts
 from workshop.cli.runs import (
     as_trained,
@@ -51,34 +53,31 @@ from workshop.generative_models.visualization import grids, report
 from workshop.generative_models.visualization.evaluation import comparison_page, run_page, shown
 
 
-def evaluate(
-    run: Path,
-    data: str | None,
-    split: str,
-    settings: Settings,
-    features: str | None,
-    *,
-    quick: bool,
-    out: Path | None,
-) -> None:
-    """Print what is known of a run, and write it as JSON and as a page."""
-    if features is not None and quick:
+def evaluate(options: Evaluate) -> None:
+    """Print the figures of a run, and write them as JSON and as a page."""
+    for name, least in (("samples", 1), ("examples", 2), ("annealed", 0), ("generated", 10),
+                        ("factor_examples", 100), ("points", 10)):  # fmt: skip
+        checks.at_least(f"--{name.replace('_', '-')}", getattr(options, name), least)
+    given = vars(options)
+    settings = Settings(**{f.name: given[f.name] for f in fields(Settings) if f.name in given})
+    run, data, features = options.run, options.data, options.features
+    if features is not None and options.quick:
         raise ValueError("--features with --quick, which leaves out samples: leave out one of them")
     functions = _feature_functions(features)
-    model, dataset, options = open_run(run, data)
-    part = dataset.splits[checks.one_of("--split", split, dataset.splits)]
-    folder = run if out is None else out
+    model, dataset, trained = open_run(run, data)
+    split = checks.one_of("--split", options.split, dataset.splits)
+    folder = options.out or run
     other = data is not None and "training" in read_config(run) and not is_own_data(run, dataset)
-    if other and out is None:
+    if other and options.out is None:
         raise ValueError("--data without --out: RUN/evaluation.json is of the run's own data")
     stem = "evaluation" if split == "test" else f"evaluation-{split}"
     folder.mkdir(parents=True, exist_ok=True)
     interrupts = Interrupts(console)
-    drawn = (data or options["data"]) == "sprites" and dataset.shape == sprites.IMAGE_SHAPE
+    drawn = (data or trained["data"]) == "sprites" and dataset.shape == sprites.IMAGE_SHAPE
     study = Study(
-        model, dataset.train, part, settings, sprites if drawn else None,  # type: ignore[arg-type]
+        model, dataset.train, dataset.splits[split], settings, sprites if drawn else None,  # type: ignore[arg-type]
         interrupts.progress, interrupts.cuttable, held_out=split != "train",
-        run=shlex.quote(str(run)), more=str(2 * options["steps"]), features=functions,
+        run=shlex.quote(str(run)), more=str(2 * trained["steps"]), features=functions,
     )  # fmt: skip
     if functions and not study.shows_images:
         raise ValueError(
@@ -87,8 +86,8 @@ def evaluate(
         )
     about = _about(run, dataset, split, len(study.test))
     with locked(folder, f"{stem}.json.lock"):
-        found = _measure(study, interrupts, about, folder / f"{stem}.json", quick=quick)
-        if not quick:
+        found = _measure(study, interrupts, about, folder / f"{stem}.json", quick=options.quick)
+        if not options.quick:
             page = folder / ("report.html" if split == "test" else f"report-{split}.html")
             _write_page(page, run, study, dataset, found, about)
     if interrupts.cut is not None:
@@ -196,8 +195,9 @@ def _figures(run: Path, study: Study, dataset: Dataset) -> Iterator[tuple[str, F
     )
 
 
-def compare_runs(runs: Sequence[Path], out: Path | None) -> None:
+def compare_runs(options: Compare) -> None:
     """Print the evaluations of runs side by side."""
+    runs, out = options.runs, options.out
     if out is not None and out.suffix != ".html":
         raise ValueError(f"--out {out}: expected a name that ends in .html")
     found = [summary.read(run / "evaluation.json") for run in runs]
@@ -232,41 +232,42 @@ def _side_by_side(title: str, rows: Sequence[Compared], names: Sequence[str]) ->
     return table
 
 
-def score(
-    run: Path, data: str | None, odd: Sequence[str], samples: int, bound: int, seed: int, out: Path
-) -> None:
+def score(options: Score) -> None:
     """Write the scores of single examples."""
+    checks.positive_int("--samples", options.samples)
+    checks.at_least("--bound", options.bound, 0)
+    run, data, out = options.run, options.data, options.out
     if out.suffix != ".csv":
         raise ValueError(f"--out {out}: expected a name that ends in .csv")
     if data is None:
-        model, dataset, options = open_run(run)
-        refuse_overwriting(out, options["data"])
+        model, dataset, trained = open_run(run)
+        refuse_overwriting(out, trained["data"])
         splits, classes = {"test": dataset.test}, dataset.class_names
     else:
         compile_once()
         refuse_overwriting(out, data)
-        content, options = read_options(run, data)
+        content, trained = read_options(run, data)
         model = load_run(run)
-        splits, classes = every_example(data, options, on_disk=True)
+        splits, classes = every_example(data, trained, on_disk=True)
         check_shape(data, next(iter(splits.values())).shape, model)
-        trained = as_trained(model, content, splits, classes, data)
-        if trained is not splits:
-            splits, classes = trained, content["classes"]
-    chosen = _odd_labels(odd, splits, classes)
+        renumbered = as_trained(model, content, splits, classes, data)
+        if renumbered is not splits:
+            splits, classes = renumbered, content["classes"]
+    chosen = _odd_labels(options.odd, splits, classes)
     if bounds.has_moving_scale(model):
         if "training" not in read_config(run):
             raise ValueError(
                 f"{run}: the likelihood's scale is the best one for training data, of which its "
                 "config.json says nothing: score it from Python, with fix_scale"
             )
-        train = load_run_data(run, options).train.take(slice(Settings.fitted))
+        train = load_run_data(run, trained).train.take(slice(Settings.fitted))
         model = bounds.fix_scale(model, train)
         say("the likelihood's scale is the best one for the run's training examples")
     interrupts = Interrupts(console)
     scored: dict[str, dict[str, np.ndarray]] = {}
     for name, split in splits.items():
         try:
-            found = _scores(model, split, samples, bound, seed, f"scoring {name}", interrupts)
+            found = _scores(model, split, options, f"scoring {name}", interrupts)
         except CutShort:
             break
         # A bound that was cut short at once is a column less, which only one split can have.
@@ -285,13 +286,7 @@ def score(
 
 
 def _scores(
-    model: Any,
-    split: Split,
-    samples: int,
-    bound: int,
-    seed: int,
-    what: str,
-    interrupts: Interrupts,
+    model: Any, split: Split, options: Score, what: str, interrupts: Interrupts
 ) -> dict[str, np.ndarray]:
     """Return the columns of scores, in nats; all as long as the shortest that was cut short.
 
@@ -300,16 +295,17 @@ def _scores(
     if not model.has_density:
         made = outputs.reconstructions(model, split, progress=interrupts.cuttable(what))
         return {"reconstruction_loss": made["loss"]}
+    seed = options.seed
     terms = bounds.elbo_terms(
-        model, split, samples=samples, seed=seed, progress=interrupts.cuttable(what)
+        model, split, samples=options.samples, seed=seed, progress=interrupts.cuttable(what)
     )
     elbo = -(terms["kl_loss"] + terms["reconstruction_loss"])
     columns = {"elbo": elbo} | {name: terms[name] for name in ("reconstruction_loss", "kl_loss")}
-    if bound:
-        progress = interrupts.cuttable(f"{what}, {bound:,} samples")
+    if options.bound:
+        progress = interrupts.cuttable(f"{what}, {options.bound:,} samples")
         with suppress(CutShort):  # then there is no such column
             columns["log_likelihood"] = bounds.importance_weighted_bound(
-                model, split, samples=bound, seed=seed, progress=progress
+                model, split, samples=options.bound, seed=seed, progress=progress
             )
     done = min(map(len, columns.values()))
     return {name: column[:done] for name, column in columns.items()}

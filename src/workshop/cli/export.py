@@ -1,18 +1,17 @@
 """`workshop export`: a run as programs that run without it."""
 
-from pathlib import Path
-
 import workshop
+from workshop.cli.commands import Export
 from workshop.cli.runs import compile_once
 from workshop.cli.tables import say
 from workshop.generative_models.export import export_model
 
 
-def export(run: Path, to: str, out: Path | None) -> None:
-    """Write the functions of a run, and say what was written."""
+def export(options: Export) -> None:
+    """Write the functions of a run, and print what was written."""
     compile_once()
-    folder = run / "export" / to if out is None else out
-    manifest = export_model(workshop.load(run), folder, to)
+    folder = options.out or options.run / "export" / options.to
+    manifest = export_model(workshop.load(options.run), folder, options.to)
     for name, function in manifest.functions.items():
         given, found = (
             ", ".join(tensor.name for tensor in tensors)
@@ -22,4 +21,4 @@ def export(run: Path, to: str, out: Path | None) -> None:
         say(f"{name}({given}) -> {found}: largest difference from the model {apart:.1g}")
     for name, why in manifest.left_out.items():
         say(f"{name} is left out: {why}")
-    say(f"{manifest.model} as {to}, and how to run it in README.md: {folder}")
+    say(f"{manifest.model} as {options.to}, and how to run it in README.md: {folder}")

@@ -1,4 +1,4 @@
-"""Commands that look at a trained run: samples, reconstructions, paths, figures of merit."""
+"""Commands that draw from a trained run: samples, reconstructions, interpolations, traversals."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import workshop
+from workshop.cli.commands import Interpolate, Reconstruct, Sample, Traverse
 from workshop.cli.runs import compile_once, open_run, read_options, refuse_overwriting
 from workshop.cli.tables import say
 from workshop.generative_models.core import checks
@@ -16,43 +17,33 @@ from workshop.generative_models.models.saving import read_config
 from workshop.generative_models.visualization import report, save
 
 
-def sample(
-    run: Path,
-    count: int,
-    temperature: float,
-    label: str | None,
-    guidance: float,
-    top_k: int | None,
-    top_p: float | None,
-    seed: int,
-    out: Path | None,
-    *,
-    observation_noise: bool,
-) -> None:
+def sample(options: Sample) -> None:
     """Draw samples."""
     compile_once()
+    run, label = options.run, options.label
     model = workshop.load(run)
     if label is not None and model.num_classes is None:
         hint = " (a prior that is fitted to labels has)" if model.has_codes else ""
         raise ValueError(f"--label {label}: a {read_config(run)['model']} has no classes{hint}")
-    if guidance != 1 and (model.code_prior is None or model.num_classes is None):
-        raise ValueError(f"--guidance {guidance} is for a prior over codes that knows classes")
-    for name, given in (("--top-k", top_k), ("--top-p", top_p)):
+    if options.guidance != 1 and (model.code_prior is None or model.num_classes is None):
+        raise ValueError(
+            f"--guidance {options.guidance} is for a prior over codes that knows classes"
+        )
+    for name, given in (("--top-k", options.top_k), ("--top-p", options.top_p)):
         if given is not None and model.code_prior is None:
             raise ValueError(f"{name} {given} is for a prior over codes (workshop prior RUN)")
-    labels = None if label is None else np.full(count, _class_of(run, label))
     figure, samples = report.draw_samples(
         model,
-        count,
-        temperature=temperature,
-        labels=labels,
-        guidance=guidance,
-        seed=seed,
-        observation_noise=observation_noise,
-        top_k=top_k,
-        top_p=top_p,
+        options.count,
+        temperature=options.temperature,
+        labels=None if label is None else np.full(options.count, _class_of(run, label)),
+        guidance=options.guidance,
+        seed=options.seed,
+        observation_noise=options.observation_noise,
+        top_k=options.top_k,
+        top_p=options.top_p,
     )
-    _write(figure, samples, out or run / "figures" / "samples.png")
+    _write(figure, samples, options.out or run / "figures" / "samples.png")
 
 
 def _class_of(run: Path, label: str, option: str = "--label") -> int:
@@ -65,60 +56,51 @@ def _class_of(run: Path, label: str, option: str = "--label") -> int:
     return names.index(checks.one_of(option, label, names))
 
 
-def reconstruct(
-    run: Path, data: str | None, count: int, out: Path | None, *, observation_noise: bool
-) -> None:
+def reconstruct(options: Reconstruct) -> None:
     """Draw reconstructions."""
-    refuse_overwriting(out, data or read_options(run)[1]["data"])
-    model, dataset, _ = open_run(run, data)
-    split = dataset.test.take(slice(checks.positive_int("--count", count)))
-    drawn = report.drawn_reconstructions(model, split) if observation_noise else None
-    figure = report.draw_reconstructions(model, split, count, dataset.class_names, drawn)
+    run, out = options.run, options.out
+    refuse_overwriting(out, options.data or read_options(run)[1]["data"])
+    model, dataset, _ = open_run(run, options.data)
+    split = dataset.test.take(slice(checks.positive_int("--count", options.count)))
+    drawn = report.drawn_reconstructions(model, split) if options.observation_noise else None
+    figure = report.draw_reconstructions(model, split, options.count, dataset.class_names, drawn)
     made = outputs.reconstructions(model, split)["x"] if drawn is None else drawn
     _write(figure, made, out or run / "figures" / "reconstructions.png")
 
 
-def interpolate(
-    run: Path,
-    data: str | None,
-    first: int,
-    last: int,
-    steps: int,
-    labels: tuple[str, str] | None,
-    out: Path | None,
-) -> None:
+def interpolate(options: Interpolate) -> None:
     """Draw an interpolation."""
-    model, dataset, _ = open_run(run, data)
+    run, labels = options.run, options.labels
+    model, dataset, _ = open_run(run, options.data)
     if labels is not None and not model.conditional:
         kind = read_config(run)["model"]
         raise ValueError(f"--labels {' '.join(labels)}: a {kind} decodes without a class")
-    classes = None
-    if labels is not None:
-        classes = _class_of(run, labels[0], "--labels"), _class_of(run, labels[1], "--labels")
-    _check_index("--first", first, dataset.test)
-    _check_index("--last", last, dataset.test)
-    figure = report.draw_interpolations(model, dataset.test, [(first, last)], steps, classes)
-    _write(figure, None, out or run / "figures" / "interpolations.png")
+    classes = labels and (
+        _class_of(run, labels[0], "--labels"),
+        _class_of(run, labels[1], "--labels"),
+    )
+    ends = options.first, options.last
+    for name, index in zip(("--first", "--last"), ends, strict=True):
+        _check_index(name, index, dataset.test)
+    figure = report.draw_interpolations(model, dataset.test, [ends], options.steps, classes)
+    _write(figure, None, options.out or run / "figures" / "interpolations.png")
 
 
-def traverse(
-    run: Path,
-    data: str | None,
-    example: int,
-    dims: tuple[int, ...] | None,
-    range_vals: tuple[float, float],
-    steps: int,
-    out: Path | None,
-) -> None:
+def traverse(options: Traverse) -> None:
     """Draw traversals."""
-    model, dataset, _ = open_run(run, data)
-    _check_index("--example", example, dataset.test)
-    if dims is not None and not dims:
+    model, dataset, _ = open_run(options.run, options.data)
+    _check_index("--example", options.example, dataset.test)
+    if options.dims is not None and not options.dims:
         raise ValueError("--dims is empty: name at least one latent, or leave it out")
     figure = report.draw_traversals(
-        model, dataset.test, example=example, dims=dims, range_vals=range_vals, steps=steps
+        model,
+        dataset.test,
+        example=options.example,
+        dims=options.dims,
+        range_vals=options.range,
+        steps=options.steps,
     )
-    _write(figure, None, out or run / "figures" / "traversals.png")
+    _write(figure, None, options.out or options.run / "figures" / "traversals.png")
 
 
 def _check_index(name: str, index: int, split: Split) -> None:

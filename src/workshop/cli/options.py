@@ -173,11 +173,7 @@ def _steps_of(start: Start, fields: Container[str]) -> dict[str, Any]:
 def component_of(start: Start, name: str) -> Any:
     """Return the configuration of a component that is asked for, or None.
 
-    A quantizer's codes stay in use, which is more than a codebook does on its own.
-
-    Args:
-        start: the options.
-        name: the field of the model's configuration.
+    The quantizer's options keep its codes in use, which the defaults of a codebook do not.
     """
     kind = getattr(start, name) or _OWN_KINDS.get(name)
     if kind is None:

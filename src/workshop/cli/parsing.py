@@ -4,7 +4,6 @@ import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import wraps
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -18,7 +17,8 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
-from workshop.generative_models.core.configuration import COMPONENT_CONFIGS
+from workshop.generative_models.core.configuration import COMPONENT_CONFIGS, AutoencoderConfig
+from workshop.generative_models.core.configuration.base import Config
 
 
 class _Refused(Exception):
@@ -30,29 +30,21 @@ class _Refused(Exception):
 
 
 def parse(
-    commands: Mapping[str, Callable[..., Any]],
-    arguments: Sequence[str],
-    config: BaseModel | None,
-    about: str,
-) -> Callable[[], Any]:
-    """Return the command that is asked for, with its options, to be run.
+    kinds: Mapping[str, type], arguments: Sequence[str], config: BaseModel | None, about: str
+) -> Any:
+    """Return the options of the command that is asked for, or exit after its help.
 
     Args:
-        commands: by name.
+        kinds: classes of options, by the name of the command.
         arguments: the command line.
-        config: the configuration whose fields are options, with its defaults, or None.
+        config: the model's configuration whose fields are options, with its defaults, or None.
         about: the description in the help.
-
-    Raises:
-        ValueError: if a configuration refuses its options; it names them.
-        SystemExit: after the help, or for options that do not exist or have the wrong type.
     """
     try:
         with reading():
             return tyro.extras.subcommand_cli_from_dict(
-                {name: _deferred(command) for name, command in commands.items()},
-                args=arguments, prog="workshop", description=about,
-            )  # fmt: skip
+                dict(kinds), args=arguments, prog="workshop", description=about
+            )
     except _Refused as refused:
         prefix = (None if config is None else _prefix_of(refused.kind, config)) or ""
         raise ValueError(sentences(refused.error, prefix, refused.kind)) from None
@@ -67,13 +59,7 @@ def reading() -> ConstructorRegistry:
 
 
 def sentences(error: ValidationError, prefix: str = "", kind: type[BaseModel] | None = None) -> str:
-    """Return what pydantic refuses, with the names of options.
-
-    Args:
-        error: of a configuration.
-        prefix: of its options, such as "encoder.".
-        kind: its class, or None.
-    """
+    """Return pydantic's errors as a sentence that names options, which start with `prefix`."""
     whole, by_option = [], {}
     for detail in error.errors():
         message = detail["msg"].removeprefix("Value error, ")
@@ -110,19 +96,6 @@ def _option(path: str) -> str:
     return f"--{path.replace('_', '-')}"
 
 
-def _deferred(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function with the options of a command that returns the command, to be run later.
-
-    Errors of options and errors of the command are then told apart.
-    """
-
-    @wraps(command)
-    def with_options(*args: Any, **options: Any) -> Callable[[], Any]:
-        return lambda: command(*args, **options)
-
-    return with_options
-
-
 def _rule() -> Callable[[StructTypeInfo], StructConstructorSpec | None]:
     """Return the rule that builds configurations: tyro's own, with our exception and components."""
     asked = False
@@ -154,18 +127,15 @@ def _rule() -> Callable[[StructTypeInfo], StructConstructorSpec | None]:
 
 
 def _component(field: StructFieldSpec, of: Any, parts: dict[Any, str]) -> StructFieldSpec:
-    """Return a field of a configuration, with the options of the component that it holds.
+    """Return a field of a configuration `of`, with the options of the component that it holds.
 
     Those of a union are the options of its default's class. Where there is no component yet, there
-    is only the option that chooses one.
-
-    Args:
-        field: the field.
-        of: the class of the configuration.
-        parts: fields of the components that were met, by their classes; added to.
+    is only the option that chooses one. `parts` collects the fields of components by their class.
     """
     if field.name == "kind" and of in parts:
         return replace(field, type=kinds_of(parts[of]))
+    if field.name in Config.model_fields and not issubclass(of, AutoencoderConfig):
+        return replace(field, type=Annotated[field.type, tyro.conf.Suppress])  # nothing reads them
     if field.name not in COMPONENT_CONFIGS:
         return field
     if field.default is None:

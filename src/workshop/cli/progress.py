@@ -20,14 +20,10 @@ def progress_bar(what: str, console: Console) -> Progress:
 
 
 class Interrupts:
-    """What Ctrl-C does to a command that makes several estimates.
+    """Ctrl-C in a command that makes several estimates.
 
-    The first one ends the estimate that runs, of which the part that is done is kept, and all
-    estimates after it. A second one raises KeyboardInterrupt, as the first does outside of an
-    estimate that can be cut short.
-
-    Args:
-        console: where progress is shown.
+    The first Ctrl-C ends the running estimate, keeps what is done of it, and skips the estimates
+    after it. A second one, or one outside of such an estimate, raises KeyboardInterrupt.
 
     Attributes:
         cut: which estimate was cut short and where, or None.

@@ -36,10 +36,7 @@ _log = logging.getLogger("workshop")
 
 
 def compile_once() -> None:
-    """Keep compiled programs on disk, so that a second start of the same command compiles nothing.
-
-    They lie where JAX_COMPILATION_CACHE_DIR says, or in the user's folder of caches.
-    """
+    """Keep compiled programs on disk, in JAX_COMPILATION_CACHE_DIR or the user's cache folder."""
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         folder = Path(caches).expanduser() / "workshop" / "jax"
@@ -54,18 +51,10 @@ def load_data(name: str, options: dict[str, Any]) -> Dataset:
 
 
 def load_run_data(run: Path, options: dict[str, Any], data: str | None = None) -> Dataset:
-    """Load a run's data, or other data, with each example in the split in which the run had it.
+    """Load a run's data, or `data`, with each example in the split in which the run had it.
 
-    What was trained on never counts as test, even if the data has changed since; how it has
-    changed is logged.
-
-    Args:
-        run: the run folder.
-        options: of the run.
-        data: where the data lies now, or other data; None is where the run found it.
-
-    Raises:
-        ValueError: if the data is not there, or no example is left to test on.
+    Training examples never count as test, even if the data has changed since; how it has changed is
+    logged.
     """
     name = options["data"] if data is None else data
     if data is None:
@@ -125,9 +114,9 @@ def check_there(run: Path, name: str) -> None:
 def every_example(
     name: str, options: dict[str, Any], *, on_disk: bool = False
 ) -> tuple[dict[str, Split], tuple[str, ...] | None]:
-    """Load data as it lies there, with the options of a run, and the names of its classes.
+    """Load all data in its own order, with the options of a run, and the names of its classes.
 
-    Data in its own order is whole: the run's --limit is not for it.
+    The run's --limit does not apply.
     """
     chosen = _chosen(options)
     del chosen["limit"]
@@ -142,11 +131,9 @@ def _chosen(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_options(run: Path, data: str | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what a run's config.json holds, and the options of its training in it.
+    """Return the content of a run's config.json, and the options of its training.
 
-    Args:
-        run: the run folder, or one that `save_config` and `save_weights` made.
-        data: of the command, which a folder without the options of a training needs.
+    A folder without options of a training needs the `data` of the command.
     """
     content = read_config(run)
     found = content.get("training")
@@ -196,20 +183,9 @@ def as_trained(
     names: Sequence[str] | None,
     data: str,
 ) -> dict[str, Split]:
-    """Return other data with the labels that a conditional model was trained on, by their names.
+    """Return other data with the labels that a conditional model was trained on, matched by name.
 
-    A folder of some of the classes numbers them otherwise; a model that is told the wrong class
-    would not say so.
-
-    Args:
-        model: of the run.
-        content: of its config.json.
-        splits: of the data.
-        names: of its classes, where they have any.
-        data: what an error calls the data.
-
-    Raises:
-        ValueError: if the model reads labels, and the data has none, or ones that it does not know.
+    A folder with some of the classes numbers them differently, which the model cannot notice.
     """
     if not model.conditional:
         return splits

@@ -45,22 +45,15 @@ def kept_options(options: TrainOptions) -> dict[str, Any]:
 
 
 def training_of(options: Mapping[str, Any]) -> TrainingConfig:
-    """Return the options of the training run among those that a run's config.json holds.
-
-    Raises:
-        ValueError: that names the option.
-    """
+    """Return the options of the training run among those in a run's config.json."""
     known = TrainingConfig.model_fields.keys() & options.keys()
     return checked_options(TrainingConfig, {name: options[name] for name in known})
 
 
 def checked_training(found: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    """Return the options of training that a file holds, checked, and defaults for those it lacks.
+    """Return the checked options of training in a file, with defaults for those it lacks.
 
-    A run may lack options, because it was started before there were any.
-
-    Raises:
-        ValueError: that names the file and the option.
+    A run may have been started before an option existed.
     """
     try:
         training = training_of(found)
@@ -90,11 +83,7 @@ class _Saved:
 
 
 def _read_saved(path: Path) -> _Saved:
-    """Return the configuration in a file, or in the `config.json` of a run folder.
-
-    Raises:
-        ValueError: that names the file, and the field which is wrong.
-    """
+    """Return the configuration in a file, or in the `config.json` of a run folder."""
     file = path / CONFIG_FILE if path.is_dir() else path
     if not file.is_file():
         raise ValueError(f"--config {path}: there is no file {file}")
@@ -133,9 +122,6 @@ def _saved_config(start: Start, saved: _Saved) -> AutoencoderConfig:
     """Return a saved configuration with what the options change in it.
 
     The shapes of examples are those of the data, which may be other data than the file's.
-
-    Raises:
-        ValueError: if the options ask for another model.
     """
     if start.model != saved.model:
         raise ValueError(
@@ -178,11 +164,7 @@ def _start(arguments: list[str], default: Start) -> Start:
 
 
 def train_options(arguments: list[str]) -> type:
-    """Return the options of `workshop train`, with defaults for the model and data asked for.
-
-    Args:
-        arguments: the command line after `train`.
-    """
+    """Return the options of `workshop train`, with defaults for the model and data asked for."""
     plain = [a for a in arguments if a not in ("-h", "--help")]
     if any(a.split("=")[0] == "--resume" for a in plain):
         plain = []

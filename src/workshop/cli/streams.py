@@ -65,9 +65,9 @@ class _Open:
 
 @contextmanager
 def robust_output() -> Iterator[None]:
-    """Within the block, output goes on when its reader is gone, and in any encoding.
+    """Within the block, drop output whose reader is gone, and replace what cannot be encoded.
 
-    So `workshop train | head` trains to its end, and in an ASCII terminal β is written as beta.
+    `workshop train | head` trains to its end, and an ASCII terminal shows β as beta.
     """
     before = sys.stdout, sys.stderr
     for stream in before:

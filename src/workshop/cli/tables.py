@@ -33,6 +33,27 @@ def folding_table(*columns: str, **options: Any) -> Table:
     return table
 
 
+def list_data(_: object) -> None:
+    """Print the data sets."""
+    from workshop.generative_models.data import list_datasets
+
+    # Names of data and of extras, which users type, stay on one line at any width.
+    table = folding_table("name", "examples", "shape", "classes", "extra", "what it is")
+    table.columns[0].no_wrap = table.columns[4].no_wrap = True
+    for name, info in list_datasets().items():
+        classes = "" if info.num_classes is None else str(info.num_classes)
+        shape = "×".join(map(str, info.shape))
+        table.add_row(
+            name, f"{info.examples:,}", shape, classes, info.extra or "", info.description
+        )
+    console.print(table)
+    say(
+        "data with an extra needs it: pip install 'workshop-vae[EXTRA]'\n"
+        "or a path: a .npy or .npz file, or a folder of images (folders inside become classes)\n"
+        "or hf:NAME_OR_PATH, a Hugging Face data set (pip install 'workshop-vae[hf]')"
+    )
+
+
 def say_verdicts(verdicts: list[str]) -> None:
     """Print what is wrong, and what helps."""
     for verdict in verdicts:

@@ -59,10 +59,7 @@ from workshop.generative_models.training import (
 def train(options: TrainOptions, *, moved_to: str | None = None, steps: int | None = None) -> None:
     """Train a model, or continue a run, and write its folder.
 
-    Args:
-        options: of the command line.
-        moved_to: where the data of a run that continues lies now.
-        steps: the new total number of steps of a run that continues; None keeps the run's own.
+    A run that continues reads its data from `moved_to` and trains to `steps`, if they are given.
     """
     compile_once()
     _join(options)
@@ -149,13 +146,7 @@ def _show(
 def _saved_settings(
     folder: Path, moved_to: str | None, steps: int | None
 ) -> tuple[str, Any, dict[str, Any]]:
-    """Return the model's name, its configuration and the options of a run that continues.
-
-    Args:
-        folder: of the run.
-        moved_to: where its data lies now, or None.
-        steps: its new total, or None.
-    """
+    """Return the model's name, its configuration and the options of a run that continues."""
     if "training" not in read_config(folder):
         raise ValueError(
             f"--resume {folder}: `workshop train` did not make it, so nothing says how"
@@ -217,13 +208,7 @@ def _collapsed(model: VAE, dataset: Dataset) -> list[str]:
 
 
 def _independent(model: VAE, dataset: Dataset, longer: str) -> list[str]:
-    """Return a sentence if reconstructions do not depend on the input.
-
-    Args:
-        model: after its last step.
-        dataset: that it was trained on.
-        longer: the command that trains it for longer.
-    """
+    """Return a sentence if reconstructions do not depend on the input."""
     from workshop.generative_models.evaluation.samples import dependence_of, dependence_verdict
 
     try:

@@ -5,7 +5,7 @@ from jaxtyping import Int
 
 
 def mixed(codes: Int[np.ndarray, "n ..."], seed: int) -> Int[np.ndarray, "..."]:
-    """Return one example's codes, each place drawn on its own from those that examples have there.
+    """Return codes of one example, each place drawn from those that the examples have there.
 
     Examples:
         >>> mixed(np.array([[1, 5], [2, 5], [3, 5]]), seed=0).tolist()[1]
@@ -19,13 +19,7 @@ def mixed(codes: Int[np.ndarray, "n ..."], seed: int) -> Int[np.ndarray, "..."]:
 def alternatives(
     codes: Int[np.ndarray, "n ..."], own: int, place: int, most: int
 ) -> Int[np.ndarray, " found"]:
-    """Return the codes that examples have at a place, the most frequent first.
-
-    Args:
-        codes: of the examples.
-        own: the code that is there now, which is left out.
-        place: index into one example's codes, flattened.
-        most: at most so many.
+    """Return at most `most` codes other than `own` that examples have at a place, by frequency.
 
     Examples:
         >>> alternatives(np.array([[4], [7], [7], [2]]), own=2, place=0, most=9).tolist()

@@ -2,8 +2,8 @@
 
 import socket
 from ipaddress import ip_address
-from pathlib import Path
 
+from workshop.cli.commands import Explore
 from workshop.cli.explore.session import Session
 from workshop.cli.runs import open_run, read_options
 from workshop.cli.tables import say
@@ -12,8 +12,10 @@ from workshop.generative_models.models.restoring import checkpoint_steps
 from workshop.generative_models.models.saving import WEIGHTS_FILE
 
 
-def explore(run: Path, data: str | None, host: str, port: int, *, show: bool) -> None:
+def explore(options: Explore) -> None:
     """Serve the page of a run until Ctrl-C."""
+    run, host = options.run, options.host
+    content, trained = read_options(run, options.data)
     try:
         from workshop.cli.explore.page.app import Explorer, serve
     except ModuleNotFoundError as error:
@@ -22,21 +24,20 @@ def explore(run: Path, data: str | None, host: str, port: int, *, show: bool) ->
         raise ImportError(
             "workshop explore needs NiceGUI: pip install 'workshop-vae[explore]'"
         ) from None
-    content, options = read_options(run, data)
-    port = free_port(host, port)
+    port = free_port(host, options.port)
 
     def open_session() -> Session | None:
         # A run that still trains shows its curves until it has its model.
         trains = holder(run) is not None or not checkpoint_steps(run)
         if trains and not (run / WEIGHTS_FILE).is_file():
             return None
-        model, dataset, _ = open_run(run, data)
+        model, dataset, _ = open_run(run, options.data)
         session = Session(model, dataset)
         session.warm_up()
         return session
 
-    title = f"{content['model']} on {data or options['data']}"
-    explorer = Explorer(run.resolve(), title, open_session, binarize=options["binarize"])
+    title = f"{content['model']} on {options.data or trained['data']}"
+    explorer = Explorer(run.resolve(), title, open_session, binarize=trained["binarize"])
     if explorer.session is None:
         say(f"{run} holds no model yet: the page shows its training until then")
     local = is_loopback(host)
@@ -46,11 +47,11 @@ def explore(run: Path, data: str | None, host: str, port: int, *, show: bool) ->
             "model; without --host only this machine does"
         )
     say(f"http://{f'[{host}]' if ':' in host else host}:{port}   (Ctrl-C stops it)")
-    serve(explorer, host, port, local=local, show=show)
+    serve(explorer, host, port, local=local, show=options.open)
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether an address is reached from this machine only.
+    """Return whether an address is reached from this machine only.
 
     Examples:
         >>> [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "example")]
@@ -65,11 +66,7 @@ def is_loopback(host: str) -> bool:
 
 
 def free_port(host: str, port: int) -> int:
-    """Return a port that can be listened at: the one that is asked for, or any for 0.
-
-    Raises:
-        ValueError: if it is taken, or no port, or the address is none of this machine's.
-    """
+    """Return a port to listen at: the given one if it is free, or any free one for 0."""
     if not 0 <= port < 2**16:
         raise ValueError(f"--port {port}: expected 0 <= port < {2**16}")
     try:

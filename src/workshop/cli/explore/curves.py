@@ -21,11 +21,7 @@ _COLOURS = {"train": FIRST, "validation": ACCENT}
 
 
 class Curves:
-    """The charts of a metrics file; read again only when it has changed.
-
-    Args:
-        path: metrics.jsonl of a run, which need not exist yet.
-    """
+    """Charts of a metrics file, which need not exist yet; read again only when it has changed."""
 
     def __init__(self, path: Path):
         self.path, self._seen = path, (0, 0)
@@ -35,11 +31,7 @@ class Curves:
         """The newest step."""
 
     def changed(self) -> bool:
-        """Read the file if it is another one than at the last call, and say whether it is.
-
-        Raises:
-            ValueError: if a line of the file is no row of metrics.
-        """
+        """Read the file if it has changed since the last call, and return whether it has."""
         try:
             stat = self.path.stat()
         except FileNotFoundError:

@@ -15,23 +15,13 @@ PATHS = ("linear", "spherical")
 def path(
     start: Float[np.ndarray, " d"], end: Float[np.ndarray, " d"], steps: int, kind: str = "linear"
 ) -> Float[np.ndarray, "steps d"]:
-    r"""Return points on the way from `start` to `end`, both included, at equal steps.
+    """Return points from `start` to `end`, both included, at equal steps.
 
         linear     (1 - t) a + t b
         spherical  (sin((1 - t) θ) a + sin(t θ) b) / sin θ,  θ the angle between a and b
 
-    The spherical path turns at an even speed and keeps the length of samples of a Gaussian of many
-    dimensions, which a line leaves: its middle is shorter. Where no one arc leads from a to b (a
-    zero, or parallel or opposite directions) it is the line.
-
-    Args:
-        start: (d,) the first point, a.
-        end: (d,) the last point, b.
-        steps: how many points, at least 2.
-        kind: "linear" or "spherical".
-
-    Raises:
-        ValueError: for fewer than two steps, or another kind.
+    The spherical path keeps the norm of samples of a Gaussian in many dimensions; the middle of a
+    line is shorter. For parallel or opposite directions, or a zero, it is the line.
 
     References:
         Shoemake, Animating Rotation with Quaternion Curves, SIGGRAPH 1985; White, Sampling
@@ -57,14 +47,9 @@ def path(
 def moved(
     z: Float[np.ndarray, " d"], shape: tuple[int, ...], dim: int, values: ArrayLike
 ) -> Float[np.ndarray, "n d"]:
-    """Return copies of one example's latents with one of them set to each value.
+    """Return copies of one example's latents with latent `dim` set to each value.
 
-    Args:
-        z: (d,) the latents, flattened.
-        shape: what they are before: (d,), or (height, width, channels) of a map, where the channel
-            takes the value at every place.
-        dim: the latent: an index of the last axis of `shape`.
-        values: what it is set to.
+    They are flat, and before that of `shape`: the channel of a map takes the value at every place.
 
     Examples:
         >>> moved(np.array([5.0, 6.0, 7.0, 8.0]), (2, 2), 0, [1.0]).tolist()
@@ -96,23 +81,13 @@ class Plane:
         return found if found.shape[1] == 2 else np.pad(found, ((0, 0), (0, 1)))
 
     def moved(self, z: Float[np.ndarray, " d"], to: tuple[float, float]) -> Float[np.ndarray, " d"]:
-        """Return the point nearest to z that lies at `to` on the map: z moved along the plane.
-
-        Examples:
-            >>> plane = latent_plane(3, 2, 0)
-            >>> plane.moved(np.array([1.0, 2.0, 3.0]), (7.0, 8.0)).tolist()
-            [8.0, 2.0, 7.0]
-        """
+        """Return the point nearest to z with the coordinates `to` on the map."""
         way = np.asarray(to) - self.coordinates(z[None])[0]
         return z + way[: len(self.axes)] @ self.axes
 
 
 def latent_plane(latents: int, first: int, second: int) -> Plane:
-    """Return the plane of two latents, or of the only one there is.
-
-    Raises:
-        ValueError: if they are no two different latents.
-    """
+    """Return the plane of two latents, or of the only one there is."""
     for name, dim in (("first", first), ("second", second)):
         if not 0 <= dim < latents:
             raise ValueError(f"latent_plane({name}={dim}): expected 0 <= latent < {latents}")
@@ -123,11 +98,7 @@ def latent_plane(latents: int, first: int, second: int) -> Plane:
 
 
 def principal_plane(means: Float[np.ndarray, "n d"]) -> Plane:
-    """Return the plane of the first two principal components, through the mean of all points.
-
-    Raises:
-        ValueError: if there are fewer than two latents, or no two different points.
-    """
+    """Return the plane of the first two principal components, through the mean of all points."""
     if min(means.shape) < 2 or not np.ptp(means, axis=0).any():
         raise ValueError(
             f"principal_plane(means): expected at least 2 latents and 2 different points, got "

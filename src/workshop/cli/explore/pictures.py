@@ -21,15 +21,11 @@ _BETWEEN = 238
 
 
 def paint(x: Shaped[np.ndarray, "n ..."], scale: Scale) -> UInt8[np.ndarray, "n h w 3"]:
-    """Return pictures of examples: images pixel by pixel, vectors as steps from left to right.
+    """Return images of examples pixel by pixel, and vectors as a step plot from left to right.
 
     Args:
         x: (n, height, width, channels) or (n, features), as data or as a model decodes it.
-        scale: the values drawn as black and as white, or at the foot and the top of a picture.
-
-    Examples:
-        >>> paint(np.full((1, 1, 1, 1), 0.5), Scale(0.0, 1.0)).tolist()
-        [[[[128, 128, 128]]]]
+        scale: the values of black and white, or of the bottom and the top of a plot.
     """
     array = examples("explore", x)
     if array.ndim == 2:
@@ -59,10 +55,7 @@ def _steps(vector: Float[np.ndarray, " d"], scale: Scale) -> RGB:
 
 
 def sized(picture: RGB, size: int) -> RGB:
-    """Return a picture whose longer side has about `size` pixels.
-
-    A smaller one grows by whole numbers of pixels, a larger one takes the mean of those it loses.
-    """
+    """Return a picture resized to about `size` pixels; it grows by whole multiples only."""
     high, wide = picture.shape[:2]
     longer = max(high, wide)
     if longer <= size:
@@ -74,14 +67,7 @@ def sized(picture: RGB, size: int) -> RGB:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Tiles in rows, with gaps between them; also says which tile lies at a point.
-
-    Attributes:
-        columns: tiles in a row.
-        height: of a tile, in pixels.
-        width: of a tile, in pixels.
-        gap: pixels around each tile.
-    """
+    """Tiles of `height` by `width` pixels, `columns` in a row, each with a margin of `gap`."""
 
     columns: int
     height: int
@@ -104,18 +90,13 @@ class Sheet:
         return sheet
 
     def corner(self, number: int) -> tuple[int, int]:
-        """Return x and y of a tile's upper left corner.
-
-        Examples:
-            >>> Sheet(columns=2, height=8, width=8, gap=1).corner(3)
-            (11, 11)
-        """
+        """Return x and y of a tile's upper left corner."""
         high, wide = self._step
         row, column = divmod(number, self.columns)
         return column * wide + self.gap, row * high + self.gap
 
     def at(self, x: float, y: float, count: int) -> int | None:
-        """Return the number of the tile at a point of a sheet of `count`; None if there is none.
+        """Return which of `count` tiles is at a point, or None.
 
         Examples:
             >>> sheet = Sheet(columns=2, height=8, width=8, gap=1)
@@ -146,13 +127,7 @@ def png(picture: RGB) -> bytes:
 
 
 def gif(pictures: UInt8[np.ndarray, "n h w 3"], size: int, milliseconds: int = 80) -> bytes:
-    """Return pictures as the bytes of a GIF that goes there and back for ever.
-
-    Args:
-        pictures: the frames, at least one.
-        size: about how many pixels their longer side gets.
-        milliseconds: how long each is shown.
-    """
+    """Return frames as the bytes of a GIF that plays forwards and backwards in a loop."""
     there = [Image.fromarray(sized(picture, size)) for picture in pictures]
     back, file = there[-2:0:-1], BytesIO()
     there[0].save(

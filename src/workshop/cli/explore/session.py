@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Float, Int
 
-from workshop.cli.explore import codes, programs
+from workshop.cli.explore import codes
 from workshop.cli.explore.examples import Example, Reconstruction
 from workshop.cli.explore.geometry import Plane, latent_plane, moved, path, principal_plane
 from workshop.generative_models.core.modules import in_evaluation_mode
@@ -24,7 +24,7 @@ from workshop.generative_models.evaluation.bounds import (
     fix_scale,
     has_moving_scale,
 )
-from workshop.generative_models.evaluation.passes import in_passes
+from workshop.generative_models.evaluation.passes import in_passes, run_batch
 from workshop.generative_models.models.vae import VAE
 from workshop.generative_models.visualization.scales import scale_of
 
@@ -37,26 +37,20 @@ SAMPLES = 64
 
 
 class Session:
-    """A model and examples, ready to be looked at.
-
-    Args:
-        model: a trained VAE of any kind.
-        dataset: what it was trained on, or other data of the same shape; test examples are shown.
-        points: at most how many.
+    """A trained model and at most `points` test examples.
 
     Attributes:
-        x: (n, *event) the examples, pixels on the scale from 0 to 1.
+        x: (n, *event) the examples, pixels in [0, 1].
         y: (n,) their labels, or None.
-        means: (n, d) their latents; of a model with codes the encodings before quantization, which
-            a slider can move.
-        activity: of each latent its mean KL in nats, or its variance; see `outputs.activity`.
+        means: (n, d) their latents; for a model with codes, the encodings before quantization.
+        activity: mean KL of each latent in nats, or its variance; see `outputs.activity`.
         activity_name: which of the two it is, "KL" or "variance".
         order: the latents, the most active first.
-        reach: how far from 0 a slider shall go.
-        classes: how many classes the model can be asked for; None if it knows none.
-        codes: (n, *code_shape) codes of the examples, if the model makes codes.
-        code_shape: of one example's.
-        num_codes: how many there are to choose from.
+        reach: largest absolute value of a slider.
+        classes: number of classes that the model reads, or None.
+        codes: (n, *code_shape) codes of the examples, if the model has codes.
+        code_shape: shape of one example's codes.
+        num_codes: size of the codebook.
         scale: the values drawn as black and as white.
     """
 
@@ -103,11 +97,7 @@ class Session:
     # Examples.
 
     def example(self, index: int) -> Example:
-        """Return one of the examples.
-
-        Raises:
-            ValueError: if there is none of that number.
-        """
+        """Return an example by its number."""
         count = len(self.x)
         if not 0 <= index < count:
             raise ValueError(f"example {index}: expected 0 <= number < {count:,}")
@@ -121,12 +111,9 @@ class Session:
         return self.class_names[label] if known and self.class_names else str(label)
 
     def accept(self, name: str, x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-        """Return an example from elsewhere as this model can read it.
+        """Return an uploaded example as the model reads it.
 
-        Under a likelihood of a few levels, pixels take the nearest one: resizing leaves them.
-
-        Raises:
-            ValueError: if it does not fit the model.
+        Under a likelihood with few levels, pixels are rounded to the nearest one.
         """
         levels = getattr(self.model.likelihood, "levels", None)
         if levels is not None and x.ndim == 3:
@@ -142,36 +129,33 @@ class Session:
     def encode(self, example: Example) -> Float[np.ndarray, " d"]:
         """Return the latents of an example; a conditional model reads its class."""
         x, condition = jnp.asarray(example.x)[None], self._condition(example.label, 1)
-        return np.asarray(programs.encoded(self._graphdef, self._state, x, condition)).reshape(-1)
+        return np.asarray(self._run(_encoded, x, condition)).reshape(-1)
 
     def decode(
         self, z: Float[np.ndarray, "n d"], y: int | None = None
     ) -> Float[np.ndarray, "n ..."]:
         """Return what latents stand for; encodings of a model with codes are quantized first."""
         maps = np.asarray(z, np.float32).reshape(len(z), *self.latent_shape)
-        return self._in_blocks(programs.decoded, maps, y)
+        return self._in_blocks(_decoded, maps, y)
 
     def decode_codes(self, indices: Int[np.ndarray, "n ..."]) -> Float[np.ndarray, "n ..."]:
         """Return what codes (n, *code_shape) stand for."""
-        return self._in_blocks(programs.decoded_codes, indices.astype(np.int32))
+        return self._in_blocks(_decoded_codes, indices.astype(np.int32))
 
     def codes_of(self, z: Float[np.ndarray, " d"]) -> Int[np.ndarray, "..."]:
         """Return the codes nearest to an encoding."""
         encoding = jnp.asarray(z, jnp.float32).reshape(1, *self.latent_shape)
-        return np.asarray(programs.nearest_codes(self._graphdef, self._state, encoding))[0]
+        return np.asarray(self._run(_nearest_codes, encoding))[0]
 
     def encoding_of(self, indices: Int[np.ndarray, "..."]) -> Float[np.ndarray, " d"]:
         """Return the vectors that codes stand for, as an encoding."""
-        vectors = programs.vectors(
-            self._graphdef, self._state, jnp.asarray(indices, jnp.int32)[None]
-        )
-        return np.asarray(vectors).reshape(-1)
+        return np.asarray(self._run(_vectors, jnp.asarray(indices, jnp.int32)[None])).reshape(-1)
 
     def measure(self, example: Example) -> Reconstruction:
-        """Return what the model makes of an example, and the two terms of its ELBO.
+        """Return the reconstruction of an example and the two terms of its ELBO.
 
         The terms are those of `evaluation.bounds.elbo(model, x[None], y, samples=64)`. A model
-        without a density has a reconstruction loss alone.
+        without a density has a reconstruction loss only.
         """
         label = example.label if self.conditional else None
         if self.model.has_density:
@@ -191,13 +175,16 @@ class Session:
             rows[:, y] = 1
         return {"y": jnp.asarray(rows)}
 
-    def _in_blocks(self, program: Any, rows: np.ndarray, y: int | None = None) -> np.ndarray:
+    def _run(self, method: Any, x: jax.Array, condition: dict[str, Any] | None = None) -> jax.Array:
+        return run_batch(self._graphdef, self._state, method, x, condition or {})
+
+    def _in_blocks(self, method: Any, rows: np.ndarray, y: int | None = None) -> np.ndarray:
         size = 1 if len(rows) == 1 else BLOCK
         condition = self._condition(y, size)
         padded = np.pad(rows, ((0, -len(rows) % size), *((0, 0),) * (rows.ndim - 1)))
 
         def one_block(index: np.ndarray) -> jax.Array:
-            return program(self._graphdef, self._state, jnp.asarray(padded[index]), condition)
+            return self._run(method, jnp.asarray(padded[index]), condition)
 
         return in_passes(one_block, len(padded), size=size)[: len(rows)]
 
@@ -243,9 +230,9 @@ class Session:
         steps: int,
         y: int | None = None,
     ) -> Float[np.ndarray, "rows steps ..."]:
-        """Return what each latent changes while it alone goes from -reach to reach, a row each.
+        """Return a row of pictures for each latent, which goes from -reach to reach on its own.
 
-        A channel of encodings goes around its own mean, in its standard deviations.
+        A channel of encodings goes around its own mean, in units of its standard deviation.
         """
         values = np.linspace(-reach, reach, steps)
         ways = [
@@ -277,3 +264,23 @@ class Session:
         if self.codes is None:
             raise ValueError(f"alternatives: {type(self.model).__name__} makes no codes")
         return codes.alternatives(self.codes, int(own.reshape(-1)[place]), place, most)
+
+
+def _encoded(model: Any, x: jax.Array, **condition: Any) -> jax.Array:
+    return model.encode(x, **condition)[0]
+
+
+def _decoded(model: Any, z: jax.Array, **condition: Any) -> jax.Array:
+    return model.decode(model.decoder_input(z), **condition)
+
+
+def _decoded_codes(model: Any, codes: jax.Array) -> jax.Array:
+    return model.decode_indices(codes)
+
+
+def _nearest_codes(model: Any, encoding: jax.Array) -> jax.Array:
+    return model.quantize(encoding, deterministic=True)[1]["encoding_indices"]
+
+
+def _vectors(model: Any, codes: jax.Array) -> jax.Array:
+    return model.quantizer.lookup(codes)

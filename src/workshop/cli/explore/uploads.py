@@ -23,21 +23,14 @@ GREY = np.array([0.299, 0.587, 0.114], np.float32)
 def read_upload(
     name: str, content: bytes, shape: tuple[int, ...], *, fit: bool, binarize: bool = False
 ) -> Float[np.ndarray, "..."]:
-    """Return a file's content as one example.
+    """Return the content of a file as one example, pixels in [0, 1].
 
     Args:
-        name: of the file, for errors.
-        content: of the file: an image, or for a model of vectors a .npy file of one.
+        name: name of the file, for errors.
+        content: an image, or for a model of vectors a .npy file with one vector.
         shape: of one example: (height, width, channels) or (features,).
-        fit: make an image of another size or colour fit; without, it is refused.
-        binarize: above one half or not, as the run's data was made.
-
-    Returns:
-        float32 of `shape`; pixels on the scale from 0 to 1.
-
-    Raises:
-        ValueError: if the file is too large, no such file, of another shape, animated, transparent
-            or cut short; the sentence says which.
+        fit: resize and convert an image of another size or colour instead of refusing it.
+        binarize: threshold at one half, as the run's data was.
     """
     if len(content) > MOST_BYTES:
         raise ValueError(

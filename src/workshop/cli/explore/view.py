@@ -13,16 +13,13 @@ _Listener = Callable[[], object]
 
 
 class View:
-    """The state of one page; whoever shows a part of it is told when that changes.
-
-    Args:
-        session: what all pages share.
+    """The state of one page, with callbacks for when it changes.
 
     Attributes:
         example: the chosen one.
         z: (d,) the point in the latent space.
-        codes: the codes of that point, if the model makes codes.
-        y: the class that the model is asked for, if it can be.
+        codes: the codes of that point, if the model has codes.
+        y: the class that the model decodes with, if it reads classes.
         on_point: called when z, codes or y change.
         on_example: called when another example is chosen.
     """
@@ -65,11 +62,7 @@ class View:
         _tell(self.on_point)
 
     def with_code(self, place: int, code: int) -> Int[np.ndarray, "..."]:
-        """Return the codes with another one at a place, an index into them flattened.
-
-        Raises:
-            ValueError: if there is no such code.
-        """
+        """Return the codes with another one at a place, an index into the flattened codes."""
         size = self.session.num_codes
         if self.codes is None or not 0 <= code < size:
             raise ValueError(f"code {code}: expected 0 <= code < {size}")

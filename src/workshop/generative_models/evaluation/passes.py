@@ -69,19 +69,20 @@ def run_over(
 
     def one_pass(index: np.ndarray) -> Any:
         part = split.take(index)
-        return _run(graphdef, state, method, jnp.asarray(part.x), condition_of(model, part))
+        return run_batch(graphdef, state, method, jnp.asarray(part.x), condition_of(model, part))
 
     return in_passes(one_pass, len(split), progress=progress)
 
 
 @functools.partial(jax.jit, static_argnames=("graphdef", "method"))
-def _run(
+def run_batch(
     graphdef: nnx.GraphDef,
     state: Any,
     method: Callable[..., Any],
     x: jax.Array,
     condition: dict[str, Any],
 ) -> Any:
+    """Return `method(model, x, **condition)`, compiled once for each architecture and shape."""
     return method(restored(graphdef, state), x, **condition)
 
 

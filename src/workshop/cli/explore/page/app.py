@@ -26,13 +26,13 @@ _TOOLTIP_SIZE = 96
 
 
 class Explorer:
-    """What is served: a run, and its session once its model is there.
+    """The run that is served, with its session once there is a model.
 
     Args:
-        folder: of the run.
-        title: what the page is called.
+        folder: the run folder.
+        title: title of the page.
         open_session: opens the run; returns None while it has no model yet.
-        binarize: whether the run made its data black and white.
+        binarize: whether the run binarized its data.
     """
 
     def __init__(
@@ -131,13 +131,8 @@ class _Tabs:
 def serve(explorer: Explorer, host: str, port: int, *, local: bool, show: bool) -> None:
     """Serve the page until Ctrl-C.
 
-    Args:
-        explorer: what is shown.
-        host: address to listen at.
-        port: a free one.
-        local: refuse requests to other names than this machine's: a page elsewhere whose name
-            is made to point here would otherwise be let in.
-        show: open a browser.
+    If `local`, requests to other names than this machine's are refused: a page elsewhere whose name
+    resolves to this machine would otherwise be let in.
     """
     if local:
         hosts = ["127.0.0.1", "localhost", "[::1]", "::1"]

@@ -15,12 +15,7 @@ BUTTON, LINK = "outline dense no-caps padding='2px 10px'", "flat dense no-caps p
 
 
 class Picture:
-    """A picture on the page that another one can take the place of.
-
-    Args:
-        name: what it is, for people who can't see it.
-        size: pixels of its longer side; None is as large as the picture is.
-    """
+    """A replaceable picture with a text alternative; `size` is its longer side in pixels."""
 
     def __init__(self, name: str, size: int | None = None):
         self.size = size
