@@ -1,6 +1,7 @@
 """Settings that every test shares."""
 
 import contextlib
+import functools
 import gc
 import logging
 import os
@@ -12,6 +13,7 @@ import jax
 import matplotlib
 import pytest
 from hypothesis import settings
+from jax._src.interpreters import mlir
 from jaxtyping import install_import_hook
 
 matplotlib.use("Agg")
@@ -30,6 +32,11 @@ os.environ.setdefault("XLA_FLAGS", " ".join(_FLAGS))
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 jax.config.update("jax_compilation_cache_dir", _CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+# A sixth of the time of small programs is a new MLIR context for each, which one can replace, and
+# the garbage collector going through millions of objects that stay.
+if hasattr(mlir, "make_ir_context"):
+    mlir.make_ir_context = functools.cache(mlir.make_ir_context)
+gc.set_threshold(20_000, 50, 100)
 # Compilation makes the first example of a property slow; a deadline would only measure that.
 settings.register_profile("workshop", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("workshop")
