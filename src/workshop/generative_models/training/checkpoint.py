@@ -175,6 +175,8 @@ class _OtherSettings(ValueError):
 def _saved(state: TrainState) -> dict[str, Any]:
     """Return what of a state is written: the model's own random streams never move in training."""
     parts = state._asdict()
+    if state.plateau is None:
+        del parts["plateau"]  # as in checkpoints from before there was one
     parts["rest"] = nnx.filter_state(state.rest, nnx.Not(nnx.RngState))
     if state.best is not None:
         parts["best"] = (state.best[0], nnx.filter_state(state.best[1], nnx.Not(nnx.RngState)))
