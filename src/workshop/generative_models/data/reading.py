@@ -133,7 +133,10 @@ def is_map_style(data: Any) -> bool:
 
 def _items(name: str, data: Any) -> dict[str, Any]:
     """Return all items of a map-style dataset, each read once: x, (x, y) or {"x": x, "y": y}."""
-    count = len(data)
+    try:
+        count = len(data)
+    except Exception as error:  # whatever the dataset raises
+        raise ValueError(f"{name} has no length ({type(error).__name__}: {error})") from error
     if not count:
         raise ValueError(f"{name} holds no examples: it is an empty {type(data).__name__}")
     columns: dict[str, list[np.ndarray]] = {}
