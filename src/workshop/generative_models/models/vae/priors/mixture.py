@@ -1,4 +1,4 @@
-"""Priors p(z)."""
+"""A mixture of Gaussians as the prior."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,40 +9,9 @@ from flax import nnx
 
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.distributions import (
-    Distribution,
     MixtureOfDiagonalNormals,
-    StandardNormal,
 )
-from workshop.generative_models.core.pickling import Picklable
-
-
-class Prior(Picklable, nnx.Module):
-    """p(z) of one family; its parameters are trained, averaged and saved with the model's."""
-
-    def __call__(self, model: Any, condition: Mapping[str, Any]) -> Distribution:
-        """Return p(z), or p(z|y) with a row for each example.
-
-        Args:
-            model: the model that this is the prior of, for priors that use its encoder.
-            condition: what a conditional model reads besides the data, {"y": ...}; else empty.
-        """
-        raise NotImplementedError
-
-
-class StandardNormalPrior(Prior):
-    """p(z) = N(z; 0, I).
-
-    Args:
-        latent_dim: size of z.
-        rngs: not used; priors with parameters are given it.
-    """
-
-    def __init__(self, latent_dim: int, *, rngs: Any = None):  # noqa: ARG002
-        self.latent_dim = latent_dim
-
-    def __call__(self, model: Any, condition: Mapping[str, Any]) -> StandardNormal:  # noqa: ARG002
-        """Return N(0, I)."""
-        return StandardNormal(self.latent_dim)
+from workshop.generative_models.models.vae.priors.base import Prior
 
 
 class MixturePrior(Prior):
@@ -74,10 +43,3 @@ class MixturePrior(Prior):
     ) -> MixtureOfDiagonalNormals:
         """Return the mixture."""
         return MixtureOfDiagonalNormals(self.logits[...], self.means[...], self.log_vars[...])
-
-
-PRIORS: dict[str, type[Prior]] = {
-    "standard_normal": StandardNormalPrior,
-    "mixture": MixturePrior,
-}
-"""The priors by the `kind` of their configuration."""

@@ -1,0 +1,54 @@
+"""The base class of all objectives."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax.typing import ArrayLike
+
+from workshop.generative_models.core.metrics import NONE, Metric
+from workshop.generative_models.core.pickling import Picklable
+from workshop.generative_models.models.vae.inference import BoundTerms, LossContext
+
+
+class Objective(Picklable, nnx.Module):
+    """What training minimises, given the terms of the bound.
+
+    `VAE.loss_fn` itself computes `reconstruction_loss`, `kl_loss` and `elbo`, which mean the same
+    under every objective.
+
+    Attributes:
+        samples: K, the number of samples of q(z|x) that the terms have.
+        needs_density: whether it reads a KL or a density, which a point mass does not have.
+        metrics: labels, units and directions of the losses that it adds, so that a trainer can
+            monitor them.
+    """
+
+    samples: int = 1
+    needs_density: ClassVar[bool] = True
+    metrics: ClassVar[Mapping[str, Metric]] = NONE
+
+    def __call__(self, model: Any, terms: BoundTerms, context: LossContext) -> dict[str, Any]:
+        """Return {"total_loss": what is minimised} and further losses by name.
+
+        Every further scalar becomes a metric. "statistics" is given to
+        `model.update_statistics` after the update; the gradient of "critic_loss" is taken too.
+
+        Args:
+            model: the model, for its networks.
+            terms: of the batch.
+            context: the training step, the size of the training set, a key.
+        """
+        raise NotImplementedError
+
+    def critic_optimizer(self) -> optax.GradientTransformation | None:
+        """Return the optimizer of the objective's `CriticParam`s; None: that of the trainer."""
+        return None
+
+
+def weighted(weight: ArrayLike, term: jax.Array) -> jax.Array:
+    """Return a term of the loss times its weight; 0 at a weight of 0, even if it is infinite."""
+    return jnp.where(jnp.equal(weight, 0), 0.0, weight * term)

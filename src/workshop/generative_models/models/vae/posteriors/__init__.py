@@ -1,0 +1,20 @@
+"""Posteriors q(z|x): the features of an encoder to a distribution."""
+
+from workshop.generative_models.models.vae.posteriors.base import Posterior
+from workshop.generative_models.models.vae.posteriors.diagonal_normal import (
+    DiagonalNormalPosterior,
+)
+from workshop.generative_models.models.vae.posteriors.point_mass import PointMassPosterior
+
+POSTERIORS: dict[str, type[Posterior]] = {
+    "diagonal_normal": DiagonalNormalPosterior,
+    "point_mass": PointMassPosterior,
+}
+"""The posteriors by the `kind` of their configuration."""
+
+__all__ = [
+    "POSTERIORS",
+    "DiagonalNormalPosterior",
+    "PointMassPosterior",
+    "Posterior",
+]

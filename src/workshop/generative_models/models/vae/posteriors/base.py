@@ -1,0 +1,34 @@
+"""The base class of all posteriors."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import jax
+from flax import nnx
+
+from workshop.generative_models.core.distributions import (
+    Distribution,
+)
+from workshop.generative_models.core.pickling import Picklable
+
+
+class Posterior(Picklable, nnx.Module):
+    """q(z|x) of one family, given the features that an encoder computes.
+
+    Attributes:
+        has_density: whether q(z|x) has a density; without one there is no bound on log p(x).
+    """
+
+    has_density: ClassVar[bool] = True
+
+    def features(self, latent_dim: int) -> dict[str, int]:
+        """Return the names and sizes of the features of q(z|x), one of which is "mean".
+
+        An encoder of this package gets an output layer for each; an encoder of your own returns
+        them in a dict.
+        """
+        raise NotImplementedError
+
+    def __call__(self, features: Mapping[str, jax.Array]) -> Distribution:
+        """Return q(z|x), given its features by name, each (batch, size)."""
+        raise NotImplementedError
