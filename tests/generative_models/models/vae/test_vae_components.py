@@ -264,6 +264,11 @@ class TestPriorOfMixtures:
 
 
 class TestWrongComponents:
+    def test_a_class_with_a_method_of_before_is_refused_with_what_to_write(self):
+        for name in ("objective", "kl_coefficient", "latents"):
+            with pytest.raises(TypeError, match=f"defines the method '{name}'.* Write a"):
+                type("Mine", (VAE,), {name: lambda self: None})
+
     @pytest.mark.parametrize(
         ("kind", "given", "error"),
         [

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from workshop.generative_models.core.distributions.base import Distribution, widened
-from workshop.generative_models.core.distributions.normal import DiagonalNormal, StandardNormal
+from workshop.generative_models.core.distributions.diagonal_normal import DiagonalNormal
+from workshop.generative_models.core.distributions.standard_normal import StandardNormal
 from workshop.generative_models.core.gaussian import kl_between, kl_to_standard_normal
 
 _CLOSED_FORMS: dict[tuple[type[Distribution], type[Distribution]], Callable[..., Any]] = {}

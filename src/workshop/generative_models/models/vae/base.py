@@ -32,6 +32,7 @@ from workshop.generative_models.models.vae.components import (
     created,
     likelihood_for,
     refuse_elbo_options,
+    refuse_old_hooks,
 )
 from workshop.generative_models.models.vae.decoders import (
     ConditionalDecoder,
@@ -143,6 +144,8 @@ class VAE(LatentVariableModel, Pretrained):
     """The constructor's argument that `kl_weight` is."""
     kept_apart: tuple[str, ...] = ()
     """Attributes that are saved in a file of their own, not with the model's weights."""
+    flat: bool = True
+    """Whether latents are one vector with one q(z|x) and one p(z)."""
     has_codes: bool = False
     """Whether latents are codes of a codebook."""
     conditional: bool = False
@@ -153,6 +156,10 @@ class VAE(LatentVariableModel, Pretrained):
     """Number of classes that samples can be asked for; None if there are none."""
     code_prior: Any = None
     """The prior over codes, a `CodePrior`; None if there is none."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        refuse_old_hooks(cls)
 
     @classmethod
     def explicit_arguments(cls, config: AutoencoderConfig, rngs: nnx.Rngs | None) -> dict[str, Any]:

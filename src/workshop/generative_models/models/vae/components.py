@@ -25,6 +25,27 @@ AnyPrior = Config | Prior | Any | None
 AnyPosterior = Config | Posterior | Any | None
 AnyObjective = Config | Objective | Any | None
 
+_OLD_HOOKS = {
+    "objective": "an Objective, a class with __call__(self, model, terms, context) that returns "
+    '{"total_loss": ...}, and pass it as VAE(..., objective=...)',
+    "kl_coefficient": "an Objective, such as a subclass of ELBO that defines coefficient(step), "
+    "and pass it as VAE(..., objective=...)",
+    "latents": "a Posterior, a class with features(latent_dim) and __call__(features) that returns "
+    "a Distribution, and pass it as VAE(..., posterior=...)",
+}
+"""Methods that models overrode before they were made of components, and what to write instead."""
+
+
+def refuse_old_hooks(cls: type[Any]) -> None:
+    """Raise a TypeError for a class of models that defines a method which nothing calls."""
+    for name, instead in _OLD_HOOKS.items():
+        if callable(vars(cls).get(name)):
+            raise TypeError(
+                f"{cls.__name__} defines the method {name!r}, which is not called: models are made "
+                f"of components. Write {instead}"
+            )
+
+
 _TABLES: dict[str, tuple[type[Config], dict[str, Any], dict[str, Any]]] = {
     "prior": (LatentPriorConfig, PRIOR_CONFIGS, PRIORS),
     "posterior": (PosteriorConfig, POSTERIOR_CONFIGS, POSTERIORS),

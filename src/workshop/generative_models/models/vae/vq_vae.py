@@ -81,7 +81,7 @@ class VQVAE(VAE):
     config_class = VQVAEConfig
     components = ("likelihood", "objective")
     kept_apart = ("prior",)
-    has_codes = True
+    flat, has_codes = False, True
 
     @accepts_config
     def __init__(

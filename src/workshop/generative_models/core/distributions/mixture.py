@@ -1,7 +1,6 @@
-"""Normal distributions with diagonal covariances, and mixtures of them."""
+"""Mixtures of normal distributions with diagonal covariances."""
 
 import dataclasses
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -13,117 +12,11 @@ from workshop.generative_models.core.distributions.base import (
     normal_noise,
     widened,
 )
+from workshop.generative_models.core.distributions.diagonal_normal import DiagonalNormal
 from workshop.generative_models.core.gaussian import (
     PRNGKey,
-    clip_log_var,
     from_noise,
-    log_density,
-    standard_deviation,
 )
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class StandardNormal(Distribution):
-    """N(0, I), without batch axes.
-
-    log p(z) = -½ Σ_i (log 2π + z_i²)
-
-    Args:
-        event_size: size of the event axis.
-
-    Example:
-        >>> prior = StandardNormal(2)
-        >>> prior.sample(jax.random.key(0), (8,), temperature=0.7).shape
-        (8, 2)
-    """
-
-    factorises: ClassVar[bool] = True
-
-    event_size: int = dataclasses.field(metadata={"static": True})
-
-    @property
-    def batch_shape(self) -> tuple[int, ...]:
-        """No batch axes."""
-        return ()
-
-    @property
-    def mean(self) -> jax.Array:
-        """Zeros, [event]."""
-        return jnp.zeros(self.event_size)
-
-    def _sample(self, key: PRNGKey, shape: tuple[int, ...], temperature: ArrayLike) -> jax.Array:
-        return normal_noise(key, shape, float, temperature)
-
-    def _log_prob_each(self, z: jax.Array) -> jax.Array:
-        zeros = jnp.zeros_like(z)
-        return log_density(z, zeros, zeros)
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, eq=False)
-class DiagonalNormal(Distribution):
-    """N(μ, diag σ²).
-
-    log p(z) = -½ Σ_i (log 2π + log σ_i² + (z_i - μ_i)² / σ_i²)
-
-    Args:
-        mean: μ, [*batch, event].
-        log_var: log σ², of the same shape; clipped to [-20, 20].
-
-    Raises:
-        ValueError: if the shapes differ, when the distribution is used.
-
-    References:
-        Kingma & Welling, Auto-Encoding Variational Bayes, ICLR 2014.
-
-    Example:
-        >>> q = DiagonalNormal(jnp.zeros((8, 2)), jnp.zeros((8, 2)))
-        >>> z, log_q = q.sample_and_log_prob(jax.random.key(0), (5,))
-        >>> z.shape, log_q.shape
-        ((5, 8, 2), (5, 8))
-    """
-
-    factorises: ClassVar[bool] = True
-
-    mean: Leaf
-    log_var: Leaf
-
-    @property
-    def batch_shape(self) -> tuple[int, ...]:
-        """Shape of the batch axes."""
-        if self.mean.shape != self.log_var.shape or self.mean.ndim == 0:
-            raise ValueError(
-                f"DiagonalNormal: mean has shape {self.mean.shape}, log_var has shape "
-                f"{self.log_var.shape}: expected (*batch, event) for both"
-            )
-        return self.mean.shape[:-1]
-
-    @property
-    def event_size(self) -> int:
-        """Size of the event axis."""
-        return self.mean.shape[-1]
-
-    @property
-    def scale(self) -> jax.Array:
-        """σ, [*batch, event]."""
-        return standard_deviation(self.log_var)
-
-    def _sample(self, key: PRNGKey, shape: tuple[int, ...], temperature: ArrayLike) -> jax.Array:
-        noise = normal_noise(key, shape, self.mean.dtype, temperature)
-        return from_noise(self.mean, self.log_var, noise)
-
-    def _log_prob_each(self, z: jax.Array) -> jax.Array:
-        return log_density(*jnp.broadcast_arrays(z, widened(self.mean), widened(self.log_var)))
-
-    def _sample_and_log_prob(
-        self, key: PRNGKey, shape: tuple[int, ...]
-    ) -> tuple[jax.Array, jax.Array]:
-        noise = normal_noise(key, shape, self.mean.dtype, 1.0)
-        log_var = clip_log_var(widened(self.log_var))
-        zeros = jnp.zeros(shape, log_var.dtype)
-        each = log_density(widened(noise), zeros, zeros) - 0.5 * log_var
-        return from_noise(self.mean, self.log_var, noise), each.sum(-1)
 
 
 @jax.tree_util.register_dataclass
