@@ -9,7 +9,7 @@ from jaxtyping import Float
 from PIL import Image, ImageOps
 
 from workshop.generative_models.core.numbers import as_numbers, kind_of
-from workshop.generative_models.data.pixels import FORMATS, count_frames, pixels, resize
+from workshop.generative_models.data.pixels import FORMATS, count_frames, pixels_of, resize
 from workshop.generative_models.evaluation.outputs import scaled
 
 MOST_BYTES = 20 * 2**20
@@ -52,7 +52,7 @@ def _read_image(name: str, content: bytes) -> np.ndarray:
         with _decoding(damage, name):
             frames = count_frames(image)
             upright = image if frames > 1 else ImageOps.exif_transpose(image)
-        found = pixels(upright, frames, name)
+        found = pixels_of(upright, frames, name)
     return scaled(found)
 
 

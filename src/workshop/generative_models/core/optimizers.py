@@ -76,7 +76,7 @@ class _Created(optax.GradientTransformationExtraArgs):
     arguments: Mapping[str, Any] = MappingProxyType({})
 
 
-def arguments_of(optimizer: optax.GradientTransformation) -> Mapping[str, Any]:
+def optimizer_arguments(optimizer: optax.GradientTransformation) -> Mapping[str, Any]:
     """Return what decides an optimizer that `create_optimizer` made; of others, nothing."""
     return getattr(optimizer, "arguments", {})
 

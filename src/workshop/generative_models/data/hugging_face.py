@@ -14,7 +14,7 @@ import numpy as np
 from workshop.generative_models.core.checks import optional
 from workshop.generative_models.data.arrays import Part, Source
 from workshop.generative_models.data.folders import SPLIT_NAMES
-from workshop.generative_models.data.pixels import count_frames, pixels
+from workshop.generative_models.data.pixels import count_frames, pixels_of
 from workshop.generative_models.data.rows import Read, Rows, too_large
 
 _LOOKED_AT = 64
@@ -191,7 +191,7 @@ def _images(
             ) from error
         if image is None:
             raise ValueError(f"{what}: image {i} is missing; expected an image in every row")
-        images.append(pixels(image, count_frames(image), f"{what}: image {i}", image_size))
+        images.append(pixels_of(image, count_frames(image), f"{what}: image {i}", image_size))
         this, first = (f"{x.shape[0]}×{x.shape[1]} {x.dtype}" for x in (images[-1], images[0]))
         if this != first:
             raise ValueError(

@@ -50,7 +50,7 @@ def read_image(file: Path, image_size: tuple[int, int] | None = None) -> np.ndar
     with _opened(file) as image:
         frames = count_frames(image)
         upright = ImageOps.exif_transpose(image)
-    return pixels(upright, frames, str(file), image_size)
+    return pixels_of(upright, frames, str(file), image_size)
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def count_frames(image: Image) -> int:
     return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
 
 
-def pixels(
+def pixels_of(
     image: Image, frames: int, name: str, image_size: tuple[int, int] | None = None
 ) -> Shaped[np.ndarray, "h w c"]:
     """The pixels of an upright image, (h, w, 1) if it is grey and (h, w, 3) if coloured.

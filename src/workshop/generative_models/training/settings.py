@@ -17,7 +17,7 @@ from flax import nnx
 from pydantic import BaseModel
 
 from workshop.generative_models.core.base import GenerativeModel
-from workshop.generative_models.core.optimizers import arguments_of
+from workshop.generative_models.core.optimizers import optimizer_arguments
 from workshop.generative_models.data.reading import Arrays, fingerprint, gather
 from workshop.generative_models.training.feeds import fits
 from workshop.generative_models.training.job import Job
@@ -77,7 +77,7 @@ def optimizer_settings(optimizer: optax.GradientTransformation) -> Settings:
 
     The latter depends on optax' version, which is a part of the names.
     """
-    arguments = dict(arguments_of(optimizer))
+    arguments = dict(optimizer_arguments(optimizer))
     if arguments.get("schedule") == "constant":
         arguments.pop("steps", None)  # which only a schedule reads
     if arguments:

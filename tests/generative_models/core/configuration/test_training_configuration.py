@@ -49,7 +49,7 @@ def test_every_option_reaches_the_trainer_or_the_optimizer(make_vae):
     assert trainer.options == loop
     names = {"optimizer": "name", "final_rate": "final"}
     expected = {names.get(name, name): value for name, value in optimizer} | {"steps": 20}
-    assert optimizers.arguments_of(trainer.plan.optimizer) == expected
+    assert optimizers.optimizer_arguments(trainer.plan.optimizer) == expected
 
 
 @pytest.mark.parametrize(
