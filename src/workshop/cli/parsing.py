@@ -19,6 +19,7 @@ from tyro.constructors import (
 
 from workshop.generative_models.core.configuration import COMPONENT_CONFIGS, AutoencoderConfig
 from workshop.generative_models.core.configuration.base import Config
+from workshop.generative_models.core.configuration.networks import NetworkConfig
 
 
 class _Refused(Exception):
@@ -134,7 +135,7 @@ def _component(field: StructFieldSpec, of: Any, parts: dict[Any, str]) -> Struct
     """
     if field.name == "kind" and of in parts:
         return replace(field, type=kinds_of(parts[of]))
-    if field.name in Config.model_fields and not issubclass(of, AutoencoderConfig):
+    if field.name in Config.model_fields and not issubclass(of, (AutoencoderConfig, NetworkConfig)):
         return replace(field, type=Annotated[field.type, tyro.conf.Suppress])  # nothing reads them
     if field.name not in COMPONENT_CONFIGS:
         return field

@@ -21,11 +21,13 @@ from workshop.generative_models.core.configuration import (
 )
 from workshop.generative_models.models.vae import (
     MODELS,
+    VAE,
     create_decoder,
     create_decoder_unified,
     create_encoder,
     create_encoder_unified,
 )
+from workshop.generative_models.models.vae.components import Options
 
 NOTES = {"name", "description"}  # for people; no model reads them
 ENCODER = {"hidden_dims": (4, 6), "latent_dim": 4, "input_shape": (4, 6, 1)}
@@ -238,7 +240,6 @@ def test_no_field_of_a_model_is_left_out_or_without_its_argument(name):
     refused = CONSTANT_KL - {"kl_weight"} if name == "vq-vae" else refused
     assert set(CHANGES[name]) == set(kind.model_fields) - NOTES - refused
     assert MODELS[name].config_class is kind
-    taken = set(inspect.signature(MODELS[name].__init__).parameters)
-    assert set(kind.model_fields) - NOTES - {"encoder_type"} <= (
-        taken | {"scale", "levels", "standardize"} | CONSTANT_KL | COMPONENTS
-    )
+    taken = set(inspect.signature(MODELS[name].__init__).parameters) | set(Options.__annotations__)
+    assert set(kind.model_fields) - NOTES - {"encoder_type"} <= taken | CONSTANT_KL | COMPONENTS
+    assert set(Options.__annotations__) <= set(inspect.signature(VAE.__init__).parameters)
