@@ -101,6 +101,11 @@ def pytest_configure(config):
     config.pluginmanager.register(RoomForPrograms())
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the longest tests, or one worker waits at the end for the other."""
+    items.sort(key=lambda item: item.path.name not in ("test_readme.py", "test_docs.py"))
+
+
 def pytest_sessionfinish(session):
     """Remove the compiled programs, once both workers are done."""
     if _MADE and not hasattr(session.config, "workerinput"):
