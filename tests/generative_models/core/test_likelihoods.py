@@ -12,6 +12,7 @@ from scipy import special, stats
 from workshop.generative_models.core.likelihoods import (
     Bernoulli,
     ContinuousBernoulli,
+    Laplace,
     SquaredError,
     bits_per_dim,
     create_likelihood,
@@ -201,3 +202,13 @@ def test_errors_name_what_there_is():
             ValueError, match=f"scale=0.5 has no meaning for the likelihood '{name}'"
         ):
             create_likelihood(name, scale=0.5)
+
+
+def test_the_floor_holds_for_an_optimal_scale_of_ones_own():
+    class Mine(Laplace):
+        def _best_scale(self, error):
+            return error.min()
+
+    likelihood = Mine(scale="optimal")
+    x = jnp.ones((2, 3))
+    assert likelihood.scale_of(x, x) == np.float32(likelihood.min_scale)

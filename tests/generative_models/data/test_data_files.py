@@ -7,8 +7,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from workshop.generative_models.data import data_shape, from_arrays, load_dataset
-from workshop.generative_models.data.arrays import stratified_permutation
+from workshop.generative_models.data import Split, data_shape, from_arrays, load_dataset
+from workshop.generative_models.data.arrays import (
+    stratified_permutation,
+    warn_of_missing_classes,
+)
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (20, 4, 3, 2), dtype=np.uint8)
@@ -471,3 +474,10 @@ def test_arrays_are_read_whatever_their_layout(tmp_path, order, kind):
     np.save(tmp_path / "a.npy", x)
     found = load_dataset(tmp_path / "a.npy").train.x
     assert set(rows(found.astype(np.float64))) <= set(rows(x.astype(np.float64)))
+
+
+def test_labels_of_other_splits_alone_are_no_missing_classes(caplog):
+    x = np.zeros((2, 3), np.float32)
+    splits = {"train": Split(x), "test": Split(x, np.arange(2, dtype=np.int32))}
+    warn_of_missing_classes(splits, None, "here")
+    assert not caplog.text

@@ -1,6 +1,9 @@
+import json
+
 import numpy as np
 import pytest
 
+from workshop.generative_models.core.estimates import read
 from workshop.generative_models.evaluation.estimates import (
     Estimate,
     jackknife,
@@ -110,3 +113,11 @@ def test_the_error_of_a_share_is_its_spread_and_never_0(p):
     assert min(errors) > 0
     assert share_of(0.25, 8).value == 0.25
     assert share_of([True] * 98).standard_error == pytest.approx(np.sqrt(0.99 * 0.01 / 98))
+
+
+def test_figures_of_earlier_files_have_the_names_of_today(tmp_path):
+    figure = Estimate(1.0, None, 3, "mean").as_json()
+    sections = {"likelihood": {"title": "Bounds", "figures": {"rate": figure}}}
+    (tmp_path / "evaluation.json").write_text(json.dumps({"format": 1, "sections": sections}))
+    found = read(tmp_path / "evaluation.json")
+    assert list(found["sections"]["likelihood"]) == ["kl_loss"]

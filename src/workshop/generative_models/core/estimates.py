@@ -10,6 +10,8 @@ import numpy as np
 EVALUATION_FILE = "evaluation.json"
 FORMAT = 1
 """Of `evaluation.json`."""
+_EARLIER = {"distortion": "reconstruction_loss", "rate": "kl_loss", "prior_rate": "prior_kl_loss"}
+"""Names that figures had in files of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,12 @@ def read(path: Path) -> dict[str, Any]:
             raise ValueError(f"its format {content['format']} is newer than {FORMAT}")
         content["titles"] = {name: s["title"] for name, s in content["sections"].items()}
         content["sections"] = {
-            name: {key: Estimate.from_json(figure) for key, figure in section["figures"].items()}
+            name: {
+                _EARLIER.get(key, key): Estimate.from_json(figure)
+                for key, figure in section["figures"].items()
+            }
             for name, section in content["sections"].items()
-        }
+        }  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
     return content

@@ -254,6 +254,9 @@ class LocationScale(SquaredError):
 
     def best_scale(self, error: Float[Array, "*shape"]) -> Float[Array, ""]:
         """Return the maximum-likelihood scale of absolute errors, not below the floor."""
+        return jnp.maximum(self._best_scale(error), self.min_scale)
+
+    def _best_scale(self, error: Float[Array, "*shape"]) -> Float[Array, ""]:
         raise NotImplementedError
 
     def with_scale(self, scale: float | Literal["optimal"]) -> "LocationScale":

@@ -104,8 +104,7 @@ class Gaussian(LocationScale):
 
     standard_noise = staticmethod(jax.random.normal)
 
-    def best_scale(self, error: Float[Array, "*shape"]) -> Float[Array, ""]:
-        """Return the root mean square."""
+    def _best_scale(self, error: Float[Array, "*shape"]) -> Float[Array, ""]:
         # The floor sits inside the root, whose slope at 0 is infinite.
         return jnp.sqrt(jnp.maximum(jnp.mean(jnp.square(error)), MIN_SCALE**2))
 
@@ -123,9 +122,8 @@ class Laplace(LocationScale):
     scale_of_unit_spread = 0.5**0.5
     standard_noise = staticmethod(jax.random.laplace)
 
-    def best_scale(self, error: Float[Array, "*shape"]) -> Float[Array, ""]:
-        """Return the mean."""
-        return jnp.maximum(jnp.mean(error), self.min_scale)
+    def _best_scale(self, error: Float[Array, "*shape"]) -> Float[Array, ""]:
+        return jnp.mean(error)
 
     def log_prob(self, parameter: Batch, x: Batch) -> PerExample:
         """Return the log-density of x, in nats per example."""

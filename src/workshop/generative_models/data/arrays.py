@@ -141,7 +141,7 @@ def warn_of_missing_classes(
 ) -> None:
     """Logs the classes that other splits have and train has not."""
     labels = {key: split.y for key, split in splits.items() if split.y is not None}
-    if not labels:
+    if "train" not in labels:
         return
     missing = np.setdiff1d(np.concatenate(list(labels.values())), labels["train"])
     if len(missing):

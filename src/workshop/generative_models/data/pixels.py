@@ -44,7 +44,7 @@ def read_header(file: Path) -> Header:
 
 
 def read_image(file: Path, image_size: tuple[int, int] | None = None) -> np.ndarray:
-    """The pixels of one file; see `pixels`."""
+    """The pixels of one file; see `pixels_of`."""
     from PIL import ImageOps
 
     with _opened(file) as image:

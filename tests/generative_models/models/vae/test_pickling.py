@@ -32,7 +32,7 @@ class Own(LocationScale):
     def __init__(self):
         super().__init__("learned", jax.nn.softplus)
 
-    def best_scale(self, error):
+    def _best_scale(self, error):
         return error.mean()
 
     def log_prob(self, parameter, x):
