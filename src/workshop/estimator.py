@@ -21,7 +21,7 @@ from workshop.generative_models.core.configuration import (
     EncoderConfig,
     VAEConfig,
 )
-from workshop.generative_models.core.configuration.components import in_any_units
+from workshop.generative_models.core.configuration.likelihoods import in_any_units
 from workshop.generative_models.core.containers import to_array
 from workshop.generative_models.core.numbers import as_float32, kind_of, not_numbers, refuse_inexact
 from workshop.generative_models.core.optimizers import create_optimizer

@@ -20,7 +20,7 @@ from workshop.generative_models.core.configuration import (
     ResidualConfig,
     VQConfig,
 )
-from workshop.generative_models.core.configuration.components import DISCRETE, in_any_units
+from workshop.generative_models.core.configuration.likelihoods import DISCRETE, in_any_units
 from workshop.generative_models.core.configuration.training import TrainingConfig
 from workshop.generative_models.data import data_shape
 from workshop.generative_models.data.load import class_count

@@ -79,13 +79,13 @@ def models(draw, name):
     squashed = likelihood in ("bce", "bernoulli", "continuous_bernoulli", "categorical")
     discrete = likelihood in ("discretized_logistic", "categorical")
     logistic = likelihood == "discretized_logistic"
-    standardize = likelihood in configuration.components.STANDARDIZED and draw(st.booleans())
+    standardize = likelihood in configuration.likelihoods.STANDARDIZED and draw(st.booleans())
     ends = ("sigmoid",) if squashed else get_args(configuration.networks.OutputActivation)
     ends = ("identity",) if standardize else ends
     shape = draw(st.sampled_from([None, event]))
     constant_kl = name in ("vq-vae", "beta-vae-capacity")
     schedule = draw(
-        st.just("constant") if constant_kl else names(configuration.components.KLScheduleName)
+        st.just("constant") if constant_kl else names(configuration.objectives.KLScheduleName)
     )
     fields = {
         "name": notes,
@@ -128,9 +128,9 @@ def models(draw, name):
         "num_embeddings": sizes,
         "embedding_dim": st.just(code),
         "commitment_cost": weights,
-        "prior": components(configuration.components.PRIOR_CONFIGS),
-        "posterior": components(configuration.components.POSTERIOR_CONFIGS),
-        "objective": components(configuration.components.OBJECTIVE_CONFIGS),
+        "prior": components(configuration.priors.PRIOR_CONFIGS),
+        "posterior": components(configuration.posteriors.POSTERIOR_CONFIGS),
+        "objective": components(configuration.objectives.OBJECTIVE_CONFIGS),
         "quantizer": st.sampled_from([None, VQConfig(kmeans=True), SimVQConfig(), STACK]),
     }
     fields |= {field: own[field] for field in kind.model_fields if field not in fields}

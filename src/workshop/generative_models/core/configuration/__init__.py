@@ -8,21 +8,10 @@ imports no JAX: the command line reads it to print its help.
 """
 
 from workshop.generative_models.core.configuration.base import Config
-from workshop.generative_models.core.configuration.components import (
+from workshop.generative_models.core.configuration.likelihoods import (
     LOGITS,
-    CapacityConfig,
-    DiagonalNormalConfig,
-    ELBOConfig,
-    KLScheduleName,
-    LatentPriorConfig,
     LikelihoodName,
-    MixtureConfig,
-    ObjectiveConfig,
-    PointMassConfig,
-    PosteriorConfig,
-    ReconstructionConfig,
     Scale,
-    StandardNormalConfig,
     check_likelihood,
 )
 from workshop.generative_models.core.configuration.models import (
@@ -42,6 +31,23 @@ from workshop.generative_models.core.configuration.networks import (
     NetworkConfig,
     NetworkType,
     PriorConfig,
+)
+from workshop.generative_models.core.configuration.objectives import (
+    CapacityConfig,
+    ELBOConfig,
+    KLScheduleName,
+    ObjectiveConfig,
+    ReconstructionConfig,
+)
+from workshop.generative_models.core.configuration.posteriors import (
+    DiagonalNormalConfig,
+    PointMassConfig,
+    PosteriorConfig,
+)
+from workshop.generative_models.core.configuration.priors import (
+    LatentPriorConfig,
+    MixtureConfig,
+    StandardNormalConfig,
 )
 from workshop.generative_models.core.configuration.quantizers import (
     QUANTIZER_CONFIGS,

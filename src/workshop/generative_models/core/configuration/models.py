@@ -7,26 +7,29 @@ from typing import Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from workshop.generative_models.core.configuration.base import Config
-from workshop.generative_models.core.configuration.components import (
+from workshop.generative_models.core.configuration.likelihoods import (
     LOGITS,
-    OBJECTIVE_CONFIGS,
-    POSTERIOR_CONFIGS,
-    PRIOR_CONFIGS,
-    KLScheduleName,
     Levels,
     LikelihoodName,
-    ObjectiveField,
-    PosteriorField,
-    PriorField,
     Scale,
     check_likelihood,
-    check_schedule,
 )
 from workshop.generative_models.core.configuration.networks import (
     DecoderConfig,
     EncoderConfig,
     NetworkType,
 )
+from workshop.generative_models.core.configuration.objectives import (
+    OBJECTIVE_CONFIGS,
+    KLScheduleName,
+    ObjectiveField,
+    check_schedule,
+)
+from workshop.generative_models.core.configuration.posteriors import (
+    POSTERIOR_CONFIGS,
+    PosteriorField,
+)
+from workshop.generative_models.core.configuration.priors import PRIOR_CONFIGS, PriorField
 from workshop.generative_models.core.configuration.quantizers import (
     QUANTIZER_CONFIGS,
     STAGE_CONFIGS,

@@ -28,6 +28,7 @@ from workshop.generative_models.models.vae.components import (
     AnyObjective,
     AnyPosterior,
     AnyPrior,
+    check_components,
     check_latent_dims,
     created,
     likelihood_for,
@@ -223,12 +224,7 @@ class VAE(LatentVariableModel, Pretrained):
         self.prior: Any = StandardNormalPrior(self.latent_dim)
         if prior is not None:
             self.prior = created("prior", prior, latent_dim=self.latent_dim, rngs=rngs)
-        if getattr(self.objective, "needs_density", True) and not self.has_density:
-            raise ValueError(
-                f"posterior {type(self.posterior).__name__} has no density, and objective "
-                f"{type(self.objective).__name__} needs one: choose an objective of kind "
-                "'reconstruction' (--objective.kind reconstruction)"
-            )
+        check_components(self.posterior, self.prior, self.objective)
         self.encoder = fit_features(self.encoder, self.posterior.features(self.latent_dim), rngs)
 
     # What the model can do.
@@ -258,6 +254,10 @@ class VAE(LatentVariableModel, Pretrained):
         """Return the objective's optimizer of its critic; None: that of the trainer."""
         make = getattr(self.objective, "critic_optimizer", None)
         return None if make is None else make()
+
+    def update_statistics(self, statistics: Any) -> None:
+        """Fold a batch's `losses["statistics"]` into the state of the objective."""
+        self.objective.update_statistics(statistics)
 
     @property
     def standardize(self) -> bool:
@@ -572,7 +572,7 @@ class VAE(LatentVariableModel, Pretrained):
                 outputs = {k: a[None] if getattr(a, "ndim", 0) else a for k, a in outputs.items()}
             inference = self._inference_of(outputs, condition)
         found = log_likelihoods(self, x, outputs, samples, reconstruction_loss_fn)
-        terms = BoundTerms(x, found, inference)
+        terms = BoundTerms(x, found, inference, outputs)
         context = LossContext(kwargs.get("step"), rng, kwargs.get("num_examples"), beta)
         made = self.objective(self, terms, context)
         if beta is not None and not (context.beta_was_read or self.has_codes):

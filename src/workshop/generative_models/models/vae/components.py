@@ -6,14 +6,15 @@ from flax import nnx
 
 from workshop.generative_models.core.building import arguments_of
 from workshop.generative_models.core.configuration import Config, Scale
-from workshop.generative_models.core.configuration.components import (
+from workshop.generative_models.core.configuration.objectives import (
     OBJECTIVE_CONFIGS,
-    POSTERIOR_CONFIGS,
-    PRIOR_CONFIGS,
-    LatentPriorConfig,
     ObjectiveConfig,
+)
+from workshop.generative_models.core.configuration.posteriors import (
+    POSTERIOR_CONFIGS,
     PosteriorConfig,
 )
+from workshop.generative_models.core.configuration.priors import PRIOR_CONFIGS, LatentPriorConfig
 from workshop.generative_models.core.likelihood_base import identity
 from workshop.generative_models.core.likelihoods import Likelihood, create_likelihood
 from workshop.generative_models.core.typing import DTypeLike, Precision
@@ -117,6 +118,22 @@ def created(name: str, given: Any, **sizes: Any) -> Any:
     if not callable(given) or isinstance(given, type):
         raise TypeError(f"{name}={given!r}: expected a configuration, or an object that is called")
     return given
+
+
+def check_components(posterior: Any, prior: Any, objective: Any) -> None:
+    """Raise a ValueError that names two components that do not fit each other."""
+    q, p, loss = (type(each).__name__ for each in (posterior, prior, objective))
+    if getattr(objective, "needs_density", True) and not getattr(posterior, "has_density", True):
+        raise ValueError(
+            f"posterior {q} has no density, and objective {loss} needs one: choose an objective of "
+            "kind 'reconstruction' (--objective.kind reconstruction)"
+        )
+    spaces = [getattr(each, "support", "real") for each in (posterior, prior)]
+    if spaces[0] != spaces[1]:
+        raise ValueError(
+            f"posterior {q} has latents of support {spaces[0]!r}, and prior {p} of support "
+            f"{spaces[1]!r}: choose two of the same"
+        )
 
 
 def check_latent_dims(encoder: nnx.Module, decoder: nnx.Module, latent_dim: int) -> None:

@@ -1,5 +1,6 @@
 """What a pass through a model leaves for its objective."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -76,6 +77,14 @@ class BoundTerms(NamedTuple):
     """log p(x|z), (K, B), in nats."""
     inference: Inference
     """The latents."""
+    outputs: Mapping[str, Any]
+    """What the forward pass returned, by name; the decoder's outputs have K·B rows."""
+
+    @property
+    def reconstructed(self) -> jax.Array:
+        """Return E[x|z], (K, B, *event)."""
+        rows = read(self.outputs, "reconstructed", "reconstruction")
+        return rows.reshape(*self.log_likelihood.shape, *self.x.shape[1:])
 
     @property
     def reconstruction_loss(self) -> jax.Array:
@@ -128,7 +137,7 @@ class LossContext:
         return self._key
 
 
-def read(outputs: dict[str, Any], *names: str) -> jax.Array:
+def read(outputs: Mapping[str, Any], *names: str) -> jax.Array:
     """Return an output of a forward pass under the first of its names that is there."""
     for name in names:
         if name in outputs:

@@ -34,8 +34,8 @@ class Objective(Picklable, nnx.Module):
     def __call__(self, model: Any, terms: BoundTerms, context: LossContext) -> dict[str, Any]:
         """Return {"total_loss": what is minimised} and further losses by name.
 
-        Every further scalar becomes a metric. "statistics" is given to
-        `model.update_statistics` after the update; the gradient of "critic_loss" is taken too.
+        Every further scalar becomes a metric. "statistics" is given to `update_statistics` after
+        the update; the gradient of "critic_loss" is taken too.
 
         Args:
             model: the model, for its networks.
@@ -43,6 +43,9 @@ class Objective(Picklable, nnx.Module):
             context: the training step, the size of the training set, a key.
         """
         raise NotImplementedError
+
+    def update_statistics(self, statistics: Any) -> None:
+        """Fold a batch's "statistics" into state that gradients do not train; default: none."""
 
     def critic_optimizer(self) -> optax.GradientTransformation | None:
         """Return the optimizer of the objective's `CriticParam`s; None: that of the trainer."""

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core import checks
-from workshop.generative_models.core.configuration.components import KLScheduleName, check_schedule
+from workshop.generative_models.core.configuration.objectives import KLScheduleName, check_schedule
 from workshop.generative_models.core.schedules import annealed
 from workshop.generative_models.models.vae.inference import BoundTerms, LossContext
 from workshop.generative_models.models.vae.objectives.base import Objective, weighted

@@ -17,9 +17,11 @@ class Posterior(Picklable, nnx.Module):
 
     Attributes:
         has_density: whether q(z|x) has a density; without one there is no bound on log p(x).
+        support: the space of z: "real", "sphere" or "ball"; the prior must have the same.
     """
 
     has_density: ClassVar[bool] = True
+    support: ClassVar[str] = "real"
 
     def features(self, latent_dim: int) -> dict[str, int]:
         """Return the names and sizes of the features of q(z|x), one of which is "mean".

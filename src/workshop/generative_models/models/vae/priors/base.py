@@ -1,7 +1,7 @@
 """The base class of all priors."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from flax import nnx
 
@@ -12,7 +12,13 @@ from workshop.generative_models.core.pickling import Picklable
 
 
 class Prior(Picklable, nnx.Module):
-    """p(z) of one family; its parameters are trained, averaged and saved with the model's."""
+    """p(z) of one family; its parameters are trained, averaged and saved with the model's.
+
+    Attributes:
+        support: the space of z: "real", "sphere" or "ball"; the posterior must have the same.
+    """
+
+    support: ClassVar[str] = "real"
 
     def __call__(self, model: Any, condition: Mapping[str, Any]) -> Distribution:
         """Return p(z), or p(z|y) with a row for each example.
