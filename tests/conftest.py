@@ -15,6 +15,7 @@ import pytest
 from hypothesis import settings
 from jax._src.interpreters import mlir
 from jaxtyping import install_import_hook
+from typechecking import check_local_functions_once
 
 matplotlib.use("Agg")
 # Equal programs compile once in a session: both workers, and the commands they start, share these.
@@ -41,6 +42,7 @@ gc.set_threshold(20_000, 50, 100)
 settings.register_profile("workshop", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("workshop")
 # Every annotated shape in the package is checked at run time in the tests.
+check_local_functions_once()
 install_import_hook("workshop", "typechecking.checker")
 
 # They hold no examples to run, and two modules of one name cannot both be looked through.
@@ -82,7 +84,7 @@ class RoomForPrograms:
     """
 
     MAPS = Path("/proc/self/maps")
-    MOST = 30_000
+    MOST = 50_000
 
     def __init__(self):
         self.module = None
