@@ -1,3 +1,4 @@
+import contextlib
 import json
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from workshop.cli.train import _some
 from workshop.generative_models.data import Split, load_dataset
 
 MODELS = ("vae", "beta-vae", "beta-vae-capacity", "conditional-vae", "vq-vae")
+DRAWN = ("vae", "conditional-vae", "vq-vae")
+"""Models whose figures are drawn: the others have those of a VAE."""
 
 
 def command(*arguments):
@@ -23,8 +26,8 @@ def command(*arguments):
 def runs(tmp_path_factory, all_figures):
     """One short run of every model on the digits."""
     root = tmp_path_factory.mktemp("runs")
-    with all_figures():
-        for name in MODELS:
+    for name in MODELS:
+        with all_figures() if name in DRAWN else contextlib.nullcontext():
             command("train", "--model", name, "--steps", 20, "--hidden-dims", 16,
                     "--out", root / name, "--no-progress")  # fmt: skip
     return root
@@ -35,6 +38,8 @@ def test_train_leaves_a_run_folder(runs, name):
     run = runs / name
     for file in ("config.json", "model.safetensors", "metrics.jsonl", "checkpoints/20"):
         assert (run / file).exists(), file
+    if name not in DRAWN:
+        return
     figures = {path.stem for path in (run / "figures").iterdir()}
     assert figures >= {
         "training_curves", "reconstructions", "samples", "traversals", "interpolations",
