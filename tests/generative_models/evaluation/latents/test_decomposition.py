@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from workshop.generative_models.core.distributions import log_shares
 from workshop.generative_models.evaluation.estimates import Estimate
 from workshop.generative_models.evaluation.latents import decomposition
 from workshop.generative_models.evaluation.latents.decomposition import (
     kl_decomposition,
     log_ratios,
-    log_shares,
     mutual_information,
     saturation,
 )

@@ -9,6 +9,7 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     NonNegativeInt,
+    PositiveFloat,
     PositiveInt,
     SerializeAsAny,
     model_validator,
@@ -17,6 +18,11 @@ from pydantic import (
 from workshop.generative_models.core.configuration.base import Config, by_kind, registered
 
 KLScheduleName = Literal["constant", "linear", "sigmoid", "cyclical"]
+AggregateSampling = Literal["mws", "mss"]
+KernelName = Literal["imq", "rbf"]
+SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Scales that a kernel is summed over (Tolstikhin et al. 2018)."""
+Scales = Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
 
 
 def check_schedule(name: str, schedule: str, steps: int) -> None:
@@ -69,7 +75,133 @@ class ReconstructionConfig(ObjectiveConfig):
     """Kind of objective."""
 
 
-AnyObjectiveConfig = ELBOConfig | CapacityConfig | ReconstructionConfig
+class BetaTCConfig(ObjectiveConfig):
+    """The KL in three parts, each with a weight of its own (Chen et al. 2018)."""
+
+    kind: Literal["tc"] = "tc"
+    """Kind of objective."""
+    alpha: NonNegativeFloat = 1.0
+    """Weight of the mutual information of x and z."""
+    beta: NonNegativeFloat = 6.0
+    """Weight of the total correlation of the latents."""
+    gamma: NonNegativeFloat = 1.0
+    """Weight of the dimension-wise KL."""
+    sampling: AggregateSampling = "mws"
+    """How q(z) is estimated from a batch: minibatch-weighted (mws) or minibatch-stratified (mss)
+    sampling."""
+
+
+class DIPIConfig(ObjectiveConfig):
+    """The ELBO and a penalty on the covariance of the means of q(z|x) (Kumar et al. 2018)."""
+
+    kind: Literal["dip_i"] = "dip_i"
+    """Kind of objective."""
+    lambda_od: NonNegativeFloat = 10.0
+    """Weight of the covariances of the latents."""
+    lambda_d: NonNegativeFloat = 100.0
+    """Weight of the distance of their variances from 1."""
+
+
+class DIPIIConfig(ObjectiveConfig):
+    """The ELBO and a penalty on the covariance of the aggregate posterior (Kumar et al. 2018)."""
+
+    kind: Literal["dip_ii"] = "dip_ii"
+    """Kind of objective."""
+    lambda_od: NonNegativeFloat = 80.0
+    """Weight of the covariances of the latents."""
+    lambda_d: NonNegativeFloat = 80.0
+    """Weight of the distance of their variances from 1."""
+
+
+class WAEMMDConfig(ObjectiveConfig):
+    """The reconstruction loss and the MMD of q(z) from the prior (Tolstikhin et al. 2018)."""
+
+    kind: Literal["wae_mmd"] = "wae_mmd"
+    """Kind of objective."""
+    weight: NonNegativeFloat = 10.0
+    """Weight of the MMD."""
+    kernel: KernelName = "imq"
+    """Kernel of the MMD: inverse multiquadratic (imq) or Gaussian (rbf)."""
+    bandwidth: PositiveFloat = 1.0
+    """Bandwidth of the kernel; 1 is the scale of a standard normal prior."""
+    scales: Scales = SCALES
+    """Scales that the kernel is summed over."""
+
+
+class InfoVAEConfig(ObjectiveConfig):
+    """The ELBO with a MMD of q(z) from the prior in place of some of the KL (Zhao et al. 2019)."""
+
+    kind: Literal["info_vae_mmd"] = "info_vae_mmd"
+    """Kind of objective."""
+    alpha: float = Field(default=1.0, le=1.0)
+    """How much of the KL is left out: 1 is all of it."""
+    weight: NonNegativeFloat = 1000.0
+    """Weight λ of the divergence; the MMD has the weight alpha + λ - 1."""
+    kernel: KernelName = "rbf"
+    """Kernel of the MMD: Gaussian (rbf) or inverse multiquadratic (imq)."""
+    bandwidth: PositiveFloat = 1.0
+    """Bandwidth of the kernel; 1 is the scale of a standard normal prior."""
+    scales: Scales = (1.0,)
+    """Scales that the kernel is summed over."""
+
+    @model_validator(mode="after")
+    def _mmd_is_penalised(self) -> "InfoVAEConfig":
+        if self.alpha + self.weight < 1:
+            raise ValueError(
+                f"alpha={self.alpha} and weight={self.weight}: expected alpha + weight >= 1, or "
+                "else the MMD would be rewarded"
+            )
+        return self
+
+
+class ControlVAEConfig(ObjectiveConfig):
+    """The ELBO with a weight of the KL that a controller sets (Shao et al. 2020)."""
+
+    kind: Literal["control"] = "control"
+    """Kind of objective."""
+    target: NonNegativeFloat = 10.0
+    """The KL that the controller aims at, in nats."""
+    kp: NonNegativeFloat = 0.01
+    """Gain of the proportional term."""
+    ki: NonNegativeFloat = 0.0001
+    """Gain of the integral term, per training step and nat."""
+    beta_min: NonNegativeFloat = 0.0
+    """The least weight of the KL."""
+    beta_max: NonNegativeFloat = 1.0
+    """The largest weight of the KL."""
+
+    @model_validator(mode="after")
+    def _limits_are_in_order(self) -> "ControlVAEConfig":
+        if self.beta_max < self.beta_min:
+            raise ValueError(
+                f"beta_max={self.beta_max}: expected at least beta_min={self.beta_min}"
+            )
+        return self
+
+
+class MuForcingConfig(ObjectiveConfig):
+    """The ELBO and a least variance of the means of q(z|x) (Liu et al. 2019)."""
+
+    kind: Literal["mu_forcing"] = "mu_forcing"
+    """Kind of objective."""
+    margin: NonNegativeFloat = 3.0
+    """The least half variance of the means, summed over latents, in nats."""
+    strength: NonNegativeFloat = 2.0
+    """Weight of what is missing to the margin; above 1 it is stronger than the KL."""
+
+
+AnyObjectiveConfig = (
+    ELBOConfig
+    | CapacityConfig
+    | ReconstructionConfig
+    | BetaTCConfig
+    | DIPIConfig
+    | DIPIIConfig
+    | WAEMMDConfig
+    | InfoVAEConfig
+    | ControlVAEConfig
+    | MuForcingConfig
+)
 OBJECTIVE_CONFIGS: dict[str, type[ObjectiveConfig]] = by_kind(AnyObjectiveConfig)
 ObjectiveField = Annotated[
     SerializeAsAny[AnyObjectiveConfig],

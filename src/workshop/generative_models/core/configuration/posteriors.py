@@ -28,7 +28,16 @@ class PointMassConfig(PosteriorConfig):
     """Kind of posterior."""
 
 
-AnyPosteriorConfig = DiagonalNormalConfig | PointMassConfig
+class DeltaConfig(PosteriorConfig):
+    """A diagonal normal distribution with a least KL from N(0, 1) (Razavi et al. 2019)."""
+
+    kind: Literal["delta"] = "delta"
+    """Kind of posterior."""
+    rate: float = Field(default=0.1, gt=0.0, le=5.0)
+    """The least KL of each latent, in nats."""
+
+
+AnyPosteriorConfig = DiagonalNormalConfig | PointMassConfig | DeltaConfig
 POSTERIOR_CONFIGS: dict[str, type[PosteriorConfig]] = by_kind(AnyPosteriorConfig)
 PosteriorField = Annotated[
     SerializeAsAny[AnyPosteriorConfig],

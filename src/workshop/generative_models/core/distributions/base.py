@@ -27,6 +27,7 @@ class Distribution(abc.ABC):
         batch_shape: shape of the batch axes.
         event_size: size of the event axis.
         mean: [*batch, event].
+        variance: of each entry, [*batch, event]; only distributions that factorise need it.
     """
 
     has_density: ClassVar[bool] = True
@@ -34,6 +35,7 @@ class Distribution(abc.ABC):
     batch_shape: tuple[int, ...]
     event_size: int
     mean: jax.Array
+    variance: jax.Array
 
     @property
     def mode(self) -> jax.Array:

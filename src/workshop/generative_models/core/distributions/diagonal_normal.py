@@ -71,6 +71,11 @@ class DiagonalNormal(Distribution):
         """σ, [*batch, event]."""
         return standard_deviation(self.log_var)
 
+    @property
+    def variance(self) -> jax.Array:
+        """σ², [*batch, event]."""
+        return jnp.exp(clip_log_var(self.log_var))
+
     def _sample(self, key: PRNGKey, shape: tuple[int, ...], temperature: ArrayLike) -> jax.Array:
         noise = normal_noise(key, shape, self.mean.dtype, temperature)
         return from_noise(self.mean, self.log_var, noise)

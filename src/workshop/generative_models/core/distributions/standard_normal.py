@@ -47,6 +47,11 @@ class StandardNormal(Distribution):
         """Zeros, [event]."""
         return jnp.zeros(self.event_size)
 
+    @property
+    def variance(self) -> jax.Array:
+        """Ones, [event]."""
+        return jnp.ones(self.event_size)
+
     def _sample(self, key: PRNGKey, shape: tuple[int, ...], temperature: ArrayLike) -> jax.Array:
         return normal_noise(key, shape, float, temperature)
 

@@ -7,12 +7,11 @@ from math import log
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import logsumexp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from ...core.checks import one_of, positive_int
-from ...core.distributions import DiagonalNormal, StandardNormal
+from ...core.distributions import DiagonalNormal, StandardNormal, aggregate_log_probs
 from ..estimates import Estimate, mean_of
 from ..passes import in_passes
 from .units import example_kl, read_parameters
@@ -217,28 +216,8 @@ def _ratios(draws, mean, log_var, first, dataset_size, *, method, rows):
     q, p = DiagonalNormal(mean, log_var), StandardNormal(mean.shape[1])
 
     def of_row(row):
-        each = q.log_prob_each(draws[row])
-        weight = log_shares(row, len(draws), dataset_size, method)
-        joint = logsumexp(each.sum(axis=1) + weight)
-        marginal = logsumexp(each + weight[:, None], axis=0)
-        prior = p.log_prob_each(draws[row])
-        return each[row].sum() - joint, joint - marginal.sum(), marginal - prior
+        own, joint, marginals = aggregate_log_probs(q, draws[row], row, dataset_size, method)
+        return own - joint, joint - marginals.sum(), marginals - p.log_prob_each(draws[row])
 
     made = jax.vmap(of_row)(jnp.minimum(first + jnp.arange(rows), len(draws) - 1))
     return tuple(part[None] for part in made)
-
-
-def log_shares(
-    row: Int[Array, ""], size: int, dataset_size: Float[Array, ""] | float, method: str
-) -> Float[Array, " size"]:
-    """Return the logarithm of each example's weight in q(z), for the z of example `row`."""
-    if method == "all":
-        return jnp.full(size, -jnp.log(size))
-    if method == "mws":
-        return jnp.full(size, -jnp.log(dataset_size * size))
-    # Of M + 1 examples the one that z came from counts 1/N and one other carries what is missing
-    # to 1. The authors' code gives these weights to the first two columns of each row instead.
-    column, others = jnp.arange(size), size - 1
-    rest = (dataset_size - others) / (dataset_size * others)
-    weight = jnp.where(column == (row + 1) % size, rest, 1 / others)
-    return jnp.log(jnp.where(column == row, 1 / dataset_size, weight))

@@ -134,6 +134,23 @@ def check_components(posterior: Any, prior: Any, objective: Any) -> None:
             f"posterior {q} has latents of support {spaces[0]!r}, and prior {p} of support "
             f"{spaces[1]!r}: choose two of the same"
         )
+    supports = getattr(objective, "supports", spaces)
+    if spaces[0] not in supports:
+        raise ValueError(
+            f"posterior {q} has latents of support {spaces[0]!r}, and objective {loss} is defined "
+            f"for {' and '.join(map(repr, supports))} only"
+        )
+    if getattr(objective, "needs_factors", False) and not getattr(posterior, "factorises", False):
+        raise ValueError(
+            f"posterior {q} does not factorise over latents, and objective {loss} reads each of "
+            "them on its own: choose a posterior of kind 'diagonal_normal'"
+        )
+    wanted = getattr(posterior, "needs_prior", None)
+    if wanted is not None and not isinstance(prior, wanted):
+        raise ValueError(
+            f"posterior {q} is made for a {wanted.__name__}, and the prior is a {p}: leave out one "
+            "of the two"
+        )
 
 
 def check_latent_dims(encoder: nnx.Module, decoder: nnx.Module, latent_dim: int) -> None:

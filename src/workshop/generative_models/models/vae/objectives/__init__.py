@@ -2,26 +2,47 @@
 
 from workshop.generative_models.models.vae.inference import BoundTerms, Inference, LossContext
 from workshop.generative_models.models.vae.objectives.base import Objective
+from workshop.generative_models.models.vae.objectives.beta_tc import BetaTC
 from workshop.generative_models.models.vae.objectives.capacity import Capacity
 from workshop.generative_models.models.vae.objectives.codes import CodeObjective
+from workshop.generative_models.models.vae.objectives.control import ControlVAE
+from workshop.generative_models.models.vae.objectives.dip import DIPI, DIPII
+from workshop.generative_models.models.vae.objectives.discrepancy import squared_mmd
 from workshop.generative_models.models.vae.objectives.elbo import ELBO
+from workshop.generative_models.models.vae.objectives.mmd import WAEMMD, InfoVAE
+from workshop.generative_models.models.vae.objectives.mu_forcing import MuForcing
 from workshop.generative_models.models.vae.objectives.reconstruction import Reconstruction
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "elbo": ELBO,
     "capacity": Capacity,
     "reconstruction": Reconstruction,
+    "tc": BetaTC,
+    "dip_i": DIPI,
+    "dip_ii": DIPII,
+    "wae_mmd": WAEMMD,
+    "info_vae_mmd": InfoVAE,
+    "control": ControlVAE,
+    "mu_forcing": MuForcing,
 }
 """The objectives by the `kind` of their configuration."""
 
 __all__ = [
+    "DIPI",
+    "DIPII",
     "ELBO",
     "OBJECTIVES",
+    "WAEMMD",
+    "BetaTC",
     "BoundTerms",
     "Capacity",
     "CodeObjective",
+    "ControlVAE",
     "Inference",
+    "InfoVAE",
     "LossContext",
+    "MuForcing",
     "Objective",
     "Reconstruction",
+    "squared_mmd",
 ]

@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 
 from workshop.generative_models.core.metrics import NONE, Metric
 from workshop.generative_models.core.pickling import Picklable
-from workshop.generative_models.models.vae.inference import BoundTerms, LossContext
+from workshop.generative_models.models.vae.inference import BoundTerms, Group, LossContext
 
 
 class Objective(Picklable, nnx.Module):
@@ -23,12 +23,17 @@ class Objective(Picklable, nnx.Module):
     Attributes:
         samples: K, the number of samples of q(z|x) that the terms have.
         needs_density: whether it reads a KL or a density, which a point mass does not have.
+        needs_factors: whether it reads the density or the variance of each latent given x, for
+            which the posterior must factorise.
+        supports: the spaces of z that it is defined for.
         metrics: labels, units and directions of the losses that it adds, so that a trainer can
             monitor them.
     """
 
     samples: int = 1
-    needs_density: ClassVar[bool] = True
+    needs_density: bool = True
+    needs_factors: ClassVar[bool] = False
+    supports: ClassVar[tuple[str, ...]] = ("real", "sphere", "ball")
     metrics: ClassVar[Mapping[str, Metric]] = NONE
 
     def __call__(self, model: Any, terms: BoundTerms, context: LossContext) -> dict[str, Any]:
@@ -55,3 +60,14 @@ class Objective(Picklable, nnx.Module):
 def weighted(weight: ArrayLike, term: jax.Array) -> jax.Array:
     """Return a term of the loss times its weight; 0 at a weight of 0, even if it is infinite."""
     return jnp.where(jnp.equal(weight, 0), 0.0, weight * term)
+
+
+def only_group(objective: Objective, terms: BoundTerms) -> Group:
+    """Return the latents of a model that has one group of them; an error if it has others."""
+    groups = terms.inference.groups
+    if len(groups) != 1:
+        raise ValueError(
+            f"objective {type(objective).__name__} needs a model with one vector of latents, and "
+            f"this one has {len(groups)} groups of them"
+        )
+    return groups[0]

@@ -1,6 +1,7 @@
 """Posteriors q(z|x): the features of an encoder to a distribution."""
 
 from workshop.generative_models.models.vae.posteriors.base import Posterior
+from workshop.generative_models.models.vae.posteriors.delta import DeltaPosterior
 from workshop.generative_models.models.vae.posteriors.diagonal_normal import (
     DiagonalNormalPosterior,
 )
@@ -9,11 +10,13 @@ from workshop.generative_models.models.vae.posteriors.point_mass import PointMas
 POSTERIORS: dict[str, type[Posterior]] = {
     "diagonal_normal": DiagonalNormalPosterior,
     "point_mass": PointMassPosterior,
+    "delta": DeltaPosterior,
 }
 """The posteriors by the `kind` of their configuration."""
 
 __all__ = [
     "POSTERIORS",
+    "DeltaPosterior",
     "DiagonalNormalPosterior",
     "PointMassPosterior",
     "Posterior",

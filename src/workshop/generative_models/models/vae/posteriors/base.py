@@ -1,7 +1,7 @@
 """The base class of all posteriors."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 from flax import nnx
@@ -18,10 +18,15 @@ class Posterior(Picklable, nnx.Module):
     Attributes:
         has_density: whether q(z|x) has a density; without one there is no bound on log p(x).
         support: the space of z: "real", "sphere" or "ball"; the prior must have the same.
+        factorises: whether latents are independent given x, so that each has a density
+            (`log_prob_each`) and a variance of its own.
+        needs_prior: the only class of priors that it is made for; None is any.
     """
 
     has_density: ClassVar[bool] = True
     support: ClassVar[str] = "real"
+    factorises: ClassVar[bool] = False
+    needs_prior: ClassVar[type[Any] | None] = None
 
     def features(self, latent_dim: int) -> dict[str, int]:
         """Return the names and sizes of the features of q(z|x), one of which is "mean".

@@ -1,6 +1,7 @@
 """The Gaussian posterior with a diagonal covariance."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import jax
 
@@ -16,6 +17,8 @@ class DiagonalNormalPosterior(Posterior):
     References:
         Kingma & Welling, Auto-Encoding Variational Bayes, ICLR 2014.
     """
+
+    factorises: ClassVar[bool] = True
 
     def features(self, latent_dim: int) -> dict[str, int]:
         """Return the sizes of μ and log σ²."""
