@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workshop.generative_models.core.distributions import log_shares
+from workshop.generative_models.core.distributions.aggregate import log_shares
 from workshop.generative_models.evaluation.estimates import Estimate
 from workshop.generative_models.evaluation.latents import decomposition
 from workshop.generative_models.evaluation.latents.decomposition import (

@@ -1,9 +1,5 @@
 """Distributions over latents: sampling, densities and divergences, in nats."""
 
-from workshop.generative_models.core.distributions.aggregate import (
-    aggregate_log_probs,
-    log_shares,
-)
 from workshop.generative_models.core.distributions.base import Distribution
 from workshop.generative_models.core.distributions.diagonal_normal import DiagonalNormal
 from workshop.generative_models.core.distributions.divergence import kl, register_kl
@@ -17,8 +13,6 @@ __all__ = [
     "MixtureOfDiagonalNormals",
     "PointMass",
     "StandardNormal",
-    "aggregate_log_probs",
     "kl",
-    "log_shares",
     "register_kl",
 ]

@@ -11,7 +11,8 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from ...core.checks import one_of, positive_int
-from ...core.distributions import DiagonalNormal, StandardNormal, aggregate_log_probs
+from ...core.distributions import DiagonalNormal, StandardNormal
+from ...core.distributions.aggregate import aggregate_log_probs
 from ..estimates import Estimate, mean_of
 from ..passes import in_passes
 from .units import example_kl, read_parameters

@@ -31,7 +31,7 @@ class Objective(Picklable, nnx.Module):
     """
 
     samples: int = 1
-    needs_density: bool = True
+    needs_density: ClassVar[bool] = True
     needs_factors: ClassVar[bool] = False
     supports: ClassVar[tuple[str, ...]] = ("real", "sphere", "ball")
     metrics: ClassVar[Mapping[str, Metric]] = NONE

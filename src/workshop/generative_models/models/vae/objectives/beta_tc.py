@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.configuration.objectives import AggregateSampling
-from workshop.generative_models.core.distributions import aggregate_log_probs
+from workshop.generative_models.core.distributions.aggregate import aggregate_log_probs
 from workshop.generative_models.models.vae.inference import BoundTerms, LossContext
 from workshop.generative_models.models.vae.objectives.base import Objective, only_group
 

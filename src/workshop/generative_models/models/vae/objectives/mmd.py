@@ -38,7 +38,7 @@ class WAEMMD(Objective):
         RBF kernel by the median of the distances.
     """
 
-    needs_density: bool = False
+    needs_density: ClassVar[bool] = False
     metrics: ClassVar = {"mmd": Metric("MMD² of q(z) and p(z)", larger_is_better=False)}
 
     def __init__(
@@ -102,7 +102,7 @@ class InfoVAE(WAEMMD):
         super().__init__(weight, kernel, bandwidth, scales)
         self.alpha = alpha
         self.mmd_weight = alpha + weight - 1
-        self.needs_density = alpha != 1
+        self.needs_density = alpha != 1  # type: ignore[misc]
 
     def __call__(self, model: Any, terms: BoundTerms, context: LossContext) -> dict[str, Any]:
         """Return the loss, and `mmd`."""

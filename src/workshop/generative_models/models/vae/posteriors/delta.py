@@ -22,7 +22,9 @@ class DeltaPosterior(Posterior):
         σ = σ_l + (σ_u - σ_l) / (1 + exp(-s)),  μ² = 2δ + 1 + log σ² - σ² + max(0, m),  μ > 0,
 
     with σ_l < 1 < σ_u the deviations of a centred Gaussian whose KL is δ. The KL is then
-    δ + max(0, m) / 2: at the least of it σ and μ can still follow x.
+    δ + max(0, m) / 2. Where it is least, σ and μ can still follow x, so that latents carry
+    information that costs nothing more. All means are positive: q(z) leaves a part of N(0, I)
+    empty, and samples from the prior look worse than reconstructions.
 
     Args:
         rate: δ, in nats for each latent; at most 5.
