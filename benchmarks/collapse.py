@@ -87,9 +87,12 @@ HEAD = """# Posterior collapse
 A run of `python benchmarks/collapse.py`: the bundled digits in [0, 1], a Gaussian likelihood of
 scale 1, whose noise is larger than any principal component of the data, {latents} latents, one
 hidden layer of 64, Adam with learning rate 2e-3, {steps:,} steps of 128 examples. Medians of
-{seeds} seeds, on test data: the KL, the mutual information of x and z (nats, at most log 360 = 5.9), the
-share of the variance that reconstructions explain, and the accuracy of a linear classifier of the
-digit from one sample of z (chance is 0.10).
+{seeds} seeds, on test data: the KL, the mutual information of x and z (nats, at most log 360 =
+5.9), the share of the variance that reconstructions explain, and the accuracy of a linear
+classifier of the digit from one sample of z (chance is 0.10).
+
+A schedule ends at the ELBO, whose optimum this is: it does not help here. All others hold the KL
+near what they were asked for, and codes carry information.
 
 | method | KL | I(x; z) | explained | accuracy |
 |---|---:|---:|---:|---:|

@@ -6,46 +6,58 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from workshop.generative_models.core.distributions.base import Distribution
 
 
 class AggregateLogProbs(NamedTuple):
-    """Log-densities of one z, in nats."""
+    """Log-densities of samples of z, in nats."""
 
-    own: jax.Array
+    own: Float[Array, " rows"]
     """log q(z|x) of the example that z was drawn for."""
-    joint: jax.Array
+    joint: Float[Array, " rows"]
     """log q(z)."""
-    marginals: jax.Array
-    """log q(z_j) of each latent, (latents,)."""
+    marginals: Float[Array, "latents rows"]
+    """log q(z_j)."""
 
 
 def aggregate_log_probs(
-    q: Distribution, z: jax.Array, row: jax.Array | int, dataset_size: ArrayLike, method: str
+    q: Distribution,
+    z: Float[Array, "rows latents"],
+    rows: Int[Array, " rows"],
+    dataset_size: ArrayLike,
+    method: str,
 ) -> AggregateLogProbs:
-    """Return log q(z|x), log q(z) and log q(z_j) of the z of example `row` of a batch.
+    """Return log q(z|x), log q(z) and log q(z_j) of the z of some examples of a batch.
 
         q(z) ≈ Σ_i w_i q(z|x_i),  q(z_j) ≈ Σ_i w_i q(z_j|x_i)
 
     Args:
-        q: q(z|x) of a batch, which must factorise over latents.
-        z: a sample of the q(z|x) of example `row`, (latents,).
-        row: the example that z was drawn for.
+        q: q(z|x) of the batch, which factorises over latents: the last axis of all of its arrays.
+        z: a sample of q(z|x) of each of these examples.
+        rows: which examples of the batch they are.
         dataset_size: N, the number of examples that the batch is a part of.
-        method: of the weights, see `log_shares`.
+        method: of the weights w, see `log_shares`.
 
     References:
         Chen, Li, Grosse & Duvenaud, Isolating Sources of Disentanglement in VAEs, NeurIPS 2018,
         appendix C.
     """
-    each = q.log_prob_each(z)
-    weight = log_shares(row, len(each), dataset_size, method)
+
+    def of_latent(q: Distribution, z: jax.Array) -> jax.Array:
+        q = jax.tree.map(lambda a: a[:, None], q)
+        return q.log_prob_each(z[:, None, None])[..., 0]
+
+    # Latents are the first axis, (latents, rows, examples): sums then run over adjacent numbers,
+    # which on a CPU takes a third of the time.
+    each = jax.vmap(of_latent, in_axes=-1)(q, z)
+    size, together = each.shape[-1], each.sum(axis=0)
+    weights = jax.vmap(lambda row: log_shares(row, size, dataset_size, method))(rows)
     return AggregateLogProbs(
-        own=each[row].sum(),
-        joint=logsumexp(each.sum(axis=1) + weight),
-        marginals=logsumexp(each + weight[:, None], axis=0),
+        own=jnp.take_along_axis(together, rows[:, None], axis=1)[:, 0],
+        joint=logsumexp(together + weights, axis=1),
+        marginals=logsumexp(each + weights, axis=2),
     )
 
 

@@ -216,9 +216,8 @@ def _ratios(draws, mean, log_var, first, dataset_size, *, method, rows):
     """Return the ratios of `rows` z of a batch from the first, the last z in place of further."""
     q, p = DiagonalNormal(mean, log_var), StandardNormal(mean.shape[1])
 
-    def of_row(row):
-        own, joint, marginals = aggregate_log_probs(q, draws[row], row, dataset_size, method)
-        return own - joint, joint - marginals.sum(), marginals - p.log_prob_each(draws[row])
-
-    made = jax.vmap(of_row)(jnp.minimum(first + jnp.arange(rows), len(draws) - 1))
+    row = jnp.minimum(first + jnp.arange(rows), len(draws) - 1)
+    z = draws[row]
+    own, joint, marginals = aggregate_log_probs(q, z, row, dataset_size, method)
+    made = own - joint, joint - marginals.sum(axis=0), marginals.T - p.log_prob_each(z)
     return tuple(part[None] for part in made)

@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar, get_args
 
-import jax
 import jax.numpy as jnp
 
 from workshop.generative_models.core import checks
@@ -54,11 +53,10 @@ class BetaTC(Objective):
         # An evaluation may read larger batches than the training set.
         size = jnp.maximum(jnp.asarray(context.num_examples, jnp.float32), len(z))
 
-        def of_row(z: jax.Array, row: jax.Array) -> tuple[jax.Array, jax.Array]:
-            _, joint, marginals = aggregate_log_probs(group.q, z, row, size, self.sampling)
-            return joint, marginals.sum()
-
-        joint, product = jax.vmap(of_row)(z, jnp.arange(len(z)))
+        _, joint, marginals = aggregate_log_probs(
+            group.q, z, jnp.arange(len(z)), size, self.sampling
+        )
+        product = marginals.sum(axis=0)
         information = jnp.mean(log_q - joint)
         correlation = jnp.mean(joint - product)
         marginal = jnp.mean(product - log_p)
