@@ -50,7 +50,7 @@ def squared_mmd(
 
     Examples:
         >>> a = jnp.array([[0.0], [0.0]])
-        >>> float(squared_mmd(a, a + 2, scales=(1.0,)).round(3))  # 1 + 1 - 2 · 2 / (2 + 4)
+        >>> round(float(squared_mmd(a, a + 2, scales=(1.0,))), 3)  # 1 + 1 - 2 · 2 / (2 + 4)
         1.333
     """
     if min(len(a), len(b)) < 2:
