@@ -1,27 +1,45 @@
 """Objectives: the terms of the bound to the loss that training minimises."""
 
 from workshop.generative_models.models.vae.inference import BoundTerms, Inference, LossContext
+from workshop.generative_models.models.vae.objectives.adversarial import Adversarial
 from workshop.generative_models.models.vae.objectives.base import Objective
 from workshop.generative_models.models.vae.objectives.capacity import Capacity
 from workshop.generative_models.models.vae.objectives.codes import CodeObjective
 from workshop.generative_models.models.vae.objectives.elbo import ELBO
+from workshop.generative_models.models.vae.objectives.factor import Factor
+from workshop.generative_models.models.vae.objectives.ms_ssim import MSSSIM
+from workshop.generative_models.models.vae.objectives.perceptual import Perceptual
 from workshop.generative_models.models.vae.objectives.reconstruction import Reconstruction
+from workshop.generative_models.models.vae.objectives.regularized import Regularized
+from workshop.generative_models.models.vae.objectives.vae_gan import VAEGAN
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "elbo": ELBO,
     "capacity": Capacity,
     "reconstruction": Reconstruction,
+    "factor": Factor,
+    "adversarial": Adversarial,
+    "vae_gan": VAEGAN,
+    "rae": Regularized,
+    "ms_ssim": MSSSIM,
+    "perceptual": Perceptual,
 }
 """The objectives by the `kind` of their configuration."""
 
 __all__ = [
     "ELBO",
+    "MSSSIM",
     "OBJECTIVES",
+    "VAEGAN",
+    "Adversarial",
     "BoundTerms",
     "Capacity",
     "CodeObjective",
+    "Factor",
     "Inference",
     "LossContext",
     "Objective",
+    "Perceptual",
     "Reconstruction",
+    "Regularized",
 ]
