@@ -106,7 +106,7 @@ def vgg_features(
     for name, halved, kernel, bias in layers:
         x = nnx.max_pool(x, (2, 2), (2, 2)) if halved else x
         x = jax.lax.conv_general_dilated(
-            x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "OIHW", "NHWC")
+            x, jnp.asarray(kernel), (1, 1), "SAME", dimension_numbers=("NHWC", "OIHW", "NHWC")
         )
         x = found[name] = jax.nn.relu(x + bias)
     return [found[name] for name in names]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import jax
+import jax.numpy as jnp
 
 from workshop.generative_models.core import checks
 from workshop.generative_models.core.metrics import Metric
@@ -47,7 +48,7 @@ class ImageDistance(ELBO):
         """Return the loss, and `distance`, the mean of Δ."""
         penalty, beta = self.penalty(terms, context)
         made = terms.reconstructed
-        x = jax.numpy.broadcast_to(terms.x, made.shape)
+        x = jnp.broadcast_to(terms.x, made.shape)
         distance = self.distance(*(each.reshape(-1, *made.shape[2:]) for each in (x, made))).mean()
         likelihood = weighted(self.likelihood_weight, terms.reconstruction_loss)
         total = weighted(self.distance_weight, distance) + likelihood + penalty
