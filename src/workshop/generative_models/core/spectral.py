@@ -49,7 +49,7 @@ class SpectralNorm(nnx.Module):
             self.u[...] = right
         sigma = left @ _matrix(kernel) @ right
         layer = nnx.clone(self.layer)  # so that the kernel itself stays as it is
-        layer.kernel[...] = kernel / sigma
+        layer.kernel[...] = kernel * (1 / sigma)  # a division of every entry is slower
         return layer(*args, **kwargs)
 
 
