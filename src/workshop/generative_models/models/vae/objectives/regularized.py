@@ -39,16 +39,15 @@ class Regularized(Objective):
     Args:
         latent_weight: β.
         regularizer: "l2", "gradient_penalty" or "spectral".
-        regularizer_weight: λ; None is 10⁻⁴. Nothing else may be given with "spectral".
+        regularizer_weight: λ; None is 10⁻⁴. Leave it out with "spectral".
 
     References:
-        Ghosh et al., From Variational to Deterministic Autoencoders, ICLR 2020; the
-        authors' program is github.com/ParthaEth/Regularized_autoencoders-RAE-. Its weights for
-        MNIST, β = 10⁻⁴ and λ = 10⁻⁷ of l2, are of losses that are means over 1,024 pixels and 16
-        latents: here, with sums, about β = 10⁻² and λ = 10⁻⁴. Its l2 is
-        that of convolutions' kernels alone, and its gradient penalty that of ‖x̃‖² instead of the
-        Jacobian's; Pythae's (`models/rae_gp`) is that of the sum of x̃, with respect
-        to x.
+        Ghosh et al., From Variational to Deterministic Autoencoders, ICLR 2020; the authors'
+        program is github.com/ParthaEth/Regularized_autoencoders-RAE-. Its weights for MNIST,
+        β = 10⁻⁴ and λ = 10⁻⁷ of l2, are of losses that are means over 1,024 pixels and 16 latents:
+        here, with sums, about β = 10⁻² and λ = 10⁻⁴. Its l2 is that of the kernels of transposed
+        convolutions alone, and its gradient penalty that of ‖x̃‖² instead of the Jacobian's;
+        Pythae's (`models/rae_gp`) is that of the sum of x̃, with respect to x.
     """
 
     needs_density: ClassVar[bool] = False
