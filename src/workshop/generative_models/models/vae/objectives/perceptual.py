@@ -30,9 +30,9 @@ class Perceptual(ImageDistance):
 
     References:
         Johnson, Alahi & Fei-Fei, Perceptual Losses for Real-Time Style Transfer and
-        Super-Resolution, ECCV 2016 (github.com/jcjohnson/fast-neural-style, `ContentLoss.lua`). Hou et
-        al., Deep Feature Consistent Variational Autoencoder, WACV 2017, has these layers, of VGG-19 (github.com/houxianxu/DFC-VAE, `main_cvae_content.lua`), with
-        weight ½.
+        Super-Resolution, ECCV 2016 (github.com/jcjohnson/fast-neural-style, `ContentLoss.lua`).
+        Hou et al., Deep Feature Consistent Variational Autoencoder, WACV 2017, has these layers, of
+        VGG-19 (github.com/houxianxu/DFC-VAE, `main_cvae_content.lua`), with weight ½.
     """
 
     def __init__(
