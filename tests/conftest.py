@@ -15,6 +15,7 @@ import pytest
 from hypothesis import settings
 from jax._src.interpreters import mlir
 from jaxtyping import install_import_hook
+
 from typechecking import check_local_functions_once
 
 matplotlib.use("Agg")

@@ -13,6 +13,7 @@ from workshop.generative_models.core.configuration.training import RateScheduleN
 
 _SCHEDULES = get_args(RateScheduleName)
 _DECAYS_WEIGHTS = {"adamw": optax.adamw, "lion": optax.lion, "lamb": optax.lamb}
+_HAS_BETAS = ("adam", "adamw", "lion", "adabelief", "lamb")
 _OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adam": optax.adam,
     "sgd": lambda rate: optax.sgd(rate, momentum=0.9),
@@ -93,6 +94,7 @@ def create_optimizer(
     weight_decay: float = 0.0,
     clip_norm: float | None = None,
     accumulate: int = 1,
+    betas: tuple[float, float] | None = None,
 ) -> optax.GradientTransformation:
     """Return an optimizer: gradients are accumulated, then clipped, then used.
 
@@ -107,6 +109,8 @@ def create_optimizer(
         weight_decay: decoupled, in units of the learning rate; of adamw, lion and lamb.
         clip_norm: largest norm of the gradient of all parameters together; None does not clip.
         accumulate: batches whose mean gradient makes one update.
+        betas: decay of the averages of the gradient and of its square, of optimizers of Adam's
+            kind; None is the optimizer's own.
 
     Raises:
         ValueError: if a name is unknown, or the arguments don't go together.
@@ -123,6 +127,13 @@ def create_optimizer(
         raise ValueError(
             f"weight_decay={weight_decay} with optimizer={name!r}: choose one of "
             f"{', '.join(_DECAYS_WEIGHTS)}"
+        )
+    if betas is None:
+        del arguments["betas"]
+    elif name not in _HAS_BETAS or not all(0 <= beta < 1 for beta in betas):
+        raise ValueError(
+            f"betas={betas} with optimizer={name!r}: expected two numbers from 0 to below 1, and "
+            f"one of {', '.join(_HAS_BETAS)}"
         )
     if schedule == "constant" and final:
         raise ValueError(f"final={final} with schedule='constant': choose a schedule that decays")
@@ -142,8 +153,10 @@ def create_optimizer(
         rate = learning_rate_schedule(
             schedule, learning_rate, updates, warmup_steps=warmup, final=final
         )
-    decay = {"weight_decay": weight_decay} if name in _DECAYS_WEIGHTS else {}
-    optimizer = _OPTIMIZERS[name](rate, **decay)
+    further = {"weight_decay": weight_decay} if name in _DECAYS_WEIGHTS else {}
+    if betas is not None:
+        further |= dict(zip(("b1", "b2"), betas, strict=True))
+    optimizer = _OPTIMIZERS[name](rate, **further)
     if clip_norm is not None:
         if not clip_norm > 0:
             raise ValueError(f"clip_norm={clip_norm}: expected a positive number")

@@ -209,7 +209,12 @@ class VAE(LatentVariableModel, Pretrained):
         own = ELBO(kl_weight, kl_schedule, kl_schedule_steps, free_bits)
         if objective is not None:
             refuse_elbo_options(own)
-        self.objective: Any = own if objective is None else created("objective", objective)
+        self.objective: Any = own
+        if objective is not None:
+            sizes = {"latent_dim": latent_dim, "event_shape": self.event_shape, "rngs": rngs}
+            self.objective = created("objective", objective, **sizes)
+            constrain = getattr(self.objective, "constrained", None)
+            self.decoder = self.decoder if constrain is None else constrain(self.decoder)
         self._make_latents(prior, posterior, rngs)
         self.rngs = nnx.data(rngs)
         set_numerics(self, dtype=self.dtype, precision=self.precision)
@@ -572,7 +577,7 @@ class VAE(LatentVariableModel, Pretrained):
                 outputs = {k: a[None] if getattr(a, "ndim", 0) else a for k, a in outputs.items()}
             inference = self._inference_of(outputs, condition)
         found = log_likelihoods(self, x, outputs, samples, reconstruction_loss_fn)
-        terms = BoundTerms(x, found, inference, outputs)
+        terms = BoundTerms(x, found, inference, outputs, condition)
         context = LossContext(kwargs.get("step"), rng, kwargs.get("num_examples"), beta)
         made = self.objective(self, terms, context)
         if beta is not None and not (context.beta_was_read or self.has_codes):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +10,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core.distributions import Distribution, kl
+
+_OBJECTIVE = 0x0B7EC7
+"""What sets an objective's random numbers apart from those of the forward pass."""
 
 
 class Group(NamedTuple):
@@ -79,6 +83,8 @@ class BoundTerms(NamedTuple):
     """The latents."""
     outputs: Mapping[str, Any]
     """What the forward pass returned, by name; the decoder's outputs have K·B rows."""
+    condition: Mapping[str, Any] = MappingProxyType({})
+    """What a conditional model reads besides the data, {"y": ...}; else empty."""
 
     @property
     def reconstructed(self) -> jax.Array:
@@ -134,7 +140,9 @@ class LossContext:
         """A random key; an error if `loss_fn` was not given one."""
         if self._key is None:
             raise ValueError("this objective draws random numbers: pass loss_fn(..., rng=key)")
-        return self._key
+        # The forward pass draws from the key itself: without this, a prior sample of an objective
+        # would have the noise of the sample of q(z|x).
+        return jax.random.fold_in(self._key, _OBJECTIVE)
 
 
 def read(outputs: Mapping[str, Any], *names: str) -> jax.Array:

@@ -1,6 +1,7 @@
 """Objectives: the terms of the bound to the loss that training minimises."""
 
 from workshop.generative_models.models.vae.inference import BoundTerms, Inference, LossContext
+from workshop.generative_models.models.vae.objectives.adversarial import Adversarial
 from workshop.generative_models.models.vae.objectives.base import Objective
 from workshop.generative_models.models.vae.objectives.beta_tc import BetaTC
 from workshop.generative_models.models.vae.objectives.capacity import Capacity
@@ -9,9 +10,14 @@ from workshop.generative_models.models.vae.objectives.control import ControlVAE
 from workshop.generative_models.models.vae.objectives.dip import DIPI, DIPII
 from workshop.generative_models.models.vae.objectives.discrepancy import squared_mmd
 from workshop.generative_models.models.vae.objectives.elbo import ELBO
+from workshop.generative_models.models.vae.objectives.factor import Factor
 from workshop.generative_models.models.vae.objectives.mmd import WAEMMD, InfoVAE
+from workshop.generative_models.models.vae.objectives.ms_ssim import MSSSIM
 from workshop.generative_models.models.vae.objectives.mu_forcing import MuForcing
+from workshop.generative_models.models.vae.objectives.perceptual import Perceptual
 from workshop.generative_models.models.vae.objectives.reconstruction import Reconstruction
+from workshop.generative_models.models.vae.objectives.regularized import Regularized
+from workshop.generative_models.models.vae.objectives.vae_gan import VAEGAN
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "elbo": ELBO,
@@ -24,6 +30,12 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "info_vae_mmd": InfoVAE,
     "control": ControlVAE,
     "mu_forcing": MuForcing,
+    "factor": Factor,
+    "adversarial": Adversarial,
+    "vae_gan": VAEGAN,
+    "rae": Regularized,
+    "ms_ssim": MSSSIM,
+    "perceptual": Perceptual,
 }
 """The objectives by the `kind` of their configuration."""
 
@@ -31,18 +43,24 @@ __all__ = [
     "DIPI",
     "DIPII",
     "ELBO",
+    "MSSSIM",
     "OBJECTIVES",
+    "VAEGAN",
     "WAEMMD",
+    "Adversarial",
     "BetaTC",
     "BoundTerms",
     "Capacity",
     "CodeObjective",
     "ControlVAE",
+    "Factor",
     "Inference",
     "InfoVAE",
     "LossContext",
     "MuForcing",
     "Objective",
+    "Perceptual",
     "Reconstruction",
+    "Regularized",
     "squared_mmd",
 ]

@@ -18,7 +18,8 @@ class Objective(Picklable, nnx.Module):
     """What training minimises, given the terms of the bound.
 
     `VAE.loss_fn` itself computes `reconstruction_loss`, `kl_loss` and `elbo`, which mean the same
-    under every objective.
+    under every objective. A constructor may name latent_dim, event_shape (None if it is not known)
+    and rngs, which a model passes on when it builds an objective from its configuration.
 
     Attributes:
         samples: K, the number of samples of q(z|x) that the terms have.
@@ -51,6 +52,10 @@ class Objective(Picklable, nnx.Module):
 
     def update_statistics(self, statistics: Any) -> None:
         """Fold a batch's "statistics" into state that gradients do not train; default: none."""
+
+    def constrained(self, decoder: nnx.Module) -> nnx.Module:
+        """Return the decoder with what the objective demands of its layers; default: as it is."""
+        return decoder
 
     def critic_optimizer(self) -> optax.GradientTransformation | None:
         """Return the optimizer of the objective's `CriticParam`s; None: that of the trainer."""

@@ -50,10 +50,14 @@ class ELBO(Objective):
 
     def __call__(self, model: Any, terms: BoundTerms, context: LossContext) -> dict[str, Any]:  # noqa: ARG002
         """Return the weighted bound, and `beta`, the weight."""
+        penalty, beta = self.penalty(terms, context)
+        return {"total_loss": terms.reconstruction_loss + penalty, "beta": beta}
+
+    def penalty(self, terms: BoundTerms, context: LossContext) -> tuple[jax.Array, jax.Array]:
+        """Return the KL's part of the loss, and its weight."""
         beta = self.coefficient(context.step) if context.beta is None else context.beta
         beta = jnp.asarray(beta, jnp.float32)
-        total = terms.reconstruction_loss + weighted(beta, self._penalised(terms))
-        return {"total_loss": total, "beta": beta}
+        return weighted(beta, self._penalised(terms)), beta
 
     def _penalised(self, terms: BoundTerms) -> jax.Array:
         """Return the mean KL, no latent's below the free bits."""
