@@ -10,14 +10,16 @@ from workshop.generative_models.core.configuration import (
     CapacityConfig,
     ELBOConfig,
     MixtureConfig,
-    components,
+    objectives,
+    posteriors,
+    priors,
     quantizers,
 )
 
 UNIONS: list[tuple[Any, Any]] = [
-    (components.AnyPriorConfig, COMPONENT_CONFIGS["prior"]),
-    (components.AnyPosteriorConfig, COMPONENT_CONFIGS["posterior"]),
-    (components.AnyObjectiveConfig, COMPONENT_CONFIGS["objective"]),
+    (priors.AnyPriorConfig, COMPONENT_CONFIGS["prior"]),
+    (posteriors.AnyPosteriorConfig, COMPONENT_CONFIGS["posterior"]),
+    (objectives.AnyObjectiveConfig, COMPONENT_CONFIGS["objective"]),
     (quantizers.AnyQuantizerConfig, COMPONENT_CONFIGS["quantizer"]),
 ]
 
