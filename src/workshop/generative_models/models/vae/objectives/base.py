@@ -23,12 +23,17 @@ class Objective(Picklable, nnx.Module):
     Attributes:
         samples: K, the number of samples of q(z|x) that the terms have.
         needs_density: whether it reads a KL or a density, which a point mass does not have.
+        needs_log_prob: whether it reads log q(z|x) of any z, with `group.q.log_prob(z)`, which some
+            posteriors know of their own samples alone.
+        weighs_latents: whether it calls `inference.weighing`, which weighs the gradient through z.
         metrics: labels, units and directions of the losses that it adds, so that a trainer can
             monitor them.
     """
 
     samples: int = 1
     needs_density: ClassVar[bool] = True
+    needs_log_prob: ClassVar[bool] = False
+    weighs_latents: ClassVar[bool] = False
     metrics: ClassVar[Mapping[str, Metric]] = NONE
 
     def __call__(self, model: Any, terms: BoundTerms, context: LossContext) -> dict[str, Any]:

@@ -17,10 +17,12 @@ class Posterior(Picklable, nnx.Module):
 
     Attributes:
         has_density: whether q(z|x) has a density; without one there is no bound on log p(x).
+        has_log_prob: whether log q(z|x) can be computed of any z, and not of its own samples alone.
         support: the space of z: "real", "sphere" or "ball"; the prior must have the same.
     """
 
     has_density: ClassVar[bool] = True
+    has_log_prob: ClassVar[bool] = True
     support: ClassVar[str] = "real"
 
     def features(self, latent_dim: int) -> dict[str, int]:
