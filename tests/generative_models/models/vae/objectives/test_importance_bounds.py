@@ -12,8 +12,8 @@ from scipy.stats import norm
 
 from workshop.generative_models.core.configuration import COMPONENT_CONFIGS
 from workshop.generative_models.core.distributions import DiagonalNormal, StandardNormal
-from workshop.generative_models.evaluation.bounds import importance_weighted_bound, weighing
-from workshop.generative_models.models.vae import VAE, ConditionalVAE
+from workshop.generative_models.evaluation.bounds import elbo, importance_weighted_bound, weighing
+from workshop.generative_models.models.vae import VAE, ConditionalVAE, chunks
 from workshop.generative_models.models.vae.components import created
 from workshop.generative_models.models.vae.inference import BoundTerms, Inference, LossContext
 from workshop.generative_models.models.vae.objectives import (
@@ -171,6 +171,17 @@ def test_samples_are_decoded_with_the_condition_of_their_example():
     loss, log_w = both(model)
     expected = logsumexp(np.float64(log_w), 0) - np.log(4)
     np.testing.assert_allclose(loss, -expected.mean(), rtol=1e-5)
+
+
+def test_weighed_latents_change_no_value(monkeypatch):
+    """In the evaluation, and in calls outside of compiled functions, which run in chunks."""
+    model = model_with(DReG(4))
+    expected = losses_under(model, {"": IWAE(4)}, X)[""][0]["total_loss"]
+    monkeypatch.setattr(chunks, "MOST", 4)  # rows
+    np.testing.assert_allclose(model.loss_fn(batch=X, rng=KEY)["total_loss"], expected, rtol=1e-5)
+    found = elbo(model, X, seed=1)
+    model.objective = IWAE(4)
+    np.testing.assert_array_equal(found, elbo(model, X, seed=1))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -130,15 +130,16 @@ def test_one_sample_has_the_gradient_of_the_elbo_in_closed_form(gradients):
     assert np.abs(errors(gradients, "piwae", expected_gradient())[0]) < 4
 
 
-@pytest.mark.parametrize("size", [1.0, 40.0])
+@pytest.mark.parametrize("size", [1.0, 1000.0])
 def test_piwae_trains_the_encoder_as_miwae_and_the_rest_as_iwae(size):
-    """In one pass; at size 40 the groups' weights differ by more than float32 can hold."""
+    """In one pass, also where the groups' weights differ by more than float32 can hold."""
     objectives = {"iwae": IWAE(6), "miwae": MIWAE(6, 3), "piwae": PIWAE(6, 3)}
     found = losses_under(model_with(IWAE(6)), objectives, X * size)
     losses, gradient = found["piwae"]
     loss, for_encoder = losses["total_loss"], losses["encoder_loss"]
     np.testing.assert_allclose(loss, found["iwae"][0]["total_loss"], rtol=1e-6)
     np.testing.assert_allclose(for_encoder, found["miwae"][0]["total_loss"], rtol=1e-6)
+    assert size == 1 or for_encoder - loss > 110, "nats: exp(-110) is 0 in float32"
     close(gradient["encoder"], found["miwae"][1]["encoder"])
     for name in ("decoder", "prior", "likelihood"):
         close(gradient[name], found["iwae"][1][name])
