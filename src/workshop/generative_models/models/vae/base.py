@@ -46,7 +46,6 @@ from workshop.generative_models.models.vae.encoders.base import fit_features
 from workshop.generative_models.models.vae.examples import warn_of_scale
 from workshop.generative_models.models.vae.inference import (
     BoundTerms,
-    Group,
     Inference,
     LossContext,
     read,
@@ -388,9 +387,8 @@ class VAE(LatentVariableModel, Pretrained):
         self, q: Distribution, z: jax.Array, log_q: jax.Array | None, condition: dict[str, Any]
     ) -> Inference:
         """Return samples z (K, batch, latent_dim) of q(z|x), and log q of them, with the prior."""
-        p = self.p_z(**condition)
-        log_p = None if log_q is None else p.log_prob(z)
-        return Inference(z, log_q, log_p, (Group(q, p, z, log_q, log_p),))
+        weigh = getattr(self.objective, "weighs_latents", False)
+        return Inference.flat(q, self.p_z(**condition), z, log_q, weigh=weigh)
 
     def _inference_of(self, outputs: dict[str, Any], condition: dict[str, Any]) -> Inference:
         """Return the latents of a batch from what `model(x)` returned."""

@@ -134,6 +134,11 @@ def check_components(posterior: Any, prior: Any, objective: Any) -> None:
             f"posterior {q} has no density, and objective {loss} needs one: choose an objective of "
             "kind 'reconstruction' (--objective.kind reconstruction)"
         )
+    if getattr(objective, "needs_log_prob", False) and not getattr(posterior, "has_log_prob", True):
+        raise ValueError(
+            f"posterior {q} has the density of its own samples alone, and objective {loss} needs "
+            "that of any z: choose an objective of kind 'iwae' (--objective.kind iwae)"
+        )
     spaces = [getattr(each, "support", "real") for each in (posterior, prior)]
     if spaces[0] != spaces[1]:
         raise ValueError(

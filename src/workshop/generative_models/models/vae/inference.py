@@ -45,6 +45,35 @@ class Group(NamedTuple):
         return jnp.mean(self.log_q - self.log_p, axis=0)
 
 
+@jax.custom_vjp
+def weighable(z: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return z (K, B, ...), and zeros (2, K, B) by which a loss weighs the gradient of z.
+
+    The gradient that z passes back is multiplied by the ratio of the gradients that the two rows of
+    zeros get: by w for a loss with the term sum(zeros[0] * w + zeros[1]), whose value is 0. Zeros
+    that no loss reads leave the gradient as it is. A ratio, so that c times a loss has c times its
+    gradient.
+    """
+    first = z.reshape(*z.shape[:2], -1)[..., 0]
+    # Zeros that depend on z: under `jax.vmap` every batch then has its own, and their gradients.
+    zeros = jnp.where(jnp.isnan(first), 0.0, 0.0).astype(z.dtype)
+    return z, jnp.stack([zeros, zeros])
+
+
+def _weighable_forward(z: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
+    return weighable(z), None
+
+
+def _weighable_backward(_: None, gradients: tuple[jax.Array, jax.Array]) -> tuple[jax.Array]:
+    of_z, (weighed, plain) = gradients
+    unread = plain == 0
+    ratio = jnp.where(unread, 1.0, weighed / jnp.where(unread, 1.0, plain))
+    return (of_z * ratio.reshape(ratio.shape + (1,) * (of_z.ndim - 2)),)
+
+
+weighable.defvjp(_weighable_forward, _weighable_backward)
+
+
 @dataclass(frozen=True)
 class Inference:
     """Latents of a batch: K samples of B examples."""
@@ -61,6 +90,25 @@ class Inference:
     """KL of each code, (B, codes), in nats; None of other latents."""
     outputs: dict[str, Any] = field(default_factory=dict)
     """What else the forward pass returns, by name."""
+    zeros: jax.Array | None = None
+    """What `weighable` returned beside z, (2, K, B); None unless the objective `weighs_latents`."""
+
+    @classmethod
+    def flat(
+        cls, q: Distribution, p: Distribution, z: jax.Array, log_q: jax.Array | None, *, weigh: bool
+    ) -> "Inference":
+        """Return samples z (K, B, latent_dim) of one q(z|x) with one p(z).
+
+        Args:
+            q: q(z|x).
+            p: p(z).
+            z: the samples.
+            log_q: log q(z|x) of them, (K, B); None if it is not known, or if q has no density.
+            weigh: whether a loss may weigh the gradient of z, with `weighing`.
+        """
+        z, zeros = weighable(z) if weigh else (z, None)
+        log_p = None if log_q is None else p.log_prob(z)
+        return cls(z, log_q, log_p, (Group(q, p, z, log_q, log_p),), zeros=zeros)
 
     def kl(self) -> jax.Array:
         """Return KL(q ‖ p): (B, latents) if it is a sum over latents or codes, else (B,)."""
@@ -70,6 +118,19 @@ class Inference:
         if len(each) == 1:
             return each[0]
         return sum((term.reshape(len(term), -1).sum(-1) for term in each), jnp.zeros(()))
+
+    def weighing(self, weights: jax.Array) -> jax.Array:
+        """Return 0, a term of the loss that multiplies the gradient through z by weights (K, B).
+
+        What depends on z (the decoder's output, log p(z)) has the same gradient in its own
+        parameters with the term or without; only what z depends on, the encoder, sees the weights.
+        """
+        if self.zeros is None:
+            raise ValueError(
+                "the objective weighs the gradient of z: set its weighs_latents = True"
+            )
+        weights = jax.lax.stop_gradient(weights)
+        return jnp.sum(self.zeros[0] * weights + self.zeros[1])
 
 
 class BoundTerms(NamedTuple):

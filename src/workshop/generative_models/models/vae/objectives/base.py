@@ -27,6 +27,9 @@ class Objective(Picklable, nnx.Module):
         needs_factors: whether it reads the density or the variance of each latent given x, for
             which the posterior must factorise.
         supports: the spaces of z that it is defined for.
+        needs_log_prob: whether it reads log q(z|x) of any z, with `group.q.log_prob(z)`, which some
+            posteriors know of their own samples alone.
+        weighs_latents: whether it calls `inference.weighing`, which weighs the gradient through z.
         metrics: labels, units and directions of the losses that it adds, so that a trainer can
             monitor them.
     """
@@ -35,6 +38,8 @@ class Objective(Picklable, nnx.Module):
     needs_density: ClassVar[bool] = True
     needs_factors: ClassVar[bool] = False
     supports: ClassVar[tuple[str, ...]] = ("real", "sphere", "ball")
+    needs_log_prob: ClassVar[bool] = False
+    weighs_latents: ClassVar[bool] = False
     metrics: ClassVar[Mapping[str, Metric]] = NONE
 
     def __call__(self, model: Any, terms: BoundTerms, context: LossContext) -> dict[str, Any]:
