@@ -1,5 +1,6 @@
 """The parts of a model's constructor: its options, its components, and whether they fit."""
 
+import inspect
 from typing import Any, TypedDict
 
 from flax import nnx
@@ -105,7 +106,10 @@ def register(config: type[Config], component: type[Any]) -> None:
 
 
 def created(name: str, given: Any, **sizes: Any) -> Any:
-    """Return the prior, posterior or objective that a configuration describes, or one's own."""
+    """Return the prior, posterior or objective that a configuration describes, or one's own.
+
+    A component is given those of `sizes` that its constructor names.
+    """
     if isinstance(given, Config):
         _, configs, components = _TABLES[name]
         kind = str(getattr(given, "kind", None))
@@ -114,7 +118,10 @@ def created(name: str, given: Any, **sizes: Any) -> Any:
                 f"{name}={type(given).__name__}: expected one of "
                 f"{', '.join(config.__name__ for config in configs.values())}; register your own"
             )
-        return components[kind](**arguments_of(given), **sizes)
+        component = components[kind]
+        names = inspect.signature(component.__init__).parameters
+        wanted = {argument: value for argument, value in sizes.items() if argument in names}
+        return component(**arguments_of(given), **wanted)
     if not callable(given) or isinstance(given, type):
         raise TypeError(f"{name}={given!r}: expected a configuration, or an object that is called")
     return given
