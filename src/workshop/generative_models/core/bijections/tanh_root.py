@@ -15,7 +15,7 @@ def tanh_root(a: jax.Array, slope: jax.Array, offset: jax.Array, c: jax.Array) -
     """
     fixed = jax.lax.stop_gradient((a, slope, offset, c))
 
-    def halve(_: int, bounds: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def halve(_: jax.Array, bounds: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         low, high = bounds
         a, slope, offset, c = fixed
         middle = 0.5 * (low + high)
