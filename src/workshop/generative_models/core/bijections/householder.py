@@ -5,7 +5,6 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
 
 from workshop.generative_models.core.bijections.base import MATRIX, Bijection, Leaf
 
@@ -36,10 +35,14 @@ class Householder(Bijection):
         return self.vectors.shape[-1]
 
     def _forward(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        if len(self.vectors) == 0:
+            return x, jnp.zeros((), x.dtype)
         v, t = self._compact()
         return x - (t @ (v @ x)) @ v, jnp.zeros((), x.dtype)
 
     def _inverse(self, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        if len(self.vectors) == 0:
+            return y, jnp.zeros((), y.dtype)
         v, t = self._compact()
         return y - (t.T @ (v @ y)) @ v, jnp.zeros((), y.dtype)
 
@@ -50,5 +53,10 @@ class Householder(Bijection):
         v = self.vectors / jnp.where(largest > 0, largest, 1.0)
         square = jnp.square(v).sum(-1, keepdims=True)
         v = v * jax.lax.rsqrt(jnp.where(square > 0, square, 1.0))
-        identity = jnp.eye(len(v), dtype=v.dtype)
-        return v, solve_triangular(0.5 * identity + jnp.triu(v @ v.T, 1), identity)
+        # T⁻¹ = ½ I + triu(V Vᵀ, 1) by substitution: exported programs call no LAPACK.
+        products, columns = v @ v.T, []
+        for j, column in enumerate(jnp.eye(len(v), dtype=v.dtype)):
+            if j > 0:
+                column -= products[:j, j] @ jnp.stack(columns)
+            columns.append(2 * column)
+        return v, jnp.stack(columns, axis=1)

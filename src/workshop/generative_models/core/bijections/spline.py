@@ -72,7 +72,7 @@ class RationalQuadraticSpline(Bijection):
         """Return the knots (event, bins + 1) from -B to B."""
         bins = raw.shape[-1]
         shares = _LEAST + (1 - _LEAST * bins) * jax.nn.softmax(raw)
-        inner = self.bound * (2 * jnp.cumsum(shares, -1)[:, :-1] - 1)
+        inner = self.bound * (2 * jnp.cumsum(shares, axis=-1)[:, :-1] - 1)
         return jnp.pad(inner, ((0, 0), (1, 1)), constant_values=(-self.bound, self.bound))
 
     def _bins(self, values: jax.Array, *, of_y: bool) -> _Bin:
