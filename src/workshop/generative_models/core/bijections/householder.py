@@ -57,6 +57,6 @@ class Householder(Bijection):
         products, columns = v @ v.T, []
         for j, column in enumerate(jnp.eye(len(v), dtype=v.dtype)):
             if j > 0:
-                column -= products[:j, j] @ jnp.stack(columns)
-            columns.append(2 * column)
-        return v, jnp.stack(columns, axis=1)
+                column -= products[:j, j] @ jnp.concatenate(columns)
+            columns.append(2 * column[None])
+        return v, jnp.concatenate(columns).T

@@ -44,8 +44,8 @@ class HouseholderPosterior(Posterior):
 
     def __call__(self, features: Mapping[str, jax.Array]) -> Transformed:
         """Return the distribution of z."""
-        vectors = [bounded(features["flow_v"], features["mean"].shape[-1])]
+        vectors = [bounded(features["flow_v"], 1, features["mean"].shape[-1])]
         for layer in self.layers:
             vectors.append(layer(vectors[-1]))
         # The first of the vectors is that of the last factor.
-        return flowing(features, Householder(jnp.stack(vectors[::-1], axis=-2)))
+        return flowing(features, Householder(jnp.concatenate(vectors[::-1], axis=-2)))
