@@ -12,6 +12,8 @@ from workshop.generative_models.core.configuration import (
     MODEL_CONFIGS,
     CapacityConfig,
     FSQConfig,
+    IAFConfig,
+    MAFConfig,
     MixtureConfig,
     PointMassConfig,
     ReconstructionConfig,
@@ -38,6 +40,10 @@ def parsed(*arguments):
         (
             ("--posterior.kind=point_mass", "--objective.kind=reconstruction"),
             {"posterior": PointMassConfig(), "objective": ReconstructionConfig()},
+        ),
+        (
+            ("--posterior.kind", "iaf", "--posterior.hidden-dims", 8, 6, "--prior.kind", "maf"),
+            {"posterior": IAFConfig(hidden_dims=(8, 6)), "prior": MAFConfig()},
         ),
         (
             ("--objective.kind", "capacity", "--objective.gamma", 5, "--steps", 30),

@@ -1,9 +1,12 @@
 """The base class of all configurations."""
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, WrapValidator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, WrapValidator
+
+Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+"""Widths of the hidden layers of a component's network."""
 
 
 class Frozen(BaseModel):

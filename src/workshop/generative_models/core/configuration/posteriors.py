@@ -5,9 +5,14 @@ A new posterior of this package is added to the union.
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SerializeAsAny
+from pydantic import Field, NonNegativeInt, PositiveInt, SerializeAsAny
 
-from workshop.generative_models.core.configuration.base import Config, by_kind, registered
+from workshop.generative_models.core.configuration.base import (
+    Config,
+    Widths,
+    by_kind,
+    registered,
+)
 
 
 class PosteriorConfig(Config):
@@ -37,7 +42,83 @@ class DeltaConfig(PosteriorConfig):
     """The least KL of each latent, in nats."""
 
 
-AnyPosteriorConfig = DiagonalNormalConfig | PointMassConfig | DeltaConfig
+class FullNormalConfig(PosteriorConfig):
+    """A normal distribution with a full covariance (Kingma & Welling 2019)."""
+
+    kind: Literal["full_normal"] = "full_normal"
+    """Kind of posterior."""
+
+
+class LowRankNormalConfig(PosteriorConfig):
+    """A normal distribution, its covariance of low rank beside a diagonal (Rezende et al. 2014)."""
+
+    kind: Literal["low_rank_normal"] = "low_rank_normal"
+    """Kind of posterior."""
+    rank: PositiveInt = 1
+    """Rank of the matrix beside the diagonal."""
+
+
+class PlanarConfig(PosteriorConfig):
+    """Planar flows (Rezende & Mohamed 2015)."""
+
+    kind: Literal["planar"] = "planar"
+    """Kind of posterior."""
+    flows: PositiveInt = 10
+    """Number of steps."""
+
+
+class RadialConfig(PosteriorConfig):
+    """Radial flows (Rezende & Mohamed 2015)."""
+
+    kind: Literal["radial"] = "radial"
+    """Kind of posterior."""
+    flows: PositiveInt = 10
+    """Number of steps."""
+
+
+class SylvesterConfig(PosteriorConfig):
+    """Sylvester flows (van den Berg et al. 2018)."""
+
+    kind: Literal["sylvester"] = "sylvester"
+    """Kind of posterior."""
+    flows: PositiveInt = 4
+    """Number of steps."""
+    reflections: NonNegativeInt = 8
+    """Householder reflections in the orthogonal matrix of each step; 0 is the triangular flow."""
+
+
+class HouseholderConfig(PosteriorConfig):
+    """A Householder flow (Tomczak & Welling 2016)."""
+
+    kind: Literal["householder"] = "householder"
+    """Kind of posterior."""
+    flows: PositiveInt = 10
+    """Number of reflections."""
+
+
+class IAFConfig(PosteriorConfig):
+    """Inverse autoregressive flows (Kingma et al. 2016)."""
+
+    kind: Literal["iaf"] = "iaf"
+    """Kind of posterior."""
+    flows: PositiveInt = 2
+    """Number of steps."""
+    hidden_dims: Widths = (320,)
+    """Widths of the hidden layers of the masked network of each step."""
+
+
+AnyPosteriorConfig = (
+    DiagonalNormalConfig
+    | PointMassConfig
+    | DeltaConfig
+    | FullNormalConfig
+    | LowRankNormalConfig
+    | PlanarConfig
+    | RadialConfig
+    | SylvesterConfig
+    | HouseholderConfig
+    | IAFConfig
+)
 POSTERIOR_CONFIGS: dict[str, type[PosteriorConfig]] = by_kind(AnyPosteriorConfig)
 PosteriorField = Annotated[
     SerializeAsAny[AnyPosteriorConfig],

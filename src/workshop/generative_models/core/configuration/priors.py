@@ -5,9 +5,14 @@ A new prior of this package is added to the union.
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, SerializeAsAny
+from pydantic import Field, PositiveFloat, PositiveInt, SerializeAsAny
 
-from workshop.generative_models.core.configuration.base import Config, by_kind, registered
+from workshop.generative_models.core.configuration.base import (
+    Config,
+    Widths,
+    by_kind,
+    registered,
+)
 
 
 class LatentPriorConfig(Config):
@@ -30,7 +35,44 @@ class MixtureConfig(LatentPriorConfig):
     """Number of components."""
 
 
-AnyPriorConfig = StandardNormalConfig | MixtureConfig
+class CouplingConfig(LatentPriorConfig):
+    """Affine coupling layers, a real NVP (Dinh et al. 2017)."""
+
+    kind: Literal["coupling"] = "coupling"
+    """Kind of prior."""
+    flows: PositiveInt = 5
+    """Number of steps."""
+    hidden_dims: Widths = (100,)
+    """Widths of the hidden layers of the network of each step."""
+
+
+class MAFConfig(LatentPriorConfig):
+    """Masked autoregressive flows (Papamakarios et al. 2017)."""
+
+    kind: Literal["maf"] = "maf"
+    """Kind of prior."""
+    flows: PositiveInt = 5
+    """Number of steps."""
+    hidden_dims: Widths = (100,)
+    """Widths of the hidden layers of the masked network of each step."""
+
+
+class SplineConfig(LatentPriorConfig):
+    """Coupling layers of rational-quadratic splines (Durkan et al. 2019)."""
+
+    kind: Literal["spline"] = "spline"
+    """Kind of prior."""
+    flows: PositiveInt = 10
+    """Number of steps."""
+    hidden_dims: Widths = (128,)
+    """Widths of the hidden layers of the network of each step."""
+    bins: Annotated[int, Field(ge=1, le=500)] = 8
+    """Bins of each spline."""
+    bound: PositiveFloat = 3.0
+    """Splines are between -bound and bound; beyond, latents stay as they are."""
+
+
+AnyPriorConfig = StandardNormalConfig | MixtureConfig | CouplingConfig | MAFConfig | SplineConfig
 PRIOR_CONFIGS: dict[str, type[LatentPriorConfig]] = by_kind(AnyPriorConfig)
 PriorField = Annotated[
     SerializeAsAny[AnyPriorConfig],

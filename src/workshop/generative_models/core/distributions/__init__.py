@@ -3,16 +3,22 @@
 from workshop.generative_models.core.distributions.base import Distribution
 from workshop.generative_models.core.distributions.diagonal_normal import DiagonalNormal
 from workshop.generative_models.core.distributions.divergence import kl, register_kl
+from workshop.generative_models.core.distributions.full_normal import FullNormal
+from workshop.generative_models.core.distributions.low_rank_normal import LowRankNormal
 from workshop.generative_models.core.distributions.mixture import MixtureOfDiagonalNormals
 from workshop.generative_models.core.distributions.point_mass import PointMass
 from workshop.generative_models.core.distributions.standard_normal import StandardNormal
+from workshop.generative_models.core.distributions.transformed import Transformed
 
 __all__ = [
     "DiagonalNormal",
     "Distribution",
+    "FullNormal",
+    "LowRankNormal",
     "MixtureOfDiagonalNormals",
     "PointMass",
     "StandardNormal",
+    "Transformed",
     "kl",
     "register_kl",
 ]

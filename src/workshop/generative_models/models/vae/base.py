@@ -224,7 +224,7 @@ class VAE(LatentVariableModel, Pretrained):
         """Set the posterior and the prior, and give the encoder the outputs that it needs."""
         self.posterior: Any = DiagonalNormalPosterior()
         if posterior is not None:
-            self.posterior = created("posterior", posterior)
+            self.posterior = created("posterior", posterior, latent_dim=self.latent_dim, rngs=rngs)
         self.prior: Any = StandardNormalPrior(self.latent_dim)
         if prior is not None:
             self.prior = created("prior", prior, latent_dim=self.latent_dim, rngs=rngs)
@@ -388,7 +388,10 @@ class VAE(LatentVariableModel, Pretrained):
     ) -> Inference:
         """Return samples z (K, batch, latent_dim) of q(z|x), and log q of them, with the prior."""
         weigh = getattr(self.objective, "weighs_latents", False)
-        return Inference.flat(q, self.p_z(**condition), z, log_q, weigh=weigh)
+        inference = Inference.flat(q, self.p_z(**condition), z, log_q, weigh=weigh)
+        if log_q is not None and not q.explicit_density:
+            inference.outputs["log_q"] = log_q.reshape(-1)
+        return inference
 
     def _inference_of(self, outputs: dict[str, Any], condition: dict[str, Any]) -> Inference:
         """Return the latents of a batch from what `model(x)` returned."""
@@ -397,6 +400,8 @@ class VAE(LatentVariableModel, Pretrained):
         if "z" not in outputs:  # enough for a KL in closed form
             return self.inferred(q, q.mean[None], None, condition)
         z = outputs["z"][None]
+        if "log_q" in outputs:
+            return self.inferred(q, z, outputs["log_q"][None], condition)
         return self.inferred(q, z, q.log_prob(z) if q.has_density else None, condition)
 
     def _encoded(
@@ -470,7 +475,8 @@ class VAE(LatentVariableModel, Pretrained):
         """Encode, sample, decode; the arguments are those of `reconstruct`.
 
         Returns:
-            The keys of `Outputs`, and further features of the posterior.
+            The keys of `Outputs`, and further features of the posterior; "log_q", log q(z|x) of
+            each row, if a posterior's density is known of its own samples and costly elsewhere.
         """
         deterministic = checks.flag("deterministic", deterministic)
 

@@ -5,12 +5,28 @@ from workshop.generative_models.models.vae.posteriors.delta import DeltaPosterio
 from workshop.generative_models.models.vae.posteriors.diagonal_normal import (
     DiagonalNormalPosterior,
 )
+from workshop.generative_models.models.vae.posteriors.full_normal import FullNormalPosterior
+from workshop.generative_models.models.vae.posteriors.householder import HouseholderPosterior
+from workshop.generative_models.models.vae.posteriors.iaf import IAFPosterior
+from workshop.generative_models.models.vae.posteriors.low_rank_normal import (
+    LowRankNormalPosterior,
+)
+from workshop.generative_models.models.vae.posteriors.planar import PlanarPosterior
 from workshop.generative_models.models.vae.posteriors.point_mass import PointMassPosterior
+from workshop.generative_models.models.vae.posteriors.radial import RadialPosterior
+from workshop.generative_models.models.vae.posteriors.sylvester import SylvesterPosterior
 
 POSTERIORS: dict[str, type[Posterior]] = {
     "diagonal_normal": DiagonalNormalPosterior,
     "point_mass": PointMassPosterior,
     "delta": DeltaPosterior,
+    "full_normal": FullNormalPosterior,
+    "low_rank_normal": LowRankNormalPosterior,
+    "planar": PlanarPosterior,
+    "radial": RadialPosterior,
+    "sylvester": SylvesterPosterior,
+    "householder": HouseholderPosterior,
+    "iaf": IAFPosterior,
 }
 """The posteriors by the `kind` of their configuration."""
 
@@ -18,6 +34,13 @@ __all__ = [
     "POSTERIORS",
     "DeltaPosterior",
     "DiagonalNormalPosterior",
+    "FullNormalPosterior",
+    "HouseholderPosterior",
+    "IAFPosterior",
+    "LowRankNormalPosterior",
+    "PlanarPosterior",
     "PointMassPosterior",
     "Posterior",
+    "RadialPosterior",
+    "SylvesterPosterior",
 ]

@@ -1,13 +1,27 @@
 """Priors p(z)."""
 
 from workshop.generative_models.models.vae.priors.base import Prior
+from workshop.generative_models.models.vae.priors.coupling import CouplingPrior
+from workshop.generative_models.models.vae.priors.maf import MAFPrior
 from workshop.generative_models.models.vae.priors.mixture import MixturePrior
+from workshop.generative_models.models.vae.priors.spline import SplinePrior
 from workshop.generative_models.models.vae.priors.standard_normal import StandardNormalPrior
 
 PRIORS: dict[str, type[Prior]] = {
     "standard_normal": StandardNormalPrior,
     "mixture": MixturePrior,
+    "coupling": CouplingPrior,
+    "maf": MAFPrior,
+    "spline": SplinePrior,
 }
 """The priors by the `kind` of their configuration."""
 
-__all__ = ["PRIORS", "MixturePrior", "Prior", "StandardNormalPrior"]
+__all__ = [
+    "PRIORS",
+    "CouplingPrior",
+    "MAFPrior",
+    "MixturePrior",
+    "Prior",
+    "SplinePrior",
+    "StandardNormalPrior",
+]
