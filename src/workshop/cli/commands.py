@@ -243,6 +243,14 @@ class Data:
     """List the data sets."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """List the models that `train --model` takes, or show the configuration of one."""
+
+    name: tyro.conf.Positional[str | None] = None
+    """A model, whose configuration for the digits is printed as a file that --config reads."""
+
+
 COMMANDS: dict[str, tuple[type, str]] = {
     "train": (Train, "train.train"),
     "sample": (Sample, "look.sample"),
@@ -258,6 +266,7 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "explore": (Explore, "explore.command.explore"),
     "export": (Export, "export.export"),
     "data": (Data, "tables.list_data"),
+    "models": (Models, "models.models"),
 }
 """By name: the options, and the function of `workshop.cli` that takes them.
 

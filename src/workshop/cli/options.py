@@ -21,6 +21,7 @@ from workshop.generative_models.core.configuration import (
     VQConfig,
 )
 from workshop.generative_models.core.configuration.likelihoods import DISCRETE, in_any_units
+from workshop.generative_models.core.configuration.presets import PRESETS
 from workshop.generative_models.core.configuration.training import TrainingConfig
 from workshop.generative_models.data import data_shape
 from workshop.generative_models.data.load import class_count
@@ -28,7 +29,7 @@ from workshop.generative_models.data.load import class_count
 if TYPE_CHECKING:
     ModelName = str
 else:
-    ModelName = Literal[tuple(MODEL_CONFIGS)]
+    ModelName = Literal[tuple(PRESETS)]
 
 
 def _kind(name: str, at: str = "") -> Any:
@@ -45,7 +46,7 @@ class Common:
     """Options that decide the defaults of others."""
 
     model: ModelName = "vae"
-    """Which model."""
+    """Which model, see `workshop models`."""
     data: str = "digits"
     """A name (see `workshop data`), a .npy or .npz file, a folder of images, or hf:NAME_OR_PATH."""
     latent_dim: int | None = None
@@ -117,7 +118,7 @@ class TrainOptions(Common):
 
 def default_config(start: Start) -> AutoencoderConfig:
     """Return a model's configuration that suits the data."""
-    model = MODEL_CONFIGS[start.model]
+    model = MODEL_CONFIGS[PRESETS[start.model].model]
     shape = data_shape(start.data, image_size=start.image_size, skip_unusable=start.skip_unusable)
     images = len(shape) == 3
     small = not images or min(shape[:2]) < 16
@@ -141,7 +142,7 @@ def default_config(start: Start) -> AutoencoderConfig:
     fields[name] = likelihood
     if not images or likelihood in DISCRETE:
         fields |= in_any_units(likelihood)
-    return model(**fields, **_preset(start, model, latent_dim))
+    return model(**fields, **_own_defaults(start, model, latent_dim))
 
 
 def _layers(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -150,10 +151,14 @@ def _layers(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     return (32, 64, 128) if min(shape[:2]) >= 32 else (32, 64)
 
 
-def _preset(start: Start, model: type[AutoencoderConfig], latent_dim: int) -> dict[str, Any]:
+def _own_defaults(start: Start, model: type[AutoencoderConfig], latent_dim: int) -> dict[str, Any]:
     """Return what the command sets otherwise than a model's configuration does on its own."""
     fields = model.model_fields
-    preset = {name: component_of(start, name) for name in COMPONENT_CONFIGS.keys() & fields.keys()}
+    preset: dict[str, Any] = dict(PRESETS[start.model].components)
+    for name in COMPONENT_CONFIGS.keys() & fields.keys():
+        asked = component_of(start, name)
+        if asked is not None and getattr(preset.get(name), "kind", None) != asked.kind:
+            preset[name] = asked
     if "embedding_dim" in fields:
         preset["embedding_dim"] = latent_dim
     if "condition_dim" in fields:

@@ -240,14 +240,28 @@ class VAE(LatentVariableModel, Pretrained):
 
     @property
     def kl_weight(self) -> float:
-        """β, the weight of the KL in the objective."""
-        return self.objective.weight
+        """β, the weight of the KL in the objective; an error if the objective has none."""
+        return self._with_weight("kl_weight").weight
 
     @kl_weight.setter
     def kl_weight(self, weight: float) -> None:
-        self.objective.weight = checks.at_least("kl_weight", weight, 0.0)
-        if self.config is not None:
-            self.config = restated(self.config, {self.weight_argument: weight})
+        changed = self._with_weight(f"kl_weight={weight!r}")
+        changed.weight = checks.at_least("kl_weight", weight, 0.0)
+        if self.config is None:
+            return
+        given = getattr(self.config, "objective", None)
+        changes = {self.weight_argument: weight}
+        if given is not None:
+            changes = {"objective": dict(given) | {"weight": weight}}
+        self.config = restated(self.config, changes)
+
+    def _with_weight(self, asked: str) -> ELBO:
+        if isinstance(self.objective, ELBO):
+            return self.objective
+        raise AttributeError(
+            f"{asked}: the objective {type(self.objective).__name__} has no weight of the KL; its "
+            "own options are attributes of model.objective"
+        )
 
     @property
     def metrics(self) -> Mapping[str, Metric]:  # type: ignore[override]
