@@ -43,11 +43,16 @@ from workshop.generative_models.core.configuration.posteriors import (
     DiagonalNormalConfig,
     PointMassConfig,
     PosteriorConfig,
+    PowerSphericalConfig,
+    VonMisesFisherConfig,
+    WrappedNormalConfig,
 )
 from workshop.generative_models.core.configuration.priors import (
     LatentPriorConfig,
     MixtureConfig,
     StandardNormalConfig,
+    UniformSphereConfig,
+    WrappedNormalPriorConfig,
 )
 from workshop.generative_models.core.configuration.quantizers import (
     QUANTIZER_CONFIGS,
@@ -89,6 +94,7 @@ __all__ = [
     "ObjectiveConfig",
     "PointMassConfig",
     "PosteriorConfig",
+    "PowerSphericalConfig",
     "PriorConfig",
     "QuantizerConfig",
     "ReconstructionConfig",
@@ -97,8 +103,12 @@ __all__ = [
     "SimVQConfig",
     "StandardNormalConfig",
     "TrainingConfig",
+    "UniformSphereConfig",
     "VAEConfig",
     "VQConfig",
     "VQVAEConfig",
+    "VonMisesFisherConfig",
+    "WrappedNormalConfig",
+    "WrappedNormalPriorConfig",
     "check_likelihood",
 ]

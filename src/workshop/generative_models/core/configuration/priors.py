@@ -5,7 +5,7 @@ A new prior of this package is added to the union.
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, SerializeAsAny
+from pydantic import Field, PositiveFloat, PositiveInt, SerializeAsAny
 
 from workshop.generative_models.core.configuration.base import Config, by_kind, registered
 
@@ -30,7 +30,25 @@ class MixtureConfig(LatentPriorConfig):
     """Number of components."""
 
 
-AnyPriorConfig = StandardNormalConfig | MixtureConfig
+class UniformSphereConfig(LatentPriorConfig):
+    """The uniform distribution on the unit sphere, of posteriors on the sphere."""
+
+    kind: Literal["uniform_sphere"] = "uniform_sphere"
+    """Kind of prior."""
+
+
+class WrappedNormalPriorConfig(LatentPriorConfig):
+    """A wrapped normal distribution at the centre of the Poincaré ball, of posteriors on it."""
+
+    kind: Literal["wrapped_normal"] = "wrapped_normal"
+    """Kind of prior."""
+    scale: PositiveFloat = 1.0
+    """Standard deviation, as a distance on the ball of curvature -1."""
+
+
+AnyPriorConfig = (
+    StandardNormalConfig | MixtureConfig | UniformSphereConfig | WrappedNormalPriorConfig
+)
 PRIOR_CONFIGS: dict[str, type[LatentPriorConfig]] = by_kind(AnyPriorConfig)
 PriorField = Annotated[
     SerializeAsAny[AnyPriorConfig],

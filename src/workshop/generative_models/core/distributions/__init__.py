@@ -5,14 +5,22 @@ from workshop.generative_models.core.distributions.diagonal_normal import Diagon
 from workshop.generative_models.core.distributions.divergence import kl, register_kl
 from workshop.generative_models.core.distributions.mixture import MixtureOfDiagonalNormals
 from workshop.generative_models.core.distributions.point_mass import PointMass
+from workshop.generative_models.core.distributions.power_spherical import PowerSpherical
 from workshop.generative_models.core.distributions.standard_normal import StandardNormal
+from workshop.generative_models.core.distributions.uniform_sphere import UniformSphere
+from workshop.generative_models.core.distributions.von_mises_fisher import VonMisesFisher
+from workshop.generative_models.core.distributions.wrapped_normal import WrappedNormal
 
 __all__ = [
     "DiagonalNormal",
     "Distribution",
     "MixtureOfDiagonalNormals",
     "PointMass",
+    "PowerSpherical",
     "StandardNormal",
+    "UniformSphere",
+    "VonMisesFisher",
+    "WrappedNormal",
     "kl",
     "register_kl",
 ]

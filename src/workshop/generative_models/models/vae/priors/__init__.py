@@ -3,11 +3,22 @@
 from workshop.generative_models.models.vae.priors.base import Prior
 from workshop.generative_models.models.vae.priors.mixture import MixturePrior
 from workshop.generative_models.models.vae.priors.standard_normal import StandardNormalPrior
+from workshop.generative_models.models.vae.priors.uniform_sphere import UniformSpherePrior
+from workshop.generative_models.models.vae.priors.wrapped_normal import WrappedNormalPrior
 
 PRIORS: dict[str, type[Prior]] = {
     "standard_normal": StandardNormalPrior,
     "mixture": MixturePrior,
+    "uniform_sphere": UniformSpherePrior,
+    "wrapped_normal": WrappedNormalPrior,
 }
 """The priors by the `kind` of their configuration."""
 
-__all__ = ["PRIORS", "MixturePrior", "Prior", "StandardNormalPrior"]
+__all__ = [
+    "PRIORS",
+    "MixturePrior",
+    "Prior",
+    "StandardNormalPrior",
+    "UniformSpherePrior",
+    "WrappedNormalPrior",
+]
