@@ -11,6 +11,9 @@ import jax.numpy as jnp
 MOST = 1 - 1e-5
 """The largest length of a point, at distance 12.2 from the centre; float32 resolves it to 1%."""
 
+_FAR = 1e3
+"""Tangent vectors longer than this reach the edge like any other; distances beyond 17 all do."""
+
 
 def _length(v: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return lengths [..., 1], and where they are 0; there they are 1, so that gradients exist."""
@@ -42,6 +45,8 @@ def exp_map(mean: jax.Array, v: jax.Array) -> jax.Array:
     References:
         Ganea, Bécigneul & Hofmann, Hyperbolic Neural Networks, NeurIPS 2018, lemma 2.
     """
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(v), -1, keepdims=True))
+    v = v * jnp.minimum(1.0, _FAR / jnp.maximum(largest, 1.0))  # squares would overflow
     length, zero = _length(v)
     step = v * jnp.where(zero, 0.5, jnp.tanh(length / 2) / length)
     cross = 1 + 2 * (mean * step).sum(-1, keepdims=True)
@@ -69,7 +74,7 @@ def log_map(mean: jax.Array, point: jax.Array) -> jax.Array:
 
 def log_sinh_ratio(r: jax.Array) -> jax.Array:
     """Return log(sinh(r) / r) of r >= 0, the logarithm of how much exp_μ spreads a direction."""
-    small = r < 0.1
+    small = r < 0.5
     x = jnp.where(small, 1.0, r)
     large = x + jnp.log1p(-jnp.exp(-2 * x)) - jnp.log(2 * x)
     square = jnp.square(jnp.where(small, r, 0.0))

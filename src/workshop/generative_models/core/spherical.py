@@ -204,10 +204,11 @@ def angles(
 def on_sphere(points: jax.Array) -> jax.Array:
     """Return points divided by their lengths, [..., m]; of zeros the first axis."""
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(points), -1, keepdims=True))
-    nowhere = largest == 0
-    scaled = points / jnp.where(nowhere, 1.0, largest)  # squares of large numbers overflow
+    nowhere = largest < 1e-35
+    # Squares of large numbers overflow, and those of small ones vanish.
+    factor = jnp.where(largest > 1e15, 1e-25, jnp.where(largest < 1e-15, 1e20, 1.0))
     first = jnp.zeros(points.shape[-1], points.dtype).at[0].set(1)
-    scaled = jnp.where(nowhere, first, scaled)
+    scaled = jnp.where(nowhere, first, points * factor)
     return scaled / jnp.linalg.norm(scaled, axis=-1, keepdims=True)
 
 

