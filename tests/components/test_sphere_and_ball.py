@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from shared import train
 
 from workshop.cli.explore.session import Session
 from workshop.generative_models.core.configuration import (
@@ -26,6 +25,7 @@ from workshop.generative_models.evaluation.bounds import (
     importance_weighted_bound,
 )
 from workshop.generative_models.models.vae import VAE, MLPEncoder
+from workshop.generative_models.training import Trainer
 
 X = np.random.default_rng(0).random((6, 4), np.float32)
 COMPONENTS = {
@@ -108,15 +108,14 @@ def test_paths_stay_in_the_space_that_the_posterior_declares(name):
         tangent = 2 * np.arctanh(np.linalg.norm(row, axis=-1, keepdims=True)) * row
         tangent = tangent / np.linalg.norm(row, axis=-1, keepdims=True)
         np.testing.assert_allclose(tangent[:, 1], np.linspace(-2, 2, 5), atol=1e-4)
-        np.testing.assert_allclose(
-            tangent[:, [0, 2, 3]], tangent[:1, [0, 2, 3]].repeat(5, 0), atol=1e-4
-        )
+        rest = np.delete(tangent, 1, axis=1)
+        np.testing.assert_allclose(rest, rest[:1].repeat(5, 0), atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["vmf", "ball"])
 def test_models_train_save_and_are_evaluated(name, tmp_path):
     model = model_of(name)
-    train(model, tmp_path / "run", 2)
+    Trainer(model, batch_size=6, folder=tmp_path / "run", progress=False).fit(X, steps=2)
     model.save_pretrained(tmp_path / "saved")
     model = VAE.from_pretrained(tmp_path / "saved")
     bounds = [importance_weighted_bound(model, X, samples=k).mean() for k in (1, 200)]
