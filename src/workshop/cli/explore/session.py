@@ -77,10 +77,11 @@ class Session:
         self.activity_name = "KL" if in_nats else "variance"
         self.order: list[int] = np.argsort(-self.activity, kind="stable").tolist()
         channels = self.means.reshape(-1, self.latent_shape[-1])
-        own = self.discrete  # a Gaussian latent has the prior's scale
+        own = self.discrete  # a coordinate of other latents has the prior's scale
         self._centre = channels.mean(axis=0) if own else np.zeros(channels.shape[1])
         self._spread = channels.std(axis=0) if own else np.ones(channels.shape[1])
-        self.reach = max(4.0, float(np.ceil(np.abs(self.means).max())))
+        farthest = max(4.0, float(np.ceil(np.abs(self.means).max())))
+        self.reach = model.support.reach or farthest
         coder: Any = model if self.discrete else None
         self.code_shape: tuple[int, ...] = coder.code_shape if coder else ()
         self.num_codes: int = coder.num_embeddings if coder else 0
@@ -134,7 +135,10 @@ class Session:
     def decode(
         self, z: Float[np.ndarray, "n d"], y: int | None = None
     ) -> Float[np.ndarray, "n ..."]:
-        """Return what latents stand for; encodings of a model with codes are quantized first."""
+        """Return what latents stand for, or the nearest points of the space that they lie in.
+
+        Encodings of a model with codes are quantized first.
+        """
         maps = np.asarray(z, np.float32).reshape(len(z), *self.latent_shape)
         return self._in_blocks(_decoded, maps, y)
 
@@ -219,7 +223,10 @@ class Session:
         kind: str,
         y: int | None = None,
     ) -> Float[np.ndarray, "steps ..."]:
-        """Return what lies between two points of the latent space; see `geometry.path`."""
+        """Return what lies between two points of the latent space; see `geometry.path`.
+
+        On a sphere or a ball it is the path's nearest points there.
+        """
         return self.decode(path(first, last, steps, kind), y)
 
     def traverse(
@@ -232,14 +239,18 @@ class Session:
     ) -> Float[np.ndarray, "rows steps ..."]:
         """Return a row of pictures for each latent, which goes from -reach to reach on its own.
 
-        A channel of encodings goes around its own mean, in units of its standard deviation.
+        A channel of encodings goes around its own mean, in units of its standard deviation. On a
+        sphere or a ball it is a coordinate that goes; see `core.supports`.
         """
         values = np.linspace(-reach, reach, steps)
+        support = self.model.support
+        start = np.asarray(support.coordinates(jnp.asarray(z, jnp.float32)))
         ways = [
-            moved(z, self.latent_shape, dim, self._centre[dim] + self._spread[dim] * values)
+            moved(start, self.latent_shape, dim, self._centre[dim] + self._spread[dim] * values)
             for dim in dims
         ]
-        made = self.decode(np.concatenate(ways), y)
+        points = support.points(jnp.asarray(np.concatenate(ways), jnp.float32))
+        made = self.decode(np.asarray(points), y)
         return made.reshape(len(dims), steps, *made.shape[1:])
 
     def random(self, seed: int) -> Float[np.ndarray, " d"]:

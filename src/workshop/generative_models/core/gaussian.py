@@ -1,5 +1,6 @@
 """Diagonal Gaussians: sampling by reparameterisation, divergence and density, in nats."""
 
+import functools
 import math
 
 import jax
@@ -12,28 +13,37 @@ LOG_VAR_LIMITS = (-20.0, 20.0)
 PRNGKey = Key[Array, ""] | UInt32[Array, "2"]
 
 
-@jax.custom_vjp
 def clip_log_var(log_var: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Clip log-variances to [-20, 20], so that their exponentials stay finite.
+    """Clip log-variances to [-20, 20], so that their exponentials stay finite."""
+    return clip_within(log_var, *LOG_VAR_LIMITS)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def clip_within(values: Float[Array, "*shape"], low: float, high: float) -> Float[Array, "*shape"]:
+    """Clip what an encoder computes to limits.
 
     Beyond the limits the gradient that the clipped value gets is passed on if a step against it
     leads back inside, and is 0 if it leads further out: an encoder that begins beyond a limit would
     otherwise stay there.
     """
-    return jnp.clip(log_var, *LOG_VAR_LIMITS)
+    return jnp.clip(values, low, high)
 
 
-def _clip_forward(log_var: jax.Array) -> tuple[jax.Array, jax.Array]:
-    low, high = LOG_VAR_LIMITS
-    side = (log_var > high).astype(jnp.int8) - (log_var < low).astype(jnp.int8)
-    return jnp.clip(log_var, low, high), side
+def _clip_forward(values: jax.Array, low: float, high: float) -> tuple[jax.Array, jax.Array]:
+    side = (values > high).astype(jnp.int8) - (values < low).astype(jnp.int8)
+    return jnp.clip(values, low, high), side
 
 
-def _clip_backward(side: jax.Array, gradient: jax.Array) -> tuple[jax.Array]:
+def _clip_backward(
+    low: float,  # noqa: ARG001
+    high: float,  # noqa: ARG001
+    side: jax.Array,
+    gradient: jax.Array,
+) -> tuple[jax.Array]:
     return (jnp.where(side * gradient < 0, 0.0, gradient),)
 
 
-clip_log_var.defvjp(_clip_forward, _clip_backward)
+clip_within.defvjp(_clip_forward, _clip_backward)
 
 
 def standard_deviation(log_var: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

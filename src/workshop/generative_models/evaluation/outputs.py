@@ -22,6 +22,15 @@ def posteriors(model: Any, split: Split, *, progress: Progress = iter) -> dict[s
     return {name: array.reshape(len(array), -1) for name, array in found.items()}
 
 
+def coordinates(model: Any, mean: np.ndarray) -> np.ndarray:
+    """Return means of q(z|x) (n, latents) in coordinates of their space.
+
+    They are the means themselves in R^n. In the coordinates of a sphere or a ball the usual prior
+    has unit variances too, so that variances compare; see `core.supports`.
+    """
+    return np.asarray(model.support.coordinates(jnp.asarray(mean)))
+
+
 def representations(model: Any, split: Split, *, progress: Progress = iter) -> np.ndarray:
     """Return the mean of q(z|x) of each example, or the vectors of its codes, (n, latents)."""
     found = run_over(model, _represent, split, progress=progress)
@@ -45,7 +54,7 @@ def activity(model: Any, split: Split) -> tuple[np.ndarray, bool]:
         kl = divergences(model, split)
         if kl.ndim == 2:
             return kl.mean(axis=0), True
-    return posteriors(model, split)["mean"].var(axis=0), False
+    return coordinates(model, posteriors(model, split)["mean"]).var(axis=0), False
 
 
 def representation_of(model: Any) -> str:

@@ -50,7 +50,7 @@ def functions_of(model: VAE) -> dict[str, Function]:
 def _continuous(model: Any) -> list[Function]:
     latents, classes = model.latent_shape, model.num_classes
     x = _examples(model, lambda rng, n: rng.random((n, *model.event_shape)))
-    z = _input("z", latents, "latents", _normal(latents))
+    z = _input("z", latents, model.support.about, _latents(model))
     y = () if classes is None else (_labels(classes, "-1"),)
 
     def given(y: tuple[jax.Array, ...]) -> dict[str, Any]:
@@ -162,6 +162,11 @@ def _labels(classes: int, none: str) -> Tensor:
 def _temperature() -> Tensor:
     about = "above 1 more varied, below 1 less"
     return Tensor("temperature", (), "float32", about, lambda *_: np.asarray(TEMPERATURE))
+
+
+def _latents(model: Any) -> Draw:
+    draw, support = _normal(model.latent_shape), model.support
+    return lambda rng, n: np.asarray(support.project(jnp.asarray(draw(rng, n), jnp.float32)))
 
 
 def _normal(shape: tuple[int, ...]) -> Draw:

@@ -69,8 +69,11 @@ from workshop.generative_models.core.configuration.posteriors import (
     PlanarConfig,
     PointMassConfig,
     PosteriorConfig,
+    PowerSphericalConfig,
     RadialConfig,
     SylvesterConfig,
+    VonMisesFisherConfig,
+    WrappedNormalConfig,
 )
 from workshop.generative_models.core.configuration.priors import (
     CouplingConfig,
@@ -79,6 +82,8 @@ from workshop.generative_models.core.configuration.priors import (
     MixtureConfig,
     SplineConfig,
     StandardNormalConfig,
+    UniformSphereConfig,
+    WrappedNormalPriorConfig,
 )
 from workshop.generative_models.core.configuration.quantizers import (
     QUANTIZER_CONFIGS,
@@ -143,6 +148,7 @@ __all__ = [
     "PlanarConfig",
     "PointMassConfig",
     "PosteriorConfig",
+    "PowerSphericalConfig",
     "PriorConfig",
     "QuantizerConfig",
     "RadialConfig",
@@ -157,10 +163,14 @@ __all__ = [
     "StickingTheLandingConfig",
     "SylvesterConfig",
     "TrainingConfig",
+    "UniformSphereConfig",
     "VAEConfig",
     "VAEGANConfig",
     "VQConfig",
     "VQVAEConfig",
+    "VonMisesFisherConfig",
     "WAEMMDConfig",
+    "WrappedNormalConfig",
+    "WrappedNormalPriorConfig",
     "check_likelihood",
 ]

@@ -5,7 +5,7 @@ A new posterior of this package is added to the union.
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, SerializeAsAny
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, SerializeAsAny
 
 from workshop.generative_models.core.configuration.base import (
     Config,
@@ -107,6 +107,40 @@ class IAFConfig(PosteriorConfig):
     """Widths of the hidden layers of the masked network of each step."""
 
 
+class _SphereConfig(PosteriorConfig):
+    """What the configurations of posteriors on the sphere share."""
+
+    minimum_concentration: NonNegativeFloat = 1.0
+    """The least concentration κ; at 0 the posterior is uniform."""
+
+
+class VonMisesFisherConfig(_SphereConfig):
+    """A von Mises-Fisher distribution on the unit sphere, with latent_dim coordinates.
+
+    Its prior is uniform_sphere.
+    """
+
+    kind: Literal["von_mises_fisher"] = "von_mises_fisher"
+    """Kind of posterior."""
+
+
+class PowerSphericalConfig(_SphereConfig):
+    """A power spherical distribution on the unit sphere, with latent_dim coordinates.
+
+    Its prior is uniform_sphere.
+    """
+
+    kind: Literal["power_spherical"] = "power_spherical"
+    """Kind of posterior."""
+
+
+class WrappedNormalConfig(PosteriorConfig):
+    """A normal distribution wrapped onto the Poincaré ball; its prior is wrapped_normal."""
+
+    kind: Literal["wrapped_normal"] = "wrapped_normal"
+    """Kind of posterior."""
+
+
 AnyPosteriorConfig = (
     DiagonalNormalConfig
     | PointMassConfig
@@ -118,6 +152,9 @@ AnyPosteriorConfig = (
     | SylvesterConfig
     | HouseholderConfig
     | IAFConfig
+    | VonMisesFisherConfig
+    | PowerSphericalConfig
+    | WrappedNormalConfig
 )
 POSTERIOR_CONFIGS: dict[str, type[PosteriorConfig]] = by_kind(AnyPosteriorConfig)
 PosteriorField = Annotated[

@@ -36,14 +36,19 @@ from workshop.generative_models.core.configuration.posteriors import (
     LowRankNormalConfig,
     PlanarConfig,
     PointMassConfig,
+    PowerSphericalConfig,
     RadialConfig,
     SylvesterConfig,
+    VonMisesFisherConfig,
+    WrappedNormalConfig,
 )
 from workshop.generative_models.core.configuration.priors import (
     CouplingConfig,
     MAFConfig,
     MixtureConfig,
     SplineConfig,
+    UniformSphereConfig,
+    WrappedNormalPriorConfig,
 )
 
 
@@ -248,6 +253,22 @@ PRESETS: dict[str, Preset] = {
         "posterior of inverse autoregressive flows",
         "Kingma et al., Improved Variational Inference with Inverse Autoregressive Flow, 2016",
         {"posterior": IAFConfig()},
+    ),
+    # Other spaces.
+    "svae": Preset(
+        "von Mises-Fisher posterior on the sphere",
+        "Davidson et al., Hyperspherical Variational Auto-Encoders, 2018",
+        {"posterior": VonMisesFisherConfig(), "prior": UniformSphereConfig()},
+    ),
+    "power-spherical-vae": Preset(
+        "power spherical posterior on the sphere",
+        "De Cao & Aziz, The Power Spherical Distribution, 2020",
+        {"posterior": PowerSphericalConfig(), "prior": UniformSphereConfig()},
+    ),
+    "poincare-vae": Preset(
+        "wrapped normal posterior on the Poincaré ball",
+        "Mathieu et al., Continuous Hierarchical Representations with Poincaré VAEs, 2019",
+        {"posterior": WrappedNormalConfig(), "prior": WrappedNormalPriorConfig()},
     ),
     # Priors.
     "coupling-vae": Preset(

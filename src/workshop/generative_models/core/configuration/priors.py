@@ -72,7 +72,31 @@ class SplineConfig(LatentPriorConfig):
     """Splines are between -bound and bound; beyond, latents stay as they are."""
 
 
-AnyPriorConfig = StandardNormalConfig | MixtureConfig | CouplingConfig | MAFConfig | SplineConfig
+class UniformSphereConfig(LatentPriorConfig):
+    """The uniform distribution on the unit sphere, of posteriors on the sphere."""
+
+    kind: Literal["uniform_sphere"] = "uniform_sphere"
+    """Kind of prior."""
+
+
+class WrappedNormalPriorConfig(LatentPriorConfig):
+    """A wrapped normal distribution at the centre of the Poincaré ball, of posteriors on it."""
+
+    kind: Literal["wrapped_normal"] = "wrapped_normal"
+    """Kind of prior."""
+    scale: PositiveFloat = 1.0
+    """Standard deviation, as a distance on the ball of curvature -1."""
+
+
+AnyPriorConfig = (
+    StandardNormalConfig
+    | MixtureConfig
+    | CouplingConfig
+    | MAFConfig
+    | SplineConfig
+    | UniformSphereConfig
+    | WrappedNormalPriorConfig
+)
 PRIOR_CONFIGS: dict[str, type[LatentPriorConfig]] = by_kind(AnyPriorConfig)
 PriorField = Annotated[
     SerializeAsAny[AnyPriorConfig],

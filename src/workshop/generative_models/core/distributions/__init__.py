@@ -7,8 +7,12 @@ from workshop.generative_models.core.distributions.full_normal import FullNormal
 from workshop.generative_models.core.distributions.low_rank_normal import LowRankNormal
 from workshop.generative_models.core.distributions.mixture import MixtureOfDiagonalNormals
 from workshop.generative_models.core.distributions.point_mass import PointMass
+from workshop.generative_models.core.distributions.power_spherical import PowerSpherical
 from workshop.generative_models.core.distributions.standard_normal import StandardNormal
 from workshop.generative_models.core.distributions.transformed import Transformed
+from workshop.generative_models.core.distributions.uniform_sphere import UniformSphere
+from workshop.generative_models.core.distributions.von_mises_fisher import VonMisesFisher
+from workshop.generative_models.core.distributions.wrapped_normal import WrappedNormal
 
 __all__ = [
     "DiagonalNormal",
@@ -17,8 +21,12 @@ __all__ = [
     "LowRankNormal",
     "MixtureOfDiagonalNormals",
     "PointMass",
+    "PowerSpherical",
     "StandardNormal",
     "Transformed",
+    "UniformSphere",
+    "VonMisesFisher",
+    "WrappedNormal",
     "kl",
     "register_kl",
 ]

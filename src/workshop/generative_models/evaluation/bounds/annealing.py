@@ -156,6 +156,11 @@ def _weigher(graphdef: nnx.GraphDef, state: Any, batch: Batch, initial: str) -> 
         base = model.p_z(**batch.condition)
     else:
         base = model.posterior(weighing.encoded(model, batch))
+    if (space := model.support.name) != "real":
+        raise ValueError(
+            f"annealed_importance_sampling: its chains move in R^n, and the latents of "
+            f"{type(model.posterior).__name__} lie on a {space}: use importance_weighted_bound"
+        )
     if not starts_from(base):
         other = "posterior" if initial == "prior" else "prior"
         raise ValueError(

@@ -18,7 +18,7 @@ def latents_section(study: Study) -> Section:
     """Return which latents are active, and what the KL of diagonal Gaussian ones is made of."""
     model, found = study.model, outputs.posteriors(study.model, study.test)
     mean, log_var = found["mean"], found["log_var"]
-    units = latents.active_units(mean)
+    units = latents.active_units(outputs.coordinates(model, mean))
     section = Section("Latents", {"active_units": units.count})
     section.series["variance_of_means"] = [v.value for v in units.variance]
     section.verdicts.extend(filter(None, [latents.collapse(units)]))

@@ -13,6 +13,7 @@ from workshop.generative_models.core.arrays import is_concrete
 from workshop.generative_models.core.base import GenerativeModel
 from workshop.generative_models.core.likelihoods import Likelihood
 from workshop.generative_models.core.modules import row_keys
+from workshop.generative_models.core.supports import Support, support_named
 from workshop.generative_models.models.vae import examples
 
 
@@ -28,6 +29,7 @@ class LatentVariableModel(GenerativeModel):
     encoder: nnx.Module
     decoder: nnx.Module
     likelihood: Likelihood
+    posterior: Any
     latent_dim: int
     rngs: nnx.Rngs | None
     # Methods of `VAE`:
@@ -46,6 +48,11 @@ class LatentVariableModel(GenerativeModel):
     def latent_shape(self) -> tuple[int, ...]:
         """Shape of the latents of one example: (latent_dim,), or that of a map."""
         return getattr(self.decoder, "latent_shape", (self.latent_dim,))
+
+    @property
+    def support(self) -> Support:
+        """The space that latents lie in, as the posterior says; of encodings and others R^n."""
+        return support_named(getattr(self.posterior, "support", "real"))
 
     # How data gets in.
 
@@ -105,8 +112,8 @@ class LatentVariableModel(GenerativeModel):
         return x
 
     def decoder_input(self, means: jax.Array) -> jax.Array:
-        """Return points between means of q(z|x) as the decoder reads them."""
-        return means
+        """Return points between means of q(z|x) as the decoder reads them: on their support."""
+        return self.support.project(means)
 
     # Samples, reconstructions and paths.
 
@@ -199,6 +206,8 @@ class LatentVariableModel(GenerativeModel):
     ) -> jax.Array:
         """Decode the line between the means of two examples: (steps, *event).
 
+        On a sphere or a ball it is the shortest path.
+
         Args:
             x1: the first example, of shape event or (1, *event).
             x2: the last example.
@@ -223,13 +232,17 @@ class LatentVariableModel(GenerativeModel):
             for name, x, condition in zip(("x1", "x2"), ends, conditions, strict=True)
         )
 
-        def mixed(first: jax.Array, last: jax.Array) -> jax.Array:
+        def mixed(first: jax.Array, last: jax.Array, support: Support) -> jax.Array:
             weight = jnp.linspace(0.0, 1.0, steps).reshape(-1, *(1,) * (first.ndim - 1))
-            return (1 - weight) * first + weight * last
+            return support.between(first, last, weight)
+
+        def mixed_condition(first: jax.Array, last: jax.Array) -> jax.Array:
+            return mixed(first, last, Support())
 
         first, last = conditions
-        condition = first if first is last else jax.tree.map(mixed, first, last)
-        return self._observed(self.decoder_input(mixed(start, end)), rngs, condition)
+        condition = first if first is last else jax.tree.map(mixed_condition, first, last)
+        path = mixed(start, end, self.support)
+        return self._observed(self.decoder_input(path), rngs, condition)
 
     def latent_traversal(
         self,
@@ -242,6 +255,8 @@ class LatentVariableModel(GenerativeModel):
         **condition: Any,
     ) -> jax.Array:
         """Decode an example's mean with one latent set to evenly spaced values: (steps, *event).
+
+        On a sphere or a ball it is a coordinate that is set; see `core.supports`.
 
         Args:
             x: one example, of shape event or (1, *event).
@@ -261,5 +276,5 @@ class LatentVariableModel(GenerativeModel):
             )
         steps = checks.positive_int("steps", steps)
         values = jnp.linspace(*range_vals, steps).reshape(-1, *(1,) * (mean.ndim - 2))
-        path = jnp.repeat(mean, steps, axis=0).at[..., dim].set(values)
-        return self._observed(self.decoder_input(path), rngs, condition)
+        path = jnp.repeat(self.support.coordinates(mean), steps, axis=0).at[..., dim].set(values)
+        return self._observed(self.decoder_input(self.support.points(path)), rngs, condition)

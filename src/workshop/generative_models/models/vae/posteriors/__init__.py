@@ -13,8 +13,17 @@ from workshop.generative_models.models.vae.posteriors.low_rank_normal import (
 )
 from workshop.generative_models.models.vae.posteriors.planar import PlanarPosterior
 from workshop.generative_models.models.vae.posteriors.point_mass import PointMassPosterior
+from workshop.generative_models.models.vae.posteriors.power_spherical import (
+    PowerSphericalPosterior,
+)
 from workshop.generative_models.models.vae.posteriors.radial import RadialPosterior
 from workshop.generative_models.models.vae.posteriors.sylvester import SylvesterPosterior
+from workshop.generative_models.models.vae.posteriors.von_mises_fisher import (
+    VonMisesFisherPosterior,
+)
+from workshop.generative_models.models.vae.posteriors.wrapped_normal import (
+    WrappedNormalPosterior,
+)
 
 POSTERIORS: dict[str, type[Posterior]] = {
     "diagonal_normal": DiagonalNormalPosterior,
@@ -27,6 +36,9 @@ POSTERIORS: dict[str, type[Posterior]] = {
     "sylvester": SylvesterPosterior,
     "householder": HouseholderPosterior,
     "iaf": IAFPosterior,
+    "von_mises_fisher": VonMisesFisherPosterior,
+    "power_spherical": PowerSphericalPosterior,
+    "wrapped_normal": WrappedNormalPosterior,
 }
 """The posteriors by the `kind` of their configuration."""
 
@@ -41,6 +53,9 @@ __all__ = [
     "PlanarPosterior",
     "PointMassPosterior",
     "Posterior",
+    "PowerSphericalPosterior",
     "RadialPosterior",
     "SylvesterPosterior",
+    "VonMisesFisherPosterior",
+    "WrappedNormalPosterior",
 ]

@@ -6,6 +6,8 @@ from workshop.generative_models.models.vae.priors.maf import MAFPrior
 from workshop.generative_models.models.vae.priors.mixture import MixturePrior
 from workshop.generative_models.models.vae.priors.spline import SplinePrior
 from workshop.generative_models.models.vae.priors.standard_normal import StandardNormalPrior
+from workshop.generative_models.models.vae.priors.uniform_sphere import UniformSpherePrior
+from workshop.generative_models.models.vae.priors.wrapped_normal import WrappedNormalPrior
 
 PRIORS: dict[str, type[Prior]] = {
     "standard_normal": StandardNormalPrior,
@@ -13,6 +15,8 @@ PRIORS: dict[str, type[Prior]] = {
     "coupling": CouplingPrior,
     "maf": MAFPrior,
     "spline": SplinePrior,
+    "uniform_sphere": UniformSpherePrior,
+    "wrapped_normal": WrappedNormalPrior,
 }
 """The priors by the `kind` of their configuration."""
 
@@ -24,4 +28,6 @@ __all__ = [
     "Prior",
     "SplinePrior",
     "StandardNormalPrior",
+    "UniformSpherePrior",
+    "WrappedNormalPrior",
 ]
