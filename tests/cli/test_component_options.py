@@ -82,7 +82,7 @@ def test_the_help_names_the_kinds_of_the_components_that_a_model_has(name, capsy
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--prior.kind", "vamp"), "invalid choice 'vamp' for argument '--prior.kind'"),
+        (("--prior.kind", "vampp"), "invalid choice 'vampp' for argument '--prior.kind'"),
         (("--prior.components", "5"), "Unrecognized options: --prior.components"),
         (("--model", "vq-vae", "--prior.kind", "mixture"), "Unrecognized options: --prior.kind"),
         (("--prior.kind", "mixture", "--prior.components", "0"), "--prior.components=0: Input"),
