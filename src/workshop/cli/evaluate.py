@@ -146,7 +146,9 @@ def _write_page(
     about: dict[str, Any],
 ) -> None:
     """Draw the figures, and write the page."""
-    lines = [f"{about['model']} on {dataset}, {about['data']['split']} examples", about["device"]]
+    kinds = ", ".join(f"{name} {kind}" for name, kind in study.model.kinds.items())
+    lines = [f"{about['model']} on {dataset}, {about['data']['split']} examples", kinds]
+    lines.append(about["device"])
     if about["checkpoint"] is not None:
         lines.append(f"the model is that of the checkpoint of {about['checkpoint']}")
     if about["cut_short"] is not None:

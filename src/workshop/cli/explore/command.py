@@ -7,6 +7,7 @@ from workshop.cli.commands import Explore
 from workshop.cli.explore.session import Session
 from workshop.cli.runs import open_run, read_options
 from workshop.cli.tables import say
+from workshop.generative_models.core.configuration import COMPONENT_CONFIGS
 from workshop.generative_models.core.files import holder
 from workshop.generative_models.models.restoring import checkpoint_steps
 from workshop.generative_models.models.saving import WEIGHTS_FILE
@@ -36,7 +37,10 @@ def explore(options: Explore) -> None:
         session.warm_up()
         return session
 
-    title = f"{content['model']} on {options.data or trained['data']}"
+    given = {name: content["config"].get(name) for name in COMPONENT_CONFIGS}
+    kinds = ", ".join(f"{name} {part['kind']}" for name, part in given.items() if part)
+    model = f"{content['model']} with {kinds}" if kinds else content["model"]
+    title = f"{model} on {options.data or trained['data']}"
     explorer = Explorer(run.resolve(), title, open_session, binarize=trained["binarize"])
     if explorer.session is None:
         say(f"{run} holds no model yet: the page shows its training until then")

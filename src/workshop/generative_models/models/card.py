@@ -60,6 +60,7 @@ def _facts(model: Any) -> dict[str, str]:
         "one example": " × ".join(map(str, config.decoder.output_shape)),
         "latents": f"{model.num_embeddings:,} codes" if codes else f"{model.latent_dim} numbers",
         "likelihood": config.likelihood_name,
+        **model.kinds,
         "networks": f"{config.encoder_type}, {widths}",
         "numbers in its files": f"{count:,}",
     }

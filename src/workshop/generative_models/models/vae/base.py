@@ -31,6 +31,7 @@ from workshop.generative_models.models.vae.components import (
     check_components,
     check_latent_dims,
     created,
+    kind_of,
     likelihood_for,
     refuse_elbo_options,
     refuse_old_hooks,
@@ -262,6 +263,12 @@ class VAE(LatentVariableModel, Pretrained):
             f"{asked}: the objective {type(self.objective).__name__} has no weight of the KL; its "
             "own options are attributes of model.objective"
         )
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The kinds of the posterior, the prior and the objective; of one's own, the class."""
+        names = [name for name in self.components if name in ("posterior", "prior", "objective")]
+        return {name: kind_of(name, getattr(self, name)) for name in names}
 
     @property
     def metrics(self) -> Mapping[str, Metric]:  # type: ignore[override]

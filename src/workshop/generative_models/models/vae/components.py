@@ -126,6 +126,13 @@ def created(name: str, given: Any, **sizes: Any) -> Any:
     return given
 
 
+def kind_of(name: str, component: Any) -> str:
+    """Return the `kind` of a prior, posterior or objective, or the class of one without."""
+    _, _, components = _TABLES[name]
+    kinds = {cls: kind for kind, cls in components.items()}
+    return kinds.get(type(component), type(component).__name__)
+
+
 def check_components(posterior: Any, prior: Any, objective: Any) -> None:
     """Raise a ValueError that names two components that do not fit each other."""
     q, p, loss = (type(each).__name__ for each in (posterior, prior, objective))

@@ -333,6 +333,11 @@ class VQVAE(VAE):
             )
             self.prior = None
 
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The class of the quantizer."""
+        return {"quantizer": type(self.quantizer).__name__}
+
     def update_statistics(self, statistics: dict[str, Any]) -> None:
         """Fold a batch's counts of codes into `usage`, and the rest into the quantizer."""
         counts = statistics["usage"]
