@@ -66,9 +66,12 @@ from workshop.generative_models.core.configuration.posteriors import (
     PosteriorConfig,
 )
 from workshop.generative_models.core.configuration.priors import (
+    ConditionalConfig,
     LatentPriorConfig,
     MixtureConfig,
+    ResampledConfig,
     StandardNormalConfig,
+    VampConfig,
 )
 from workshop.generative_models.core.configuration.quantizers import (
     QUANTIZER_CONFIGS,
@@ -95,6 +98,7 @@ __all__ = [
     "BetaVAEWithCapacityConfig",
     "CIWAEConfig",
     "CapacityConfig",
+    "ConditionalConfig",
     "ConditionalVAEConfig",
     "Config",
     "ControlVAEConfig",
@@ -131,6 +135,7 @@ __all__ = [
     "ReconstructionConfig",
     "RegularizedConfig",
     "RenyiConfig",
+    "ResampledConfig",
     "ResidualConfig",
     "Scale",
     "SimVQConfig",
@@ -141,6 +146,7 @@ __all__ = [
     "VAEGANConfig",
     "VQConfig",
     "VQVAEConfig",
+    "VampConfig",
     "WAEMMDConfig",
     "check_likelihood",
 ]

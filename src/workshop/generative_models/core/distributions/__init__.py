@@ -3,15 +3,23 @@
 from workshop.generative_models.core.distributions.base import Distribution
 from workshop.generative_models.core.distributions.diagonal_normal import DiagonalNormal
 from workshop.generative_models.core.distributions.divergence import kl, register_kl
+from workshop.generative_models.core.distributions.equal_mixture import EqualMixture
 from workshop.generative_models.core.distributions.mixture import MixtureOfDiagonalNormals
 from workshop.generative_models.core.distributions.point_mass import PointMass
+from workshop.generative_models.core.distributions.resampled_normal import (
+    NormaliserEstimate,
+    ResampledNormal,
+)
 from workshop.generative_models.core.distributions.standard_normal import StandardNormal
 
 __all__ = [
     "DiagonalNormal",
     "Distribution",
+    "EqualMixture",
     "MixtureOfDiagonalNormals",
+    "NormaliserEstimate",
     "PointMass",
+    "ResampledNormal",
     "StandardNormal",
     "kl",
     "register_kl",
