@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt, SerializeAsAny
 
 from workshop.generative_models.core.configuration.base import Config, by_kind, registered
-from workshop.generative_models.core.configuration.networks import Shape
 
 
 class LatentPriorConfig(Config):
@@ -47,7 +46,7 @@ class ResampledConfig(LatentPriorConfig):
 
     kind: Literal["resampled"] = "resampled"
     """Kind of prior."""
-    hidden_dims: Shape = (100, 100)
+    hidden_dims: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (100, 100)
     """Widths of the layers of the acceptance function."""
     truncation: int = Field(default=100, ge=2)
     """Number of the proposal that is accepted in any case."""
