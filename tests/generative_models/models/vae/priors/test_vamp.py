@@ -156,7 +156,7 @@ def test_in_a_conditional_model_pseudo_inputs_have_no_class():
 
 
 def test_what_cannot_be_combined_is_refused_by_name():
-    with pytest.raises(ValueError, match="prior VampPrior .* and posterior PointMassPosterior"):
+    with pytest.raises(ValueError, match=r"prior VampPrior .* and posterior PointMassPosterior"):
         model_with(prior=VampConfig(), posterior=PointMassConfig(), objective=WAEMMDConfig())
     rngs = nnx.Rngs(0)
     decoder = MLPDecoder([4], (4,), 2, rngs=rngs)
