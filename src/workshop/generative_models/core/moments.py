@@ -1,6 +1,6 @@
 """Mean and spread of the training data, feature by feature, and the units that they make."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -18,6 +18,9 @@ class Moments(NamedTuple):
     """Standard deviation, likewise; 0 for a feature that is constant."""
     names: Sequence[str] | None = None
     """Names of the columns, where the data had some."""
+    examples: Callable[[int], np.ndarray] | None = None
+    """Returns at most n examples from all over the training data, (n, *event), as a model reads
+    them."""
 
 
 _EPS = float(np.finfo(np.float32).eps)
@@ -41,8 +44,7 @@ def moments_of(chunks: Iterable[np.ndarray], names: Sequence[str] | None = None)
     """
     count, mean, squares = 0, np.zeros(()), np.zeros(())
     for chunk in chunks:
-        x = np.asarray(chunk)
-        x = x / np.float32(255) if x.dtype == np.uint8 else x.astype(np.float32, copy=False)
+        x = as_read(chunk)
         here = x.mean(0, dtype=np.float64)
         # Centred before it is squared, in float64: float32 would cancel, and overflow from 1e19.
         squares_here = np.square(x - here).sum(0)
@@ -54,7 +56,13 @@ def moments_of(chunks: Iterable[np.ndarray], names: Sequence[str] | None = None)
     return Moments(mean, np.where(spread > _EPS * np.abs(mean), spread, 0.0), names)
 
 
-class _DataStatistic(nnx.Variable):
+def as_read(chunk: np.ndarray) -> np.ndarray:
+    """Return examples as float32, bytes as k/255."""
+    x = np.asarray(chunk)
+    return x / np.float32(255) if x.dtype == np.uint8 else x.astype(np.float32, copy=False)
+
+
+class DataStatistic(nnx.Variable):
     """A statistic of the training data: saved with the weights, and not trained."""
 
 
@@ -79,9 +87,9 @@ class Standardization(nnx.Module):
     """
 
     def __init__(self, event_shape: tuple[int, ...]):
-        self.mean = _DataStatistic(jnp.zeros(event_shape))
-        self.spread = _DataStatistic(jnp.ones(event_shape))
-        self.filled = _DataStatistic(jnp.zeros((), bool))
+        self.mean = DataStatistic(jnp.zeros(event_shape))
+        self.spread = DataStatistic(jnp.ones(event_shape))
+        self.filled = DataStatistic(jnp.zeros((), bool))
 
     def fill(self, moments: Moments) -> None:
         """Take m and s from data, unless they come from some already."""

@@ -24,7 +24,7 @@ from workshop.generative_models.core.configuration.training import (
 from workshop.generative_models.core.containers import is_lazy
 from workshop.generative_models.core.critics import has_critic
 from workshop.generative_models.core.files import locked
-from workshop.generative_models.core.moments import moments_of
+from workshop.generative_models.core.moments import as_read, moments_of
 from workshop.generative_models.core.optimizers import create_optimizer, plateau
 from workshop.generative_models.core.parameters import refuse_not_finite
 from workshop.generative_models.data import Dataset, reading
@@ -311,7 +311,11 @@ class Trainer:
         """Set the initial values that depend on the training data."""
         sampled = not fits(data)
         x = reading.sampled_rows(data["x"]) if sampled else (p["x"] for _, p in parts(data, 1))
-        model.initialize(moments_of(x, names))
+
+        def examples(n: int) -> np.ndarray:
+            return as_read(next(reading.sampled_rows(data["x"], n)))
+
+        model.initialize(moments_of(x, names)._replace(examples=examples))
 
     def _take_folder(self, stack: contextlib.ExitStack) -> None:
         """Make the folder, and lock it against other runs until the stack is closed."""

@@ -76,13 +76,16 @@ from workshop.generative_models.core.configuration.posteriors import (
     WrappedNormalConfig,
 )
 from workshop.generative_models.core.configuration.priors import (
+    ConditionalConfig,
     CouplingConfig,
     LatentPriorConfig,
     MAFConfig,
     MixtureConfig,
+    ResampledConfig,
     SplineConfig,
     StandardNormalConfig,
     UniformSphereConfig,
+    VampConfig,
     WrappedNormalPriorConfig,
 )
 from workshop.generative_models.core.configuration.quantizers import (
@@ -110,6 +113,7 @@ __all__ = [
     "BetaVAEWithCapacityConfig",
     "CIWAEConfig",
     "CapacityConfig",
+    "ConditionalConfig",
     "ConditionalVAEConfig",
     "Config",
     "ControlVAEConfig",
@@ -155,6 +159,7 @@ __all__ = [
     "ReconstructionConfig",
     "RegularizedConfig",
     "RenyiConfig",
+    "ResampledConfig",
     "ResidualConfig",
     "Scale",
     "SimVQConfig",
@@ -168,6 +173,7 @@ __all__ = [
     "VAEGANConfig",
     "VQConfig",
     "VQVAEConfig",
+    "VampConfig",
     "VonMisesFisherConfig",
     "WAEMMDConfig",
     "WrappedNormalConfig",

@@ -46,8 +46,10 @@ from workshop.generative_models.core.configuration.priors import (
     CouplingConfig,
     MAFConfig,
     MixtureConfig,
+    ResampledConfig,
     SplineConfig,
     UniformSphereConfig,
+    VampConfig,
     WrappedNormalPriorConfig,
 )
 
@@ -271,6 +273,16 @@ PRESETS: dict[str, Preset] = {
         {"posterior": WrappedNormalConfig(), "prior": WrappedNormalPriorConfig()},
     ),
     # Priors.
+    "vamp": Preset(
+        "mixture of the posteriors of learned pseudo-inputs as the prior",
+        "Tomczak & Welling, VAE with a VampPrior, 2018",
+        {"prior": VampConfig()},
+    ),
+    "lars-vae": Preset(
+        "resampled prior",
+        "Bauer & Mnih, Resampled Priors for Variational Autoencoders, 2019",
+        {"prior": ResampledConfig()},
+    ),
     "coupling-vae": Preset(
         "prior of coupling flows",
         "Dinh et al., Density Estimation using Real NVP, 2017",

@@ -61,6 +61,17 @@ class Distribution(abc.ABC):
         """
         return self._log_prob(self._checked("log_prob", z))
 
+    def log_prob_of_samples(self, z: ArrayLike, log_q: jax.Array) -> jax.Array:  # noqa: ARG002
+        """Return log p(z) of samples z of a distribution q, as `log_prob` does.
+
+        A distribution that estimates its own normaliser can weigh the samples into the estimate.
+
+        Args:
+            z: [*shape, *batch, event].
+            log_q: log q(z), [*shape, *batch], in nats.
+        """
+        return self.log_prob(z)
+
     def log_prob_each(self, z: ArrayLike) -> jax.Array:
         """Return log p(z) of each entry of the event axis, [*shape, *batch, event], in nats.
 

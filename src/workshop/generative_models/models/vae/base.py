@@ -28,6 +28,7 @@ from workshop.generative_models.models.vae.components import (
     AnyObjective,
     AnyPosterior,
     AnyPrior,
+    check_classes,
     check_components,
     check_latent_dims,
     created,
@@ -228,7 +229,9 @@ class VAE(LatentVariableModel, Pretrained):
             self.posterior = created("posterior", posterior, latent_dim=self.latent_dim, rngs=rngs)
         self.prior: Any = StandardNormalPrior(self.latent_dim)
         if prior is not None:
-            self.prior = created("prior", prior, latent_dim=self.latent_dim, rngs=rngs)
+            check_classes(self, prior)
+            sizes = {"event_shape": self.event_shape, "num_classes": self.num_classes}
+            self.prior = created("prior", prior, latent_dim=self.latent_dim, rngs=rngs, **sizes)
         check_components(self.posterior, self.prior, self.objective)
         self.encoder = fit_features(self.encoder, self.posterior.features(self.latent_dim), rngs)
 
@@ -292,11 +295,15 @@ class VAE(LatentVariableModel, Pretrained):
     def initialize(self, moments: Moments) -> None:
         """Start the decoder at the data's mean, and learned scales at its spread.
 
-        With `standardize` both are its units. The log names features far from unit scale.
+        With `standardize` both are its units. The log names features far from unit scale. A prior
+        that depends on the training data is set as well.
         """
         if self.likelihood.support == "real" and not self.standardize:
             warn_of_scale(moments)
         self.likelihood.initialize(moments)
+        start_prior = getattr(self.prior, "initialize", None)
+        if start_prior is not None:
+            start_prior(moments)
         if isinstance(self.decoder, Decoder | ConditionalDecoder):
             self.decoder.start_at(moments.mean, self.likelihood.initial_output)
 

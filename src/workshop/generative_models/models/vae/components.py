@@ -146,6 +146,13 @@ def check_components(posterior: Any, prior: Any, objective: Any) -> None:
             f"posterior {q} has the density of its own samples alone, and objective {loss} needs "
             "that of any z: choose an objective of kind 'iwae' (--objective.kind iwae)"
         )
+    mixes = getattr(posterior, "has_density", True) and getattr(posterior, "has_log_prob", True)
+    mixes = mixes and not getattr(posterior, "has_weights", False)
+    if getattr(prior, "needs_log_prob", False) and not mixes:
+        raise ValueError(
+            f"prior {p} is a mixture of q(z|u), and posterior {q} cannot be mixed: it has no "
+            "density at any z, or weights of its own; choose a posterior of kind 'diagonal_normal'"
+        )
     spaces = [getattr(each, "support", "real") for each in (posterior, prior)]
     if spaces[0] != spaces[1]:
         raise ValueError(
@@ -168,6 +175,26 @@ def check_components(posterior: Any, prior: Any, objective: Any) -> None:
         raise ValueError(
             f"posterior {q} is made for a {wanted.__name__}, and the prior is a {p}: leave out one "
             "of the two"
+        )
+
+
+def check_classes(model: Any, prior: Any) -> None:
+    """Raise a ValueError for a prior, or its configuration, of other classes than the model's."""
+    described = isinstance(prior, Config)
+    kind = PRIORS.get(str(getattr(prior, "kind", None))) if described else type(prior)
+    if not getattr(kind, "needs_classes", False):
+        return
+    name, prior_name = type(model).__name__, getattr(kind, "__name__", "")
+    if model.num_classes is None:
+        raise ValueError(
+            f"prior {prior_name} reads a class, and the model, a {name}, reads none: use a "
+            "ConditionalVAE whose networks read classes, or another prior"
+        )
+    own = getattr(prior, "num_classes", model.num_classes)
+    if own != model.num_classes:
+        raise ValueError(
+            f"prior {prior_name} has num_classes={own}, and the model, a {name}, has "
+            f"{model.num_classes}: they must agree"
         )
 
 

@@ -107,7 +107,7 @@ class Inference:
             weigh: whether a loss may weigh the gradient of z, with `weighing`.
         """
         z, zeros = weighable(z) if weigh else (z, None)
-        log_p = None if log_q is None else p.log_prob(z)
+        log_p = None if log_q is None else p.log_prob_of_samples(z, log_q)
         return cls(z, log_q, log_p, (Group(q, p, z, log_q, log_p),), zeros=zeros)
 
     def kl(self) -> jax.Array:

@@ -1,6 +1,7 @@
 """The posterior of inverse autoregressive flows."""
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import jax
 from flax import nnx
@@ -38,6 +39,8 @@ class IAFPosterior(Posterior):
         Kingma et al., Improving Variational Inference with Inverse Autoregressive Flow, NeurIPS
         2016, algorithm 1; `models/flows.py` of riannevdberg/sylvester-flows.
     """
+
+    has_weights: ClassVar[bool] = True
 
     def __init__(
         self,
