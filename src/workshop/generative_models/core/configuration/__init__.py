@@ -62,8 +62,10 @@ from workshop.generative_models.core.configuration.objectives import (
 from workshop.generative_models.core.configuration.posteriors import (
     DeltaConfig,
     DiagonalNormalConfig,
+    HamiltonianConfig,
     PointMassConfig,
     PosteriorConfig,
+    RiemannianHamiltonianConfig,
 )
 from workshop.generative_models.core.configuration.priors import (
     LatentPriorConfig,
@@ -108,6 +110,7 @@ __all__ = [
     "EncoderConfig",
     "FSQConfig",
     "FactorConfig",
+    "HamiltonianConfig",
     "IWAEConfig",
     "InfoVAEConfig",
     "KLScheduleName",
@@ -132,6 +135,7 @@ __all__ = [
     "RegularizedConfig",
     "RenyiConfig",
     "ResidualConfig",
+    "RiemannianHamiltonianConfig",
     "Scale",
     "SimVQConfig",
     "StandardNormalConfig",

@@ -3,6 +3,7 @@
 from workshop.generative_models.core.distributions.base import Distribution
 from workshop.generative_models.core.distributions.diagonal_normal import DiagonalNormal
 from workshop.generative_models.core.distributions.divergence import kl, register_kl
+from workshop.generative_models.core.distributions.evolved import Evolved
 from workshop.generative_models.core.distributions.mixture import MixtureOfDiagonalNormals
 from workshop.generative_models.core.distributions.point_mass import PointMass
 from workshop.generative_models.core.distributions.standard_normal import StandardNormal
@@ -10,6 +11,7 @@ from workshop.generative_models.core.distributions.standard_normal import Standa
 __all__ = [
     "DiagonalNormal",
     "Distribution",
+    "Evolved",
     "MixtureOfDiagonalNormals",
     "PointMass",
     "StandardNormal",

@@ -24,6 +24,9 @@ class Distribution(abc.ABC):
     Attributes:
         has_density: False for distributions without a density, such as a point mass.
         factorises: True if the entries of the event axis are independent.
+        explicit_density: False if `log_prob` is a loop, of many times the cost of
+            `sample_and_log_prob`, or is not known but of its own samples; a model then returns
+            log q of its samples with them.
         batch_shape: shape of the batch axes.
         event_size: size of the event axis.
         mean: [*batch, event].
@@ -32,6 +35,7 @@ class Distribution(abc.ABC):
 
     has_density: ClassVar[bool] = True
     factorises: ClassVar[bool] = False
+    explicit_density: ClassVar[bool] = True
     batch_shape: tuple[int, ...]
     event_size: int
     mean: jax.Array

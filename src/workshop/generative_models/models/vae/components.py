@@ -139,6 +139,12 @@ def check_components(posterior: Any, prior: Any, objective: Any) -> None:
             f"posterior {q} has the density of its own samples alone, and objective {loss} needs "
             "that of any z: choose an objective of kind 'iwae' (--objective.kind iwae)"
         )
+    if getattr(objective, "weighs_latents", False) and getattr(posterior, "reads_joint", False):
+        raise ValueError(
+            f"posterior {q} moves latents by the gradient of the decoder, and objective {loss} "
+            "tells the gradients of encoder and decoder apart: choose an objective of kind 'iwae' "
+            "(--objective.kind iwae)"
+        )
     spaces = [getattr(each, "support", "real") for each in (posterior, prior)]
     if spaces[0] != spaces[1]:
         raise ValueError(

@@ -5,12 +5,18 @@ from workshop.generative_models.models.vae.posteriors.delta import DeltaPosterio
 from workshop.generative_models.models.vae.posteriors.diagonal_normal import (
     DiagonalNormalPosterior,
 )
+from workshop.generative_models.models.vae.posteriors.hamiltonian import HamiltonianPosterior
 from workshop.generative_models.models.vae.posteriors.point_mass import PointMassPosterior
+from workshop.generative_models.models.vae.posteriors.riemannian_hamiltonian import (
+    RiemannianHamiltonianPosterior,
+)
 
 POSTERIORS: dict[str, type[Posterior]] = {
     "diagonal_normal": DiagonalNormalPosterior,
     "point_mass": PointMassPosterior,
     "delta": DeltaPosterior,
+    "hamiltonian": HamiltonianPosterior,
+    "riemannian_hamiltonian": RiemannianHamiltonianPosterior,
 }
 """The posteriors by the `kind` of their configuration."""
 
@@ -18,6 +24,8 @@ __all__ = [
     "POSTERIORS",
     "DeltaPosterior",
     "DiagonalNormalPosterior",
+    "HamiltonianPosterior",
     "PointMassPosterior",
     "Posterior",
+    "RiemannianHamiltonianPosterior",
 ]
