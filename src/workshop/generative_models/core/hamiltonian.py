@@ -40,10 +40,13 @@ def force_of(log_density: Density) -> Density:
     """Return the function z -> ∇ log p(z), its entries limited to `LARGEST_FORCE`, NaN as 0."""
 
     def force(z: jax.Array) -> jax.Array:
-        slope = jax.grad(lambda z: log_density(z).sum())(z)
-        return jnp.clip(jnp.nan_to_num(slope), -LARGEST_FORCE, LARGEST_FORCE)
+        return _limited(jax.grad(lambda z: log_density(z).sum())(z))
 
     return force
+
+
+def _limited(force: jax.Array) -> jax.Array:
+    return jnp.clip(jnp.nan_to_num(force), -LARGEST_FORCE, LARGEST_FORCE)
 
 
 def leapfrog(
@@ -125,8 +128,12 @@ def generalized_leapfrog(
     """
     force, half_step = force_of(log_density), 0.5 * jnp.asarray(step_size, z.dtype)
 
+    def solved(image: Density, first: jax.Array) -> jax.Array:
+        return jax.lax.fori_loop(0, iterations, lambda _, point: image(point), first)
+
     def bend(z: jax.Array, rho: jax.Array) -> jax.Array:
-        return jax.grad(lambda z: kinetic_energy(inverse_metric, z, rho)[0].sum())(z)
+        slope = jax.grad(lambda z: kinetic_energy(inverse_metric, z, rho)[0].sum())(z)
+        return _limited(slope)  # which iterations that diverge would overflow
 
     def velocity(z: jax.Array, rho: jax.Array) -> jax.Array:
         return jnp.einsum("...ij,...j->...i", inverse_metric(z), rho)
@@ -134,13 +141,9 @@ def generalized_leapfrog(
     def step(carry: Any, alpha: jax.Array) -> tuple[Any, None]:
         z, rho, pull = carry
         pushed = rho + half_step * pull
-        half = pushed
-        for _ in range(iterations):
-            half = pushed - half_step * bend(z, half)
+        half = solved(lambda half: pushed - half_step * bend(z, half), pushed)
         moved = z + half_step * velocity(z, half)
-        end = moved
-        for _ in range(iterations):
-            end = moved + half_step * velocity(end, half)
+        end = solved(lambda end: moved + half_step * velocity(end, half), moved)
         pull = force(end)
         return (end, alpha * (half + half_step * (pull - bend(end, half))), pull), None
 

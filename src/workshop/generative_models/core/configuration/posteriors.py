@@ -3,7 +3,7 @@
 A new posterior of this package is added to the union.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, SerializeAsAny, model_validator
 
@@ -54,7 +54,7 @@ class HamiltonianConfig(PosteriorConfig):
     """Learn the step sizes and beta_zero."""
 
     @model_validator(mode="after")
-    def _check_step_size(self) -> Self:
+    def _check_step_size(self) -> "HamiltonianConfig":
         if self.step_size >= self.max_step_size:
             raise ValueError(
                 f"step_size={self.step_size} must be below max_step_size={self.max_step_size}"

@@ -8,6 +8,7 @@ import jax
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core.distributions.base import Distribution
+from workshop.generative_models.core.distributions.diagonal_normal import DiagonalNormal
 from workshop.generative_models.core.gaussian import PRNGKey
 
 Move = Callable[[PRNGKey, jax.Array], tuple[jax.Array, jax.Array]]
@@ -38,7 +39,7 @@ class Evolved(Distribution):
 
     explicit_density: ClassVar[bool] = False
 
-    start: Distribution | Any
+    start: DiagonalNormal | Any
     move: Move | Any = dataclasses.field(default=None, metadata={"static": True})
 
     @property
