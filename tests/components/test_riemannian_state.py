@@ -37,5 +37,5 @@ def test_the_metric_of_a_trained_model_is_saved(tmp_path):
     bounds = [elbo(each, X[:5], samples=10) for each in (model, loaded)]
     np.testing.assert_array_equal(*bounds)
     # Six features between 0 and 1 cost about 0.7 nats each, with steps of 0.001 not much more.
-    assert (-8 < bounds[0]).all()
+    assert (bounds[0] > -8).all()
     assert (bounds[0] < -1).all()
