@@ -17,7 +17,7 @@ PYTHAE = (
     "ae", "vae", "beta-vae", "beta-vae-capacity", "beta-tc-vae", "factor-vae", "iwae", "miwae",
     "piwae", "ciwae", "ms-ssim-vae", "info-vae-mmd", "wae-mmd", "adversarial-ae", "vae-gan",
     "vae-lin-nf", "vae-iaf", "vq-vae", "rae-l2", "rae-gp", "svae",
-    "poincare-vae", "vamp",
+    "poincare-vae", "vamp", "hvae", "rhvae",
 )  # fmt: skip
 DISENTANGLEMENT = (
     "beta-vae", "beta-vae-capacity", "factor-vae", "beta-tc-vae", "dip-vae-i", "dip-vae-ii",

@@ -97,7 +97,7 @@ def _represent(model: Any, x: jax.Array, **condition: Any) -> jax.Array:
 
 def _divergences(model: Any, x: jax.Array, **condition: Any) -> jax.Array:
     features = features_of(model, x, **condition)
-    return model.infer(features, condition, rngs=nnx.Rngs(0)).kl()
+    return model.infer(features, condition, x=x, rngs=nnx.Rngs(0)).kl()
 
 
 def _reconstruct(model: Any, x: jax.Array, **condition: Any) -> dict[str, jax.Array]:

@@ -5,7 +5,15 @@ A new posterior of this package is added to the union.
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, SerializeAsAny
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SerializeAsAny,
+    model_validator,
+)
 
 from workshop.generative_models.core.configuration.base import (
     Config,
@@ -141,6 +149,52 @@ class WrappedNormalConfig(PosteriorConfig):
     """Kind of posterior."""
 
 
+class HamiltonianConfig(PosteriorConfig):
+    """Leapfrog steps on log p(x, z) from a diagonal normal distribution (Caterini et al. 2018)."""
+
+    kind: Literal["hamiltonian"] = "hamiltonian"
+    """Kind of posterior."""
+    steps: PositiveInt = 5
+    """Leapfrog steps, each a gradient of the decoder."""
+    step_size: PositiveFloat = 0.2
+    """Initial step size of each latent."""
+    max_step_size: PositiveFloat = 0.5
+    """Step sizes stay below it."""
+    beta_zero: float = Field(default=2 / 3, gt=0.0, le=1.0)
+    """Initial inverse temperature of the momenta; 1 is no cooling."""
+    learned: bool = True
+    """Learn the step sizes and beta_zero."""
+
+    @model_validator(mode="after")
+    def _check_step_size(self) -> "HamiltonianConfig":
+        if self.step_size >= self.max_step_size:
+            raise ValueError(
+                f"step_size={self.step_size} must be below max_step_size={self.max_step_size}"
+            )
+        return self
+
+
+class RiemannianHamiltonianConfig(PosteriorConfig):
+    """Leapfrog steps on a manifold with a learned metric (Chadebec et al. 2020)."""
+
+    kind: Literal["riemannian_hamiltonian"] = "riemannian_hamiltonian"
+    """Kind of posterior."""
+    steps: PositiveInt = 3
+    """Leapfrog steps, each a gradient of the decoder."""
+    step_size: PositiveFloat = 0.001
+    """Step size."""
+    beta_zero: float = Field(default=0.3, gt=0.0, le=1.0)
+    """Inverse temperature of the initial momenta; 1 is no cooling."""
+    temperature: PositiveFloat = 1.5
+    """Reach of each centroid of the metric, T in exp(-distance²/T²)."""
+    regularization: PositiveFloat = 0.01
+    """What is added to the diagonal of the inverse metric."""
+    centroids: PositiveInt = 100
+    """Training examples in the metric."""
+    iterations: PositiveInt = 3
+    """Fixed-point iterations of each implicit equation of a step."""
+
+
 AnyPosteriorConfig = (
     DiagonalNormalConfig
     | PointMassConfig
@@ -155,6 +209,8 @@ AnyPosteriorConfig = (
     | VonMisesFisherConfig
     | PowerSphericalConfig
     | WrappedNormalConfig
+    | HamiltonianConfig
+    | RiemannianHamiltonianConfig
 )
 POSTERIOR_CONFIGS: dict[str, type[PosteriorConfig]] = by_kind(AnyPosteriorConfig)
 PosteriorField = Annotated[

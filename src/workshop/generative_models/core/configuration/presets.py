@@ -31,6 +31,7 @@ from workshop.generative_models.core.configuration.objectives import (
 from workshop.generative_models.core.configuration.posteriors import (
     DeltaConfig,
     FullNormalConfig,
+    HamiltonianConfig,
     HouseholderConfig,
     IAFConfig,
     LowRankNormalConfig,
@@ -38,6 +39,7 @@ from workshop.generative_models.core.configuration.posteriors import (
     PointMassConfig,
     PowerSphericalConfig,
     RadialConfig,
+    RiemannianHamiltonianConfig,
     SylvesterConfig,
     VonMisesFisherConfig,
     WrappedNormalConfig,
@@ -255,6 +257,16 @@ PRESETS: dict[str, Preset] = {
         "posterior of inverse autoregressive flows",
         "Kingma et al., Improved Variational Inference with Inverse Autoregressive Flow, 2016",
         {"posterior": IAFConfig()},
+    ),
+    "hvae": Preset(
+        "posterior that follows Hamiltonian dynamics",
+        "Caterini et al., Hamiltonian Variational Auto-Encoder, 2018",
+        {"posterior": HamiltonianConfig()},
+    ),
+    "rhvae": Preset(
+        "posterior that follows Hamiltonian dynamics in a learned metric",
+        "Chadebec et al., Geometry-Aware Hamiltonian Variational Auto-Encoder, 2020",
+        {"posterior": RiemannianHamiltonianConfig()},
     ),
     # Other spaces.
     "svae": Preset(

@@ -4,6 +4,7 @@ from workshop.generative_models.core.distributions.base import Distribution
 from workshop.generative_models.core.distributions.diagonal_normal import DiagonalNormal
 from workshop.generative_models.core.distributions.divergence import kl, register_kl
 from workshop.generative_models.core.distributions.equal_mixture import EqualMixture
+from workshop.generative_models.core.distributions.evolved import Evolved
 from workshop.generative_models.core.distributions.full_normal import FullNormal
 from workshop.generative_models.core.distributions.low_rank_normal import LowRankNormal
 from workshop.generative_models.core.distributions.mixture import MixtureOfDiagonalNormals
@@ -23,6 +24,7 @@ __all__ = [
     "DiagonalNormal",
     "Distribution",
     "EqualMixture",
+    "Evolved",
     "FullNormal",
     "LowRankNormal",
     "MixtureOfDiagonalNormals",

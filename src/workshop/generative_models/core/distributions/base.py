@@ -25,7 +25,8 @@ class Distribution(abc.ABC):
         has_density: False for distributions without a density, such as a point mass.
         factorises: True if the entries of the event axis are independent.
         explicit_density: False if `log_prob` is a loop, of many times the cost of
-            `sample_and_log_prob`; a model then returns log q of its samples with them.
+            `sample_and_log_prob`, or is not known but of its own samples; a model then returns
+            log q of its samples with them.
         batch_shape: shape of the batch axes.
         event_size: size of the event axis.
         mean: [*batch, event].

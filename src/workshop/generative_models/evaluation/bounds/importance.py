@@ -164,7 +164,7 @@ def add_samples(
     def add(i: jax.Array, sums: Sums) -> Sums:
         number = i * step + jnp.arange(step)
         keys = weighing.sample_keys(batch.keys, number)
-        z, log_q = weighing.samples_of(model, features, keys)
+        z, log_q = weighing.samples_of(model, features, keys, batch)
         log_w = weighing.log_joint(model, batch, z) - log_q
         # The last step may have more than are wanted.
         return sums.add(jnp.where((number < samples)[:, None], log_w, -jnp.inf))

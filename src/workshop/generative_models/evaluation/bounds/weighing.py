@@ -146,16 +146,24 @@ def encoded(model: Any, batch: Batch) -> dict[str, jax.Array]:
 
 
 def samples_of(
-    model: Any, features: dict[str, jax.Array], keys: Key[Array, "samples batch"]
+    model: Any,
+    features: dict[str, jax.Array],
+    keys: Key[Array, "samples batch"],
+    batch: Batch | None = None,
 ) -> tuple[Float[Array, "samples batch latents"], Float[Array, "samples batch"]]:
-    """Return samples of q(z|x) of each example, each with its own key, and log q of them."""
+    """Return samples of q(z|x) of each example, each with its own key, and log q of them.
 
-    def of_example(features: dict[str, jax.Array], key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        one = jax.tree.map(lambda feature: feature[None], features)
-        z, log_q = model.posterior(one).sample_and_log_prob(key)
+    The batch is needed by posteriors that move samples by the gradient of log p(x, z) alone.
+    """
+    x, condition = (None, {}) if batch is None else (batch.x, batch.condition)
+
+    def of_example(key: jax.Array, *given: Any) -> tuple[jax.Array, jax.Array]:
+        features, condition, x = jax.tree.map(lambda a: a[None], given)
+        z, log_q = model.q_of(features, condition, x).sample_and_log_prob(key)
         return z[0], log_q[0]
 
-    return jax.vmap(jax.vmap(of_example), (None, 0))(features, keys)
+    given = features, condition, x
+    return jax.vmap(jax.vmap(of_example), (0, *(None for _ in given)))(keys, *given)
 
 
 def drawn(
@@ -166,7 +174,7 @@ def drawn(
         return model.infer(features, batch.condition, deterministic=True)
     # As a model draws that is given the key of the example and sample as `rngs`.
     keys = jax.vmap(lambda key: sample_key(nnx.Rngs(key)))(sample_keys(batch.keys, number[None])[0])
-    z, log_q = samples_of(model, features, keys[None])
+    z, log_q = samples_of(model, features, keys[None], batch)
     return model.inferred(model.posterior(features), z, log_q, batch.condition)
 
 
@@ -194,7 +202,7 @@ def rows_of(model: Any, split: Split) -> int:
     def step(state: Any, batch: Batch) -> jax.Array:
         at_work = restored(graphdef, state)
         keys = sample_keys(batch.keys, jnp.arange(TRACED))
-        z, log_q = samples_of(at_work, encoded(at_work, batch), keys)
+        z, log_q = samples_of(at_work, encoded(at_work, batch), keys, batch)
         return log_joint(at_work, batch, z) - log_q
 
     traced = jax.make_jaxpr(step)(state, batch_of(model, split.take([0]), keys))

@@ -19,11 +19,16 @@ from workshop.generative_models.core.gaussian import reparameterize
 from workshop.generative_models.core.likelihood_base import check_draws
 from workshop.generative_models.core.likelihoods import Likelihood
 from workshop.generative_models.core.metrics import NONE, Metric
-from workshop.generative_models.core.modules import call, sample_key, set_numerics
+from workshop.generative_models.core.modules import (
+    call,
+    in_evaluation_mode,
+    sample_key,
+    set_numerics,
+)
 from workshop.generative_models.core.moments import Moments
 from workshop.generative_models.core.typing import DTypeLike, Outputs, Precision
 from workshop.generative_models.models.hub import Pretrained
-from workshop.generative_models.models.vae.chunks import chunk_size, in_chunks
+from workshop.generative_models.models.vae.chunks import chunk_size, in_chunks, in_training
 from workshop.generative_models.models.vae.components import (
     AnyObjective,
     AnyPosterior,
@@ -362,7 +367,31 @@ class VAE(LatentVariableModel, Pretrained):
     def q_z(self, x: ArrayLike, *, rngs: nnx.Rngs | None = None, **condition: Any) -> Distribution:
         """Return q(z|x) of a batch (batch, *event)."""
         x, _ = self.as_batch(x)
-        return self.posterior(self.features(x, rngs=rngs, **condition))
+        return self.q_of(self.features(x, rngs=rngs, **condition), condition, x)
+
+    def q_of(
+        self, features: dict[str, jax.Array], condition: dict[str, Any], x: ArrayLike | None = None
+    ) -> Distribution:
+        """Return q(z|x) of a batch, given its features.
+
+        A posterior that moves samples by the gradient of log p(x, z) needs x; without, it has no
+        samples. The networks are then in evaluation mode in that gradient.
+        """
+        if x is None or not getattr(self.posterior, "reads_joint", False):
+            return self.posterior(features)
+        batch, _ = self.as_batch(x)
+        model = in_evaluation_mode(self) if in_training(self) else self
+        return self.posterior(features, lambda z: model.log_joint(batch, z, **condition))
+
+    def log_joint(self, x: jax.Array, z: jax.Array, **condition: Any) -> jax.Array:
+        """Return log p(x, z) of examples (batch, *event) and latents (..., batch, latent_dim)."""
+        rows = z.reshape(-1, z.shape[-1])
+        times = len(rows) // len(x)
+        given = repeated(self._network_condition(condition), len(x), times)
+        logits = self._decoder_output(rows, None, given)
+        outputs = {"logits": logits, "reconstructed": self.likelihood.mean(logits)}
+        found = self.log_likelihood(repeated(x, len(x), times), outputs)
+        return found.reshape(z.shape[:-1]) + self.log_prior(z, **condition)
 
     def mean_and_log_var(self, features: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
         """Return the mean of q(z|x) given its features, and its log-variance, or zeros."""
@@ -390,6 +419,7 @@ class VAE(LatentVariableModel, Pretrained):
         features: dict[str, jax.Array],
         condition: dict[str, Any],
         *,
+        x: jax.Array | None = None,
         samples: int = 1,
         deterministic: bool = False,
         rngs: nnx.Rngs | None = None,
@@ -399,11 +429,12 @@ class VAE(LatentVariableModel, Pretrained):
         Args:
             features: as `features` returns them.
             condition: of a conditional model, {"y": labels}; else empty.
+            x: the examples, which some posteriors need for a sample; see `q_of`.
             samples: K.
             deterministic: take the mean of q(z|x) instead of a sample, without its density.
             rngs: source of the samples; the model's own if None.
         """
-        q = self.posterior(features)
+        q = self.q_of(features, condition, None if deterministic else x)
         log_q = None
         if deterministic or not q.has_density:
             z = jnp.broadcast_to(q.mean, (samples, *q.mean.shape))
@@ -416,10 +447,7 @@ class VAE(LatentVariableModel, Pretrained):
     ) -> Inference:
         """Return samples z (K, batch, latent_dim) of q(z|x), and log q of them, with the prior."""
         weigh = getattr(self.objective, "weighs_latents", False)
-        inference = Inference.flat(q, self.p_z(**condition), z, log_q, weigh=weigh)
-        if log_q is not None and not q.explicit_density:
-            inference.outputs["log_q"] = log_q.reshape(-1)
-        return inference
+        return Inference.flat(q, self.p_z(**condition), z, log_q, weigh=weigh)
 
     def _inference_of(self, outputs: dict[str, Any], condition: dict[str, Any]) -> Inference:
         """Return the latents of a batch from what `model(x)` returned."""
@@ -429,14 +457,16 @@ class VAE(LatentVariableModel, Pretrained):
             return self.inferred(q, q.mean[None], None, condition)
         z = outputs["z"][None]
         if "log_q" in outputs:
-            return self.inferred(q, z, outputs["log_q"][None], condition)
+            log_q = jnp.reshape(outputs["log_q"], z.shape[:2])
+            return self.inferred(q, z, log_q, condition)
         return self.inferred(q, z, q.log_prob(z) if q.has_density else None, condition)
 
     def _encoded(
         self, x: jax.Array, rngs: nnx.Rngs | None, condition: dict[str, Any], deterministic: bool
     ) -> jax.Array:
         features = self.features(x, rngs=rngs, **condition)
-        return self.infer(features, condition, deterministic=deterministic, rngs=rngs).z[0]
+        options = {"deterministic": deterministic, "rngs": rngs}
+        return self.infer(features, condition, x=x, **options).z[0]
 
     def _drawn_latents(
         self, n: int, temperature: ArrayLike, rngs: nnx.Rngs | None, condition: dict[str, Any]
@@ -525,7 +555,7 @@ class VAE(LatentVariableModel, Pretrained):
         """Return the latents of a batch, and the outputs, of which the decoder's have K·B rows."""
         features = self.features(x, rngs=rngs, **condition)
         inference = self.infer(
-            features, condition, samples=samples, deterministic=deterministic, rngs=rngs
+            features, condition, x=x, samples=samples, deterministic=deterministic, rngs=rngs
         )
         z = inference.z.reshape(-1, *inference.z.shape[2:])
         condition = repeated(self._network_condition(condition), len(x), samples)

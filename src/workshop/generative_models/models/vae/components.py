@@ -153,6 +153,12 @@ def check_components(posterior: Any, prior: Any, objective: Any) -> None:
             f"prior {p} is a mixture of q(z|u), and posterior {q} cannot be mixed: it has no "
             "density at any z, or weights of its own; choose a posterior of kind 'diagonal_normal'"
         )
+    if getattr(objective, "weighs_latents", False) and getattr(posterior, "reads_joint", False):
+        raise ValueError(
+            f"posterior {q} moves latents by the gradient of the decoder, and objective {loss} "
+            "tells the gradients of encoder and decoder apart: choose an objective of kind 'iwae' "
+            "(--objective.kind iwae)"
+        )
     spaces = [getattr(each, "support", "real") for each in (posterior, prior)]
     if spaces[0] != spaces[1]:
         raise ValueError(

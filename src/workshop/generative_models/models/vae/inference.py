@@ -108,7 +108,11 @@ class Inference:
         """
         z, zeros = weighable(z) if weigh else (z, None)
         log_p = None if log_q is None else p.log_prob_of_samples(z, log_q)
-        return cls(z, log_q, log_p, (Group(q, p, z, log_q, log_p),), zeros=zeros)
+        outputs = {}
+        if log_q is not None and not q.explicit_density:
+            outputs["log_q"] = log_q.reshape(-1)
+        groups = (Group(q, p, z, log_q, log_p),)
+        return cls(z, log_q, log_p, groups, outputs=outputs, zeros=zeros)
 
     def kl(self) -> jax.Array:
         """Return KL(q ‖ p): (B, latents) if it is a sum over latents or codes, else (B,)."""

@@ -271,6 +271,7 @@ class VQVAE(VAE):
         features: dict[str, jax.Array],
         condition: dict[str, Any],  # noqa: ARG002 - codes have none
         *,
+        x: jax.Array | None = None,  # noqa: ARG002 - and are chosen by the encoding alone
         samples: int = 1,
         deterministic: bool = False,
         rngs: nnx.Rngs | None = None,

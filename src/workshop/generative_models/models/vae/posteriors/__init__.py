@@ -6,6 +6,7 @@ from workshop.generative_models.models.vae.posteriors.diagonal_normal import (
     DiagonalNormalPosterior,
 )
 from workshop.generative_models.models.vae.posteriors.full_normal import FullNormalPosterior
+from workshop.generative_models.models.vae.posteriors.hamiltonian import HamiltonianPosterior
 from workshop.generative_models.models.vae.posteriors.householder import HouseholderPosterior
 from workshop.generative_models.models.vae.posteriors.iaf import IAFPosterior
 from workshop.generative_models.models.vae.posteriors.low_rank_normal import (
@@ -17,6 +18,9 @@ from workshop.generative_models.models.vae.posteriors.power_spherical import (
     PowerSphericalPosterior,
 )
 from workshop.generative_models.models.vae.posteriors.radial import RadialPosterior
+from workshop.generative_models.models.vae.posteriors.riemannian_hamiltonian import (
+    RiemannianHamiltonianPosterior,
+)
 from workshop.generative_models.models.vae.posteriors.sylvester import SylvesterPosterior
 from workshop.generative_models.models.vae.posteriors.von_mises_fisher import (
     VonMisesFisherPosterior,
@@ -39,6 +43,8 @@ POSTERIORS: dict[str, type[Posterior]] = {
     "von_mises_fisher": VonMisesFisherPosterior,
     "power_spherical": PowerSphericalPosterior,
     "wrapped_normal": WrappedNormalPosterior,
+    "hamiltonian": HamiltonianPosterior,
+    "riemannian_hamiltonian": RiemannianHamiltonianPosterior,
 }
 """The posteriors by the `kind` of their configuration."""
 
@@ -47,6 +53,7 @@ __all__ = [
     "DeltaPosterior",
     "DiagonalNormalPosterior",
     "FullNormalPosterior",
+    "HamiltonianPosterior",
     "HouseholderPosterior",
     "IAFPosterior",
     "LowRankNormalPosterior",
@@ -55,6 +62,7 @@ __all__ = [
     "Posterior",
     "PowerSphericalPosterior",
     "RadialPosterior",
+    "RiemannianHamiltonianPosterior",
     "SylvesterPosterior",
     "VonMisesFisherPosterior",
     "WrappedNormalPosterior",

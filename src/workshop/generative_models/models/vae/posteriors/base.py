@@ -19,6 +19,8 @@ class Posterior(Picklable, nnx.Module):
         has_density: whether q(z|x) has a density; without one there is no bound on log p(x).
         has_log_prob: whether log q(z|x) can be computed of any z, and not of its own samples alone.
         has_weights: whether q(z|x) holds weights beside the encoder's features.
+        reads_joint: whether samples follow the gradient of log p(x, z); `__call__` then takes that
+            function of z, (..., batch, latent_dim) -> (..., batch), as its second argument.
         support: the space of z: "real", "sphere" or "ball"; the prior must have the same.
         factorises: whether latents are independent given x, so that each has a density
             (`log_prob_each`) and a variance of its own.
@@ -28,6 +30,7 @@ class Posterior(Picklable, nnx.Module):
     has_density: ClassVar[bool] = True
     has_log_prob: ClassVar[bool] = True
     has_weights: ClassVar[bool] = False
+    reads_joint: ClassVar[bool] = False
     support: ClassVar[str] = "real"
     factorises: ClassVar[bool] = False
     needs_prior: ClassVar[type[Any] | None] = None
