@@ -27,7 +27,7 @@ def test_names_and_defaults_are_those_of_the_public_functions():
     assert defaults(Trainer.__init__, *objects) == dict(LoopConfig())
     names = {"optimizer": "name", "final_rate": "final"}
     expected = {names.get(name, name): value for name, value in OptimizerConfig()}
-    assert defaults(create_optimizer, "steps") == expected
+    assert defaults(create_optimizer, "steps", "betas") == expected
     assert set(OptimizerName.__args__) == set(optimizers._OPTIMIZERS)
 
 
