@@ -11,6 +11,7 @@ from workshop.generative_models.core.configuration import (
     DecoderConfig,
     EncoderConfig,
     PowerSphericalConfig,
+    StandardNormalConfig,
     UniformSphereConfig,
     VAEConfig,
     VonMisesFisherConfig,
@@ -139,7 +140,10 @@ def test_other_spaces_are_refused_at_construction():
         "decoder": DecoderConfig(output_shape=[4], **sizes),
     }
     for components, names in [
-        ({"posterior": posterior}, "VonMisesFisherPosterior .*'sphere'.* StandardNormalPrior"),
+        (
+            {"posterior": posterior, "prior": StandardNormalConfig()},
+            "VonMisesFisherPosterior .*'sphere'.* StandardNormalPrior",
+        ),
         ({"prior": prior}, "DiagonalNormalPosterior .*'real'.* UniformSpherePrior"),
         (
             {"posterior": posterior, "prior": COMPONENTS["ball"][1]},
@@ -150,3 +154,16 @@ def test_other_spaces_are_refused_at_construction():
             VAE(VAEConfig(**config, **components), rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="latent_dim of 2 or more"):
         model_of("vmf", latent_dim=1)
+
+
+@each
+def test_without_a_prior_it_is_the_usual_one_of_the_space(name):
+    posterior, prior = COMPONENTS[name]
+    sizes = {"hidden_dims": [4], "latent_dim": 3}
+    config = VAEConfig(
+        encoder=EncoderConfig(input_shape=[4], **sizes),
+        decoder=DecoderConfig(output_shape=[4], **sizes),
+        posterior=posterior,
+    )
+    model = nnx.eval_shape(lambda: VAE(config, rngs=nnx.Rngs(0)))
+    assert model.kinds["prior"] == prior.kind

@@ -122,7 +122,7 @@ class _LatentVectorConfig(AutoencoderConfig):
     """What the configurations of models with latent vectors share."""
 
     prior: PriorField | None = None
-    """p(z); None is the standard normal distribution."""
+    """p(z); None is the standard normal distribution, or the usual one of the posterior's space."""
     posterior: PosteriorField | None = None
     """q(z|x); None is a diagonal normal distribution."""
 

@@ -50,9 +50,7 @@ from workshop.generative_models.core.configuration.priors import (
     MixtureConfig,
     ResampledConfig,
     SplineConfig,
-    UniformSphereConfig,
     VampConfig,
-    WrappedNormalPriorConfig,
 )
 
 
@@ -272,17 +270,17 @@ PRESETS: dict[str, Preset] = {
     "svae": Preset(
         "von Mises-Fisher posterior on the sphere",
         "Davidson et al., Hyperspherical Variational Auto-Encoders, 2018",
-        {"posterior": VonMisesFisherConfig(), "prior": UniformSphereConfig()},
+        {"posterior": VonMisesFisherConfig()},
     ),
     "power-spherical-vae": Preset(
         "power spherical posterior on the sphere",
         "De Cao & Aziz, The Power Spherical Distribution, 2020",
-        {"posterior": PowerSphericalConfig(), "prior": UniformSphereConfig()},
+        {"posterior": PowerSphericalConfig()},
     ),
     "poincare-vae": Preset(
         "wrapped normal posterior on the Poincaré ball",
         "Mathieu et al., Continuous Hierarchical Representations with Poincaré VAEs, 2019",
-        {"posterior": WrappedNormalConfig(), "prior": WrappedNormalPriorConfig()},
+        {"posterior": WrappedNormalConfig()},
     ),
     # Priors.
     "vamp": Preset(

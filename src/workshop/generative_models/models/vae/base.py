@@ -70,7 +70,7 @@ from workshop.generative_models.models.vae.outputs import (
     x_and_outputs,
 )
 from workshop.generative_models.models.vae.posteriors import DiagonalNormalPosterior
-from workshop.generative_models.models.vae.priors import StandardNormalPrior
+from workshop.generative_models.models.vae.priors import USUAL_PRIORS, StandardNormalPrior
 
 _UNKNOWN_EVENT = (1024,)
 """Assumed shape of an example if networks of one's own do not tell it."""
@@ -114,7 +114,8 @@ class VAE(LatentVariableModel, Pretrained):
             feature of the training data, which `Trainer.fit` fills in (`initialize`, in a loop of
             your own). All inputs and outputs, and the density, stay in the data's own units. The
             decoder's output activation must be the identity.
-        prior: p(z): a configuration, or a `Prior`; None is N(0, I).
+        prior: p(z): a configuration, or a `Prior`; None is N(0, I), or the usual prior of the
+            posterior's space: uniform on the sphere, a wrapped normal on the ball.
         posterior: q(z|x): a configuration, or a `Posterior`; None is a diagonal Gaussian.
         objective: the loss: a configuration, or an `Objective`; None is the ELBO, with kl_weight,
             free_bits and the KL's schedule.
@@ -232,7 +233,10 @@ class VAE(LatentVariableModel, Pretrained):
         self.posterior: Any = DiagonalNormalPosterior()
         if posterior is not None:
             self.posterior = created("posterior", posterior, latent_dim=self.latent_dim, rngs=rngs)
-        self.prior: Any = StandardNormalPrior(self.latent_dim)
+        usual: Any = USUAL_PRIORS.get(
+            getattr(self.posterior, "support", "real"), StandardNormalPrior
+        )
+        self.prior: Any = usual(self.latent_dim)
         if prior is not None:
             check_classes(self, prior)
             sizes = {"event_shape": self.event_shape, "num_classes": self.num_classes}

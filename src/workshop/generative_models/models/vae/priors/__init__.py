@@ -25,9 +25,16 @@ PRIORS: dict[str, type[Prior]] = {
     "conditional": ConditionalPrior,
 }
 """The priors by the `kind` of their configuration."""
+USUAL_PRIORS: dict[str, type[Prior]] = {
+    "real": StandardNormalPrior,
+    "sphere": UniformSpherePrior,
+    "ball": WrappedNormalPrior,
+}
+"""The priors of models that are given none, by the support of their posterior."""
 
 __all__ = [
     "PRIORS",
+    "USUAL_PRIORS",
     "ConditionalPrior",
     "CouplingPrior",
     "MAFPrior",
