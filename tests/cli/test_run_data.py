@@ -94,8 +94,8 @@ def test_what_was_trained_on_is_never_tested_on(copy, change, capsys):
     rows = list(csv.DictReader((copy / "scores.csv").read_text().splitlines()))
     assert {row["name"] for row in rows} == found["test"]
     command("encode", copy / "vq-vae", "--out", copy / "codes.npz")
-    codes = np.load(copy / "codes.npz")
-    assert {part: set(codes[f"names_{part}"].tolist()) for part in PARTS} == found
+    with np.load(copy / "codes.npz") as codes:
+        assert {part: set(codes[f"names_{part}"].tolist()) for part in PARTS} == found
     expected = {remove: "1 missing (1 of train): a/004.png", add: "1 new: a/000 new.png",
                 rename: "split or ordered in another way"}[change]  # fmt: skip
     assert "is not as the run found it" in said

@@ -172,7 +172,7 @@ def angles(
     density = jnp.exp(log_density(low[..., None] + cell[..., None] * steps))
     left, middle, right = density[..., :-1:2], density[..., 1::2], density[..., 2::2]
     masses = (left + 4 * middle + right) / 6
-    ends = jnp.cumsum(masses, -1)
+    ends = jnp.cumsum(masses, axis=-1)
     total = ends[..., -1]
     wanted = jax.lax.stop_gradient(uniform * total)
     index = (wanted[..., None] >= jax.lax.stop_gradient(ends[..., :-1])).sum(-1)

@@ -160,7 +160,7 @@ class TestImportanceWeightedBound:
         monkeypatch.setattr(importance, "add_samples", kept)
         monkeypatch.setattr(weighing, "BUDGETS", {"cpu": 2**16})
         x, model = LINEAR.data(400), LINEAR.model(**WRONG)
-        before = add_samples._cache_size()
+        add_samples.clear_cache()  # other tests may have compiled the same programs
         compiled = []
         for samples in (100, 10_000):
             calls.clear()
@@ -172,7 +172,7 @@ class TestImportanceWeightedBound:
                 importance_weighted_bound(model, x, samples=samples, progress=two_calls)
             args, kwargs = calls[-1]
             compiled.append(add_samples.lower(*args, **kwargs).compile())
-        assert add_samples._cache_size() == before + 1
+        assert add_samples._cache_size() == 1
         few, many = (c.memory_analysis().temp_size_in_bytes for c in compiled)
         assert few == many < 30 * 2**16  # nothing is fused in these tests
 

@@ -15,8 +15,12 @@ from workshop.generative_models.core.configuration.objectives import (
 )
 from workshop.generative_models.core.distributions import StandardNormal
 from workshop.generative_models.models.vae import VAE, MLPDecoder, MLPEncoder
-from workshop.generative_models.models.vae.objectives import WAEMMD, InfoVAE, squared_mmd
-from workshop.generative_models.models.vae.objectives.mmd import _PRIOR
+from workshop.generative_models.models.vae.objectives import (
+    WAEMMD,
+    InfoVAE,
+    LossContext,
+    squared_mmd,
+)
 from workshop.generative_models.models.vae.posteriors import PointMassPosterior
 
 KERNELS = {
@@ -96,7 +100,7 @@ def test_equal_distributions_may_give_less_than_nothing_and_one_example_nothing(
 
 
 KEY = jax.random.key(3)
-DRAWS = np.float64(StandardNormal(2).sample(jax.random.fold_in(KEY, _PRIOR), (6,)))
+DRAWS = np.float64(StandardNormal(2).sample(LossContext(key=KEY).key, (6,)))
 
 
 @pytest.mark.parametrize("point", [True, False])

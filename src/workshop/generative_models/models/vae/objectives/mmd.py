@@ -15,9 +15,6 @@ from workshop.generative_models.models.vae.objectives.discrepancy import (
     squared_mmd,
 )
 
-_PRIOR = 0x6D6D64
-"""Of the key that samples of the prior are drawn with; the model's own streams count from 0."""
-
 
 class WAEMMD(Objective):
     r"""L = -E_q(z|x)[log p(x|z)] + λ MMD²(q(z), p(z)).
@@ -61,8 +58,7 @@ class WAEMMD(Objective):
         """Return MMD² of a batch's latents and as many samples of their prior."""
         group = only_group(self, terms)
         (z,), p = group.z, group.p
-        key = jax.random.fold_in(context.key, _PRIOR)
-        draws = p.sample(key, () if p.batch_shape else (len(z),))
+        draws = p.sample(context.key, () if p.batch_shape else (len(z),))
         return squared_mmd(z, draws, self.kernel, bandwidth=self.bandwidth, scales=self.scales)
 
 
