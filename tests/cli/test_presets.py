@@ -4,8 +4,9 @@ import json
 
 import pytest
 from flax import nnx
+from rich.console import Console
 
-from workshop.cli import main
+from workshop.cli import main, models
 from workshop.cli.options import Start, default_config
 from workshop.cli.starting import train_options
 from workshop.generative_models.core.configuration.presets import PRESETS
@@ -45,7 +46,7 @@ def test_a_component_of_ones_own_choice_replaces_that_of_the_model():
 
 
 def test_the_list_names_each_model_with_its_paper(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(models, "console", Console(width=200))
     main(["models"])
     out = capsys.readouterr().out
     for name, preset in PRESETS.items():

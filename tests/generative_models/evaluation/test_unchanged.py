@@ -131,7 +131,8 @@ WITHOUT_CODES = MEASURES.keys() - {outputs.code_indices}
 CASES = [(vae, measure) for measure in MEASURES if measure in WITHOUT_CODES]
 CASES += [(vq_vae, measure) for measure in MEASURES if measure in WITH_CODES]
 PARTS = {
-    "batch_of", "condition_of", "coordinates", "dependence_verdict", "drawn", "encoded", "examples_of",
+    "batch_of", "condition_of", "coordinates", "dependence_verdict", "drawn", "encoded",
+    "examples_of",
     "features_of", "has_moving_scale", "log_given", "log_joint", "own_conditions",
     "examples_to_bound", "representation_of", "run_steps", "samples_of",
     "settled_examples", "settled_noise",
