@@ -58,8 +58,7 @@ def measured(name: str, dataset: Dataset, features: Any, seed: int, options: Any
     if seed == 0 and options.sheets is not None:
         options.sheets.mkdir(parents=True, exist_ok=True)
         save(grids.samples(samples[:64]), options.sheets / f"{name}.png")
-    distance = getattr(distance, "value", distance)
-    return [losses["reconstruction_loss"], lower, bound, float(distance), step]
+    return [losses["reconstruction_loss"], lower, bound, distance.value, step]
 
 
 def cell(values: list[Any]) -> str:

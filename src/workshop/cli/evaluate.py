@@ -147,8 +147,8 @@ def _write_page(
 ) -> None:
     """Draw the figures, and write the page."""
     kinds = ", ".join(f"{name} {kind}" for name, kind in study.model.kinds.items())
-    lines = [f"{about['model']} on {dataset}, {about['data']['split']} examples", kinds]
-    lines.append(about["device"])
+    title = f"{about['model']} on {dataset}, {about['data']['split']} examples"
+    lines = [title, kinds, about["device"]]
     if about["checkpoint"] is not None:
         lines.append(f"the model is that of the checkpoint of {about['checkpoint']}")
     if about["cut_short"] is not None:

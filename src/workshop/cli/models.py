@@ -28,7 +28,7 @@ def models(options: Models) -> None:
 
 
 def _components(preset: Preset) -> str:
-    kinds = {name: getattr(part, "kind", "") for name, part in preset.components.items()}
+    kinds = {name: part.model_dump()["kind"] for name, part in preset.components.items()}
     return ", ".join(f"{name} {kind}" for name, kind in kinds.items())
 
 

@@ -135,7 +135,7 @@ class Session:
     def decode(
         self, z: Float[np.ndarray, "n d"], y: int | None = None
     ) -> Float[np.ndarray, "n ..."]:
-        """Return what latents stand for, or the nearest points of the space that they lie in.
+        """Decode latents, projected onto the latent space first.
 
         Encodings of a model with codes are quantized first.
         """

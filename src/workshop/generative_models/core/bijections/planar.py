@@ -15,7 +15,7 @@ from workshop.generative_models.core.bijections.base import (
 from workshop.generative_models.core.bijections.tanh_root import tanh_root
 
 _SMALLEST = 1e-12
-"""|w|² below which the map fades to the identity, which it is at w = 0."""
+"""|w|² below which the map tends to the identity, its limit at w = 0."""
 
 
 @jax.tree_util.register_dataclass

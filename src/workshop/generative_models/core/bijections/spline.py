@@ -119,7 +119,7 @@ _SMALLEST = 1e-20
 
 
 def _within(b: _Bin, place: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return y of a place in the bin, in [0, 1], and the logarithm of the slope there."""
+    """Return y at a relative position in the bin, in [0, 1], and the logarithm of the slope."""
     rest = 1 - place
     both = place * rest
     below = b.slope + b.bend * both

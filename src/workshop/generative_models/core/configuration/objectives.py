@@ -321,36 +321,36 @@ class IWAEConfig(ObjectiveConfig):
     """Samples of z for each example, all of which are decoded."""
 
 
-class MIWAEConfig(ObjectiveConfig):
+class _GroupsConfig(ObjectiveConfig):
+    """What the configurations of objectives with groups of samples share."""
+
+    samples: PositiveInt = 64
+    """Samples of z for each example, in all groups together; all of them are decoded."""
+    groups: PositiveInt = 8
+    """Number of groups."""
+
+    @model_validator(mode="after")
+    def _groups_are_equal(self) -> "_GroupsConfig":
+        check_groups(self.samples, self.groups)
+        return self
+
+
+class MIWAEConfig(_GroupsConfig):
     """The mean of the importance-weighted bounds of groups of samples (Rainforth et al. 2018)."""
 
     kind: Literal["miwae"] = "miwae"
     """Kind of objective."""
-    samples: PositiveInt = 64
-    """Samples of z for each example, in all groups together; all of them are decoded."""
     groups: PositiveInt = 8
     """Number of groups; one is IWAE, and as many as samples the ELBO."""
 
-    @model_validator(mode="after")
-    def _groups_are_equal(self) -> "MIWAEConfig":
-        check_groups(self.samples, self.groups)
-        return self
 
-
-class PIWAEConfig(ObjectiveConfig):
+class PIWAEConfig(_GroupsConfig):
     """IWAE's bound for the decoder and that of MIWAE for the encoder (Rainforth et al. 2018)."""
 
     kind: Literal["piwae"] = "piwae"
     """Kind of objective."""
-    samples: PositiveInt = 64
-    """Samples of z for each example, in all groups together; all of them are decoded."""
     groups: PositiveInt = 8
     """Number of groups for the encoder; as many as samples train it by the ELBO."""
-
-    @model_validator(mode="after")
-    def _groups_are_equal(self) -> "PIWAEConfig":
-        check_groups(self.samples, self.groups)
-        return self
 
 
 class CIWAEConfig(ObjectiveConfig):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
-from workshop.generative_models.core.gaussian import PRNGKey
+from workshop.generative_models.core.gaussian import PRNGKey, standard_deviation
 
 Leaf = jax.Array | Any
 """Type of a field that holds an array; JAX also builds pytrees of axes, shapes and sentinels."""
@@ -145,6 +145,32 @@ class Distribution(abc.ABC):
                 f"(..., {expected}), the batch axes and the event axis"
             )
         return widened(z)
+
+
+class MeanAndLogVar(Distribution):
+    """What distributions with the fields `mean` and `log_var`, of one shape, share."""
+
+    log_var: jax.Array
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """Shape of the batch axes."""
+        if self.mean.shape != self.log_var.shape or self.mean.ndim == 0:
+            raise ValueError(
+                f"{type(self).__name__}: mean has shape {self.mean.shape}, log_var has shape "
+                f"{self.log_var.shape}: expected (*batch, event) for both"
+            )
+        return self.mean.shape[:-1]
+
+    @property
+    def event_size(self) -> int:
+        """Size of the event axis."""
+        return self.mean.shape[-1]
+
+    @property
+    def scale(self) -> jax.Array:
+        """σ, [*batch, event]."""
+        return standard_deviation(self.log_var)
 
 
 def widened(values: jax.Array) -> jax.Array:

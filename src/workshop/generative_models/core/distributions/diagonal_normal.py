@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core.distributions.base import (
-    Distribution,
     Leaf,
+    MeanAndLogVar,
     normal_noise,
     widened,
 )
@@ -18,13 +18,12 @@ from workshop.generative_models.core.gaussian import (
     clip_log_var,
     from_noise,
     log_density,
-    standard_deviation,
 )
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
-class DiagonalNormal(Distribution):
+class DiagonalNormal(MeanAndLogVar):
     """N(μ, diag σ²).
 
     log p(z) = -½ Σ_i (log 2π + log σ_i² + (z_i - μ_i)² / σ_i²)
@@ -50,26 +49,6 @@ class DiagonalNormal(Distribution):
 
     mean: Leaf
     log_var: Leaf
-
-    @property
-    def batch_shape(self) -> tuple[int, ...]:
-        """Shape of the batch axes."""
-        if self.mean.shape != self.log_var.shape or self.mean.ndim == 0:
-            raise ValueError(
-                f"DiagonalNormal: mean has shape {self.mean.shape}, log_var has shape "
-                f"{self.log_var.shape}: expected (*batch, event) for both"
-            )
-        return self.mean.shape[:-1]
-
-    @property
-    def event_size(self) -> int:
-        """Size of the event axis."""
-        return self.mean.shape[-1]
-
-    @property
-    def scale(self) -> jax.Array:
-        """σ, [*batch, event]."""
-        return standard_deviation(self.log_var)
 
     @property
     def variance(self) -> jax.Array:

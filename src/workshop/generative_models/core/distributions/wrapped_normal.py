@@ -7,19 +7,19 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core.distributions.base import (
-    Distribution,
     Leaf,
+    MeanAndLogVar,
     normal_noise,
     widened,
 )
 from workshop.generative_models.core.distributions.diagonal_normal import DiagonalNormal
-from workshop.generative_models.core.gaussian import PRNGKey, standard_deviation
+from workshop.generative_models.core.gaussian import PRNGKey
 from workshop.generative_models.core.hyperbolic import exp_map, log_map, log_sinh_ratio
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
-class WrappedNormal(Distribution):
+class WrappedNormal(MeanAndLogVar):
     r"""N(0, diag σ²) at μ, wrapped onto the Poincaré ball of curvature -1 by the exponential map.
 
     z = exp_μ(v),  v ~ N(0, diag σ²)
@@ -53,26 +53,6 @@ class WrappedNormal(Distribution):
 
     mean: Leaf
     log_var: Leaf
-
-    @property
-    def batch_shape(self) -> tuple[int, ...]:
-        """Shape of the batch axes."""
-        if self.mean.shape != self.log_var.shape or self.mean.ndim == 0:
-            raise ValueError(
-                f"WrappedNormal: mean has shape {self.mean.shape}, log_var has shape "
-                f"{self.log_var.shape}: expected (*batch, event) for both"
-            )
-        return self.mean.shape[:-1]
-
-    @property
-    def event_size(self) -> int:
-        """Size of the event axis."""
-        return self.mean.shape[-1]
-
-    @property
-    def scale(self) -> jax.Array:
-        """σ, [*batch, event]."""
-        return standard_deviation(self.log_var)
 
     def _sample(self, key: PRNGKey, shape: tuple[int, ...], temperature: ArrayLike) -> jax.Array:
         noise = normal_noise(key, shape, self.mean.dtype, temperature)

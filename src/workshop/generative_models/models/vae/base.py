@@ -392,9 +392,7 @@ class VAE(LatentVariableModel, Pretrained):
         rows = z.reshape(-1, z.shape[-1])
         times = len(rows) // len(x)
         given = repeated(self._network_condition(condition), len(x), times)
-        logits = self._decoder_output(rows, None, given)
-        outputs = {"logits": logits, "reconstructed": self.likelihood.mean(logits)}
-        found = self.log_likelihood(repeated(x, len(x), times), outputs)
+        found = self._log_given(repeated(x, len(x), times), rows, None, given)
         return found.reshape(z.shape[:-1]) + self.log_prior(z, **condition)
 
     def mean_and_log_var(self, features: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
@@ -676,7 +674,13 @@ class VAE(LatentVariableModel, Pretrained):
     ) -> jax.Array:
         """Return log p(x|z) of examples (batch, *event) given latents (batch, latent_dim)."""
         x, _ = self.as_batch(x)
-        logits = self._decoder_output(z, rngs, self._network_condition(condition))
+        return self._log_given(x, z, rngs, self._network_condition(condition))
+
+    def _log_given(
+        self, x: jax.Array, z: jax.Array, rngs: nnx.Rngs | None, condition: dict[str, Any]
+    ) -> jax.Array:
+        """Return log p(x|z), (batch,), given the networks' condition."""
+        logits = self._decoder_output(z, rngs, condition)
         outputs = {"logits": logits, "reconstructed": self.likelihood.mean(logits)}
         return self.log_likelihood(x, outputs)
 

@@ -51,6 +51,6 @@ class PIWAE(MIWAE):
         )
         weighed = jnp.mean((for_phi * log_q - for_theta * log_joint).sum(0))
         total = -jnp.mean(log_mean(log_w))
-        # The value is that of L_θ, the gradient that of the weighed terms.
+        # The value is that of L_θ, the gradient that of the weighted terms.
         total = jax.lax.stop_gradient(total - weighed) + weighed + terms.inference.weighing(ratio)
         return losses_of(total, log_w) | {"encoder_loss": -jnp.mean(bounds)}
