@@ -40,6 +40,20 @@ def make_vqvae():
 
 
 @pytest.fixture
+def programs():
+    """The name of every program that is lowered during a test, as in `jit(train_steps)`."""
+    names = []
+
+    def lowered(event, _, fun_name="", **__):
+        if event == "/jax/core/compile/jaxpr_to_mlir_module_duration":
+            names.append(fun_name)
+
+    jax.monitoring.register_event_duration_secs_listener(lowered)
+    yield names
+    jax.monitoring.unregister_event_duration_listener(lowered)
+
+
+@pytest.fixture
 def weights():
     """Return a function that gives all weights of a model as one list of arrays."""
     return lambda model: [np.asarray(a) for a in jax.tree.leaves(nnx.state(model, nnx.Param))]
