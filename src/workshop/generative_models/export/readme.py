@@ -1,5 +1,7 @@
 """The README of an export: what is in it, and how each function is run."""
 
+from workshop.generative_models.core.supports import Ball, Sphere
+
 from .manifest import FunctionInfo, Manifest, TensorInfo
 
 FILE = "README.md"
@@ -38,6 +40,12 @@ _NEEDS = {
     "`model.safetensors` holds its weights.",
 }
 
+_INTO_SUPPORT = {
+    Sphere.about: "z /= np.linalg.norm(z, axis=-1, keepdims=True)",
+    Ball.about: "z /= 1 + np.linalg.norm(z, axis=-1, keepdims=True)",
+}
+"""Code that moves normal numbers z into the space of the latents, by its description."""
+
 
 def text(manifest: Manifest) -> str:
     """Return the README of an export, whose code runs in the export's folder."""
@@ -61,7 +69,12 @@ def _function(kind: str, name: str, info: FunctionInfo) -> str:
         for way, tensors in (("in", info.inputs), ("out", info.outputs))
         for t in tensors
     )
-    arrays = "\n".join(f"{t.name} = {_drawn(t)}" for t in info.inputs)
+    arrays = "\n".join(
+        line
+        for t in info.inputs
+        for line in (f"{t.name} = {_drawn(t)}", _INTO_SUPPORT.get(t.about))
+        if line is not None
+    )
     given = ", ".join(t.name for t in info.inputs)
     outputs = ", ".join(t.name for t in info.outputs)
     # Programs return lists; `load_exported` returns a single array as it is.
