@@ -10,13 +10,14 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 # share is made once, and takes from the other when it is done.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: help demo report explore test lint docs figures wheel wheel-test bench clean
+.PHONY: help demo report explore test test-all lint docs figures wheel wheel-test bench clean
 
 help:
 	@echo "make demo   train on real handwritten digits and draw what was learned"
 	@echo "make report, make explore   measure that run; open it in the browser (RUN=runs/digits-vae)"
 	@echo "make test   lint, types, import contract, tests, README examples"
-	@echo "make lint   the first three of these"
+	@echo "make test-all   the same with the slow tests"
+	@echo "make lint   lint, types, import contract"
 	@echo "make docs   build the documentation into site/"
 	@echo "make figures   draw every figure of the documentation anew, from runs trained for it"
 	@echo "make wheel  build a wheel into dist/; make wheel-test runs the tests from it alone"
@@ -63,6 +64,10 @@ lint: $(VENV)/.dev
 
 test: lint
 	$(PYTEST) --doctest-modules tests src
+
+# Further cases of what the tests of `make test` check.
+test-all: lint
+	$(PYTEST) -m "" --hypothesis-profile thorough --doctest-modules tests src
 
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict

@@ -3,12 +3,14 @@
     python benchmarks/presets.py [--only vae iwae] [--seeds 3] [--steps 3000] [--data mnist5k]
 
 Each model is the one that `workshop train --model NAME` builds. The table is printed row by row and
-written to PRESETS.md; a sheet of samples of each preset goes to FOLDER/NAME.png. The Fréchet
+written to PRESETS.md, where rows of presets that are not among --only stay; a sheet of samples of
+each preset goes to FOLDER/NAME.png. The Fréchet
 distance is that of features of a small classifier of the training data. `perceptual-vae` needs a
 network's file and is left out.
 """
 
 import argparse
+import os
 import statistics
 import time
 from pathlib import Path
@@ -82,19 +84,28 @@ def main() -> None:
     options = parser.parse_args()
     dataset = load_dataset(options.data)
     features = classifier_features(dataset.train.x, dataset.train.y)
-    text = (
+    head = (
         f"# Presets on {options.data}\n\nA run of `python benchmarks/presets.py`: "
         f"{options.steps:,} steps, mean ± standard deviation of {options.seeds} seeds, test data, "
-        "nats per example.\n\n"
+        f"nats per example; time on {len(os.sched_getaffinity(0))} core(s).\n\n"
         f"| preset | {' | '.join(COLUMNS)} |\n|---|{'---:|' * len(COLUMNS)}\n"
     )
-    print(text, end="")
+    print(head, end="")
     for name in options.only:
         runs = [measured(name, dataset, features, seed, options) for seed in range(options.seeds)]
-        line = f"| {name} | {' | '.join(cell(list(each)) for each in zip(*runs, strict=True))} |"
-        text += line + "\n"
-        print(line, flush=True)
-        options.out.write_text(text)
+        cells = " | ".join(cell(list(each)) for each in zip(*runs, strict=True))
+        # Read again: another process may have added other presets.
+        lines = kept(options.out, head) | {name: f"| `{name}` | {cells} |\n"}
+        print(lines[name], end="", flush=True)
+        options.out.write_text(head + "".join(lines[name] for name in PRESETS if name in lines))
+
+
+def kept(path: Path, head: str) -> dict[str, str]:
+    """Return the rows of an earlier run with the same options, by preset."""
+    if not path.exists() or not path.read_text().startswith(head):
+        return {}
+    rows = path.read_text().removeprefix(head).splitlines(keepends=True)
+    return {row.split("`")[1]: row for row in rows}
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ import logging
 import os
 import shutil
 import tempfile
+import zlib
+from collections import defaultdict
 from pathlib import Path
 
 import jax
@@ -40,8 +42,9 @@ if hasattr(mlir, "make_ir_context"):
     mlir.make_ir_context = functools.cache(mlir.make_ir_context)
 gc.set_threshold(20_000, 50, 100)
 # Compilation makes the first example of a property slow; a deadline would only measure that.
-settings.register_profile("workshop", deadline=None, derandomize=True, max_examples=25)
-settings.load_profile("workshop")
+settings.register_profile("quick", deadline=None, derandomize=True, max_examples=10)
+settings.register_profile("thorough", settings.get_profile("quick"), max_examples=50)
+settings.load_profile("quick")
 # Every annotated shape in the package is checked at run time in the tests.
 check_local_functions_once()
 install_import_hook("workshop", "typechecking.checker")
@@ -104,9 +107,28 @@ def pytest_configure(config):
     config.pluginmanager.register(RoomForPrograms())
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Begin with the longest tests, or one worker waits at the end for the other."""
+    if config.option.markexpr == "not slow":
+        _leave_out_cases(config, items)
     items.sort(key=lambda item: item.path.name not in ("test_readme.py", "test_docs.py"))
+
+
+def _leave_out_cases(config, items):
+    """Keep one in four cases of each test marked `sampled`; which, differs from test to test."""
+    cases = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("sampled"):
+            cases[item.nodeid.split("[")[0]].append(item)
+    left_out = {
+        item
+        for name, some in cases.items()
+        for i, item in enumerate(some)
+        if i % 4 != zlib.crc32(name.encode()) % min(4, len(some))
+    }
+    if left_out:
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_sessionfinish(session):

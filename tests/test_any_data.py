@@ -181,7 +181,7 @@ def trainer():
     return Trainer(model(), ADAM, batch_size=4, progress=False)
 
 
-@settings(max_examples=150)
+@settings(max_examples=40)
 @given(arrays())
 def test_any_array(made):
     passed, meant = made
@@ -194,7 +194,7 @@ def test_any_array(made):
     assert (fitted is None) == (found is None)
 
 
-@settings(max_examples=150)
+@settings(max_examples=40)
 @given(labels())
 def test_any_labels(made):
     passed, array = made
@@ -226,7 +226,7 @@ def test_any_keys(passed):
         assert passed["x"].shape == (N, D)
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(arrays(shapes=[*SHAPES, (N, 5, 3), (2, D)]))
 def test_any_array_in_splits(made):
     passed, meant = made
@@ -241,7 +241,7 @@ def test_any_array_in_splits(made):
     np.testing.assert_allclose(rows, sorted(map(tuple, meant.reshape(len(meant), -1).tolist())))
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(arrays(shapes=[*SHAPES, (1, D)]))
 def test_any_table(made):
     passed, meant = made

@@ -15,6 +15,8 @@ DOCS = Path(__file__).parents[1] / "docs"
 if not DOCS.is_dir():
     pytest.skip("the documentation is in the checkout alone", allow_module_level=True)
 PAGES = sorted(DOCS.glob("*.md"))
+QUICK = ("configuration", "extending", "index", "training")
+"""Pages that `make test` runs; `make test-all` runs all."""
 FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.M | re.S)  # in tabs they are indented
 SNIPPET = re.compile(r"--8<--\n(\S+)\n--8<--\n")
 
@@ -37,7 +39,13 @@ def _offline(monkeypatch, tmp_path, one_figure):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.stem, marks=() if page.stem in QUICK else pytest.mark.slow)
+        for page in PAGES
+    ],
+)
 def test_blocks_run_in_order(page):
     """The blocks of a page share one namespace and one folder. Commands run in this process.
 

@@ -24,6 +24,7 @@ NOISE = np.array([0.1, 0.2, 0.3, 0.5, 0.8])
 
 
 # Few steps: what is checked is the manner. The shapes of the data, 12 of them, are scikit-learn's.
+@pytest.mark.sampled
 @parametrize_with_checks([VAEEstimator(hidden_dims=(8,), max_iter=3)])
 def test_scikit_learns_own_checks(estimator, check, monkeypatch):
     # One of them passes settings of any type, which the run-time type checker would stop at.
@@ -90,6 +91,7 @@ def wine():
     return load_wine().data
 
 
+@pytest.mark.slow
 def test_raw_columns_are_no_trouble(wine):
     """Wine's columns have means from 0.4 to 747; the bound is in their own units."""
     fitted = VAEEstimator(2, (16,), max_iter=400, learning_rate=1e-2, random_state=0).fit(wine)
@@ -100,6 +102,7 @@ def test_raw_columns_are_no_trouble(wine):
     assert (error.std(0) < wine.std(0)).all()
 
 
+@pytest.mark.slow
 def test_other_units_give_the_same_model_up_to_the_log_jacobian(wine):
     short = VAEEstimator(2, (8,), max_iter=20, random_state=0)
     Z, score = short.fit_transform(wine), short.score(wine)
@@ -116,6 +119,7 @@ def test_standardisation_is_refused_where_it_has_no_meaning(wine):
         VAEEstimator(likelihood="mse", standardize=True).fit(wine)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("bound", ["elbo", "importance"])
 def test_scores_are_those_of_the_evaluation(X, linear, bound, monkeypatch):
     fitted = clone(linear)
@@ -149,6 +153,7 @@ def test_a_row_is_told_by_what_it_holds():
     assert numbers_of(x[::-1]).tolist() == [again, b, a]
 
 
+@pytest.mark.slow
 def test_a_grid_search_in_a_pipeline_finds_the_rank(X):
     pipeline = make_pipeline(
         StandardScaler(),
@@ -174,6 +179,7 @@ def test_a_pickle_holds_numbers_and_no_model(X, linear):
     assert hasattr(linear, "model_")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "change",
     [

@@ -60,6 +60,7 @@ def outputs(model):
     return np.asarray(model.reconstruct(X, deterministic=True, **labels))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_comes_back_the_same(name, tmp_path):
     model = build(name)

@@ -116,6 +116,7 @@ def test_evaluate_tells_codebooks_and_prior(run, tmp_path):
     assert told["prior"]["bits_per_dim"].value == pytest.approx(bits, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_prior_goes_on_where_it_was_stopped(run, tmp_path, capsys):
     """A second fit is refused; one that is resumed at its end changes nothing."""
     copy = tmp_path / "copy"
@@ -150,6 +151,7 @@ def codes(tmp_path_factory):
     return folder
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("file", "out", "message"),
     [
@@ -198,6 +200,7 @@ def test_the_file_that_is_read_is_not_overwritten(run, tmp_path, capsys, name):
     assert file.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_run_without_codes_is_a_sentence(tmp_path, capsys):
     command("train", "--steps", 2, "--hidden-dims", 4, "--out", tmp_path / "vae", "--no-progress")
     for arguments in (("encode", tmp_path / "vae", "--out", tmp_path / "c.npz"),
@@ -251,6 +254,7 @@ def test_a_prior_of_another_version_is_left_out(run, tmp_path, caplog):
     assert "is of another version of this library, and is left out: fit it again" in caplog.text
 
 
+@pytest.mark.slow
 def test_training_drops_a_prior(run, caplog):
     model = workshop.load(run)
     logging.getLogger("workshop").propagate = True

@@ -84,6 +84,7 @@ def test_values_of_the_wrong_type_are_told_what_the_help_expects(capsys, words, 
         assert foreign not in said
 
 
+@pytest.mark.slow
 def test_a_warning_is_a_sentence(tmp_path, monkeypatch, capsys):
     """Without the file and the line of code that it comes from."""
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((40, 3, 8, 8)))

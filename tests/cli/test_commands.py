@@ -1,4 +1,3 @@
-import contextlib
 import json
 import subprocess
 import sys
@@ -14,32 +13,41 @@ from workshop.cli.train import _some
 from workshop.generative_models.data import Split, load_dataset
 
 MODELS = ("vae", "beta-vae", "beta-vae-capacity", "conditional-vae", "vq-vae")
-DRAWN = ("vae", "conditional-vae", "vq-vae")
-"""Models whose figures are drawn: the others have those of a VAE."""
 
 
 def command(*arguments):
     main([str(a) for a in arguments])
 
 
+def train(name, out):
+    command("train", "--model", name, "--steps", 20, "--hidden-dims", 16, "--out", out,
+            "--no-progress")  # fmt: skip
+
+
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, all_figures):
+def runs(tmp_path_factory):
     """One short run of every model on the digits."""
     root = tmp_path_factory.mktemp("runs")
     for name in MODELS:
-        with all_figures() if name in DRAWN else contextlib.nullcontext():
-            command("train", "--model", name, "--steps", 20, "--hidden-dims", 16,
-                    "--out", root / name, "--no-progress")  # fmt: skip
+        train(name, root / name)
     return root
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", MODELS)
 def test_train_leaves_a_run_folder(runs, name):
-    run = runs / name
     for file in ("config.json", "model.safetensors", "metrics.jsonl", "checkpoints/20"):
-        assert (run / file).exists(), file
-    if name not in DRAWN:
-        return
+        assert (runs / name / file).exists(), file
+
+
+# The other models have the figures of a VAE.
+@pytest.mark.parametrize(
+    "name", ["vae", *(pytest.param(name, marks=pytest.mark.slow) for name in MODELS[3:])]
+)
+def test_train_draws_figures(name, tmp_path, all_figures):
+    run = tmp_path / "run"
+    with all_figures():
+        train(name, run)
     figures = {path.stem for path in (run / "figures").iterdir()}
     assert figures >= {
         "training_curves", "reconstructions", "samples", "traversals", "interpolations",
@@ -50,6 +58,7 @@ def test_train_leaves_a_run_folder(runs, name):
         assert np.asarray(Image.open(path)).std() > 5, f"{path.name} is blank"
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", MODELS)
 def test_load_gives_the_same_model_back(runs, name):
     """The oracle is `evaluate`: the last validation row was written by the model in training."""
@@ -98,6 +107,7 @@ def test_options_that_a_model_has_no_use_for(runs, capsys):
         assert words in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -123,6 +133,7 @@ def test_data_lists_what_there_is(capsys):
         assert name in printed
 
 
+@pytest.mark.slow
 def test_training_ends_with_the_name_of_a_collapse(tmp_path, capsys):
     """A weight of 1,000 leaves nothing in the latents; none leaves them alone."""
     for weight, collapsed in ((1000, True), (0, False)):
@@ -163,6 +174,7 @@ def test_a_class_is_named_without_its_data_and_names_win_over_numbers(tmp_path, 
     assert "--label='eleven': expected one of 10, 2, 7" in said
 
 
+@pytest.mark.slow
 def test_a_path_a_table_and_every_option_of_the_model(tmp_path):
     table = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
     np.save(tmp_path / "table.npy", table)
@@ -257,6 +269,7 @@ def test_damaged_weights_are_named(runs, tmp_path, damage):
     assert (way_out in str(told.value)) == (damage == "missing")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["evaluate", "--help"]])
 def test_help_comes_without_jax(arguments):
     """JAX, matplotlib and scikit-learn take seconds to import; help is not to wait for them."""
@@ -286,6 +299,7 @@ def test_every_config_field_is_an_option(capsys):
                 assert f"--{option.replace('_', '-')}" in printed, (name, option)
 
 
+@pytest.mark.slow
 def test_two_processes_make_one_run(tmp_path, without_figures):
     """They choose one folder, and leave one model, as good as that of one process."""
     import socket

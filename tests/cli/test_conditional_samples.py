@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from flax import nnx
 from sklearn.svm import SVC
 
@@ -8,6 +9,7 @@ from workshop.generative_models.models.vae import ConditionalVAE
 from workshop.generative_models.training import Trainer
 
 
+@pytest.mark.slow
 def test_samples_of_a_class_are_recognised_as_that_class():
     """A classifier fitted on real digits is the judge; it reads 98% of real test digits right."""
     digits = load_dataset("digits")

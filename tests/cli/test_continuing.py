@@ -56,6 +56,7 @@ def test_a_longer_run_is_the_run_of_that_length(tmp_path, capsys):
     assert saved["training"]["steps"] == 30
 
 
+@pytest.mark.slow
 def test_what_becomes_of_a_schedule_is_said(run, tmp_path, capsys):
     """At half of a cosine the rate is half of the largest; at its end it was 0."""
     import shutil
@@ -147,6 +148,7 @@ def test_what_another_process_writes_is_refused(run, capsys, arguments):
     assert before == after
 
 
+@pytest.mark.slow
 def test_of_two_runs_that_start_together_one_is_refused(tmp_path, without_figures):
     import subprocess
 

@@ -83,6 +83,7 @@ def test_other_parts_and_folders_have_names_of_their_own(run, tmp_path, capsys):
     assert "--samples=0" in refused(capsys, "evaluate", run, "--samples", 0)
 
 
+@pytest.mark.slow
 def test_samples_are_compared_in_features_of_inception(run, tmp_path, capsys, monkeypatch):
     """The network itself has a test of its own: here means of rows stand for it."""
 
@@ -99,6 +100,7 @@ def test_samples_are_compared_in_features_of_inception(run, tmp_path, capsys, mo
     assert "expected inception=FILE" in refused(capsys, "evaluate", run, "--features", "vgg=a")
 
 
+@pytest.mark.slow
 def test_an_autoencoder_is_scored_by_its_reconstruction_loss(tmp_path, capsys):
     run, out = tmp_path / "run", tmp_path / "scores.csv"
     command("train", "--steps", 2, "--hidden-dims", 8, "--latent-dim", 2, "--out", run,
@@ -188,6 +190,7 @@ def folder_of_digits(root, classes, count=12):
     return root
 
 
+@pytest.mark.slow
 def test_a_conditional_model_is_told_the_class_by_its_name(tmp_path, capsys):
     """A folder of the last classes alone numbers them from 0."""
     every = folder_of_digits(tmp_path / "every", range(4))
@@ -212,6 +215,7 @@ def test_a_conditional_model_is_told_the_class_by_its_name(tmp_path, capsys):
     assert "has no labels" in said
 
 
+@pytest.mark.slow
 def test_score_fixes_a_scale_that_batches_choose(tmp_path, capsys):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(60, 5)))
     command("train", "--data", tmp_path / "x.npy", "--steps", 5, "--latent-dim", 2,
@@ -260,6 +264,7 @@ class TestCutShort:
             next(counting)
         assert stop.value.code == 128 + signal.SIGTERM
 
+    @pytest.mark.sampled
     @pytest.mark.parametrize("where", ["inside an estimate", "between estimates"])
     def test_an_evaluation_is_written_as_far_as_it_came(
         self, run, tmp_path, monkeypatch, capsys, where
@@ -301,6 +306,7 @@ class TestCutShort:
         command("compare", run, tmp_path)
         assert "cut short" in capsys.readouterr().out
 
+    @pytest.mark.slow
     def test_ctrl_c_from_outside_ends_the_estimate(self, run, tmp_path):
         """A bound that would take days, interrupted once its progress is shown."""
         words = ["evaluate", str(run), "--samples", str(10**9), "--out", str(tmp_path)]
@@ -328,6 +334,7 @@ class TestCutShort:
         assert list(content["sections"]) == ["likelihood"]
         assert "cut short" in (tmp_path / "report.html").read_text()
 
+    @pytest.mark.slow
     def test_a_second_ctrl_c_ends_the_command(self, run, tmp_path, monkeypatch):
         """One that comes while the figures are drawn."""
 

@@ -78,6 +78,7 @@ def rename(root):
     (root / "pictures" / "a" / "004.png").rename(root / "pictures" / "b" / "zzz.png")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("change", [remove, add, rename])
 def test_what_was_trained_on_is_never_tested_on(copy, change, capsys):
     before = names(load_dataset(copy / "pictures"))
@@ -146,6 +147,7 @@ def test_built_in_data_needs_no_record(tmp_path):
     assert not (tmp_path / FILE).exists()
 
 
+@pytest.mark.slow
 def test_a_limited_run_keeps_its_test_examples(made, tmp_path, capsys):
     shutil.copytree(made / "pictures", tmp_path / "pictures")
     command("train", "--data", tmp_path / "pictures", *SHORT, "--limit", 20,
@@ -162,6 +164,7 @@ def test_a_limited_run_keeps_its_test_examples(made, tmp_path, capsys):
 MOVED = (["reconstruct"], ["interpolate"], ["traverse"], ["evaluate", "--quick"])
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("arguments", MOVED, ids=lambda a: a[0])
 def test_data_that_moved(copy, arguments, capsys):
     name, *options = arguments

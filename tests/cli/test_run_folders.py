@@ -69,6 +69,7 @@ def test_a_run_goes_on_from_anywhere_with_its_own_data(run, tmp_path, monkeypatc
         assert "config.json is damaged: seed='x'" in refused(capsys, *arguments)
 
 
+@pytest.mark.slow
 def test_a_second_start_compiles_nothing(tmp_path):
     """The folder of compiled programs has no new one after it."""
     np.save(tmp_path / "a.npy", np.random.default_rng(0).random((60, 6), np.float32))

@@ -14,6 +14,7 @@ from workshop.generative_models.evaluation.bounds import elbo
 from workshop.generative_models.models.vae import VAE
 
 
+@pytest.mark.slow
 def test_the_metric_of_a_trained_model_is_saved(tmp_path):
     sizes = {"hidden_dims": [4], "latent_dim": 2}
     config = VAEConfig(

@@ -65,6 +65,7 @@ def in_space(name, z):
     return (length < 1).all() if name == "ball" else np.allclose(length, 1, atol=1e-5)
 
 
+@pytest.mark.sampled
 @each
 def test_losses_are_those_of_the_distributions(name):
     model = model_of(name)
@@ -113,6 +114,7 @@ def test_paths_stay_in_the_space_that_the_posterior_declares(name):
         np.testing.assert_allclose(rest, rest[:1].repeat(5, 0), atol=1e-4)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", ["vmf", "ball"])
 def test_models_train_save_and_are_evaluated(name, tmp_path):
     model = model_of(name)

@@ -37,6 +37,7 @@ def test_a_folder_that_is_no_run(capsys, tmp_path):
     assert "holds no config.json" in refused(capsys, tmp_path)
 
 
+@pytest.mark.slow
 def test_without_nicegui_the_extra_is_named(runs):
     """In a process of its own, where NiceGUI cannot be imported."""
     script = (

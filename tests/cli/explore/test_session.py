@@ -29,6 +29,7 @@ def condition(session, y):
     return {"y": y} if session.conditional else {}
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", KINDS)
 def test_decoding_is_the_models(sessions, kind):
     """Blocks and padding change nothing but the last bits of a matrix product."""
@@ -45,6 +46,7 @@ def test_decoding_is_the_models(sessions, kind):
         np.testing.assert_allclose(session.decode(z[some], 3), expected[some], atol=1e-6)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("labelled", [True, False])
 def test_encoding_and_the_elbo_are_the_librarys(sessions, kind, labelled):

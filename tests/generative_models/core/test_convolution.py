@@ -281,6 +281,7 @@ def test_vmap(function, x, kernel):
             close(batched[i], function(xs[i if axes[0] == 0 else 0], kernels[i * (axes[1] == 0)]))
 
 
+@pytest.mark.sampled
 @BOTH
 def test_forward_mode_and_second_derivatives(function, x, kernel):
     """Of a bilinear map f: df = f(dx, k) + f(x, dk), and d2 of f^2 / 2 = <df, df> + <f, d2f>."""
@@ -305,6 +306,7 @@ def test_forward_mode_and_second_derivatives(function, x, kernel):
         np.testing.assert_allclose(total, curvature, rtol=1e-4)
 
 
+@pytest.mark.sampled
 @BOTH
 def test_gradients_inside_loops(function, x, kernel):
     """Gradient descent in a scan and in a loop of traced length is that of a Python loop."""

@@ -94,6 +94,7 @@ def trajectory(kind, beta):
 kinds = pytest.mark.parametrize("kind", ["plain", "generalized"])
 
 
+@pytest.mark.sampled
 @kinds
 def test_volume_is_preserved_but_for_the_cooling(kind):
     # The number of latents is 2, so that the factor √β_0 of the momenta counts twice.

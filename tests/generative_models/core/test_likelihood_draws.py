@@ -108,6 +108,7 @@ DISCRETE = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", DISCRETE)
 def test_draws_of_levels_have_the_probabilities_of_log_prob(name):
     likelihood, parameters, levels = DISCRETE[name]

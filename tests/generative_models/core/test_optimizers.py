@@ -65,6 +65,7 @@ def test_weights_decay_in_units_of_the_rate(name):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "rmsprop", "lion", "adafactor",
                                   "adabelief", "lamb"])  # fmt: skip
 def test_every_optimizer_trains_a_model(make_vae, x, name):

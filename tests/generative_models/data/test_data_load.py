@@ -50,6 +50,7 @@ def originals(name):
     return lfw_subset().astype(np.float32)[..., None], np.arange(200) < 100
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", ["digits", "mnist5k", "faces"])
 def test_every_original_is_in_one_split_with_its_own_label(name):
     data = load_dataset(name)

@@ -67,6 +67,7 @@ def filled(factors, n=12):
     return image[:64, :64]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("shape", range(3))
 def test_image_agrees_with_its_outline(shape, seed):
@@ -222,6 +223,7 @@ def test_stream_resumes_where_it_stopped():
     assert list(sprites.stream(128, start=NUM_IMAGES)) == []
 
 
+@pytest.mark.slow
 def test_dataset_of_sprites_has_no_image_twice():
     data = load_dataset("sprites")
     assert [len(split) for split in data.splits.values()] == [20_000, 2_000, 2_000]

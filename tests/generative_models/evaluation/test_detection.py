@@ -50,6 +50,7 @@ def test_auroc_of_the_ratings_of_hanley_and_mcneil():
     assert (round(figure.value, 4), round(figure.standard_error, 4)) == (0.8932, 0.0307)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("figure", [auroc, average_precision])
 def test_errors_are_the_spread_over_repeated_draws(figure, monkeypatch):
     monkeypatch.setattr(module, "RESAMPLES", 20)

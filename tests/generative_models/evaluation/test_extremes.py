@@ -54,6 +54,7 @@ def check(values, *, usual_only=False):
         assert (values[len(USUAL) :] < values[: len(USUAL)].min()).all()
 
 
+@pytest.mark.sampled
 def test_bounds(model):
     with np.errstate(all="raise"):
         for samples in (1, 10):
@@ -83,6 +84,7 @@ def test_posteriors_and_reconstructions(model):
         assert not np.isnan(figure.value), name
 
 
+@pytest.mark.slow
 def test_values_that_float32_holds_are_exact():
     """Of a decoder that gives its bias and an encoder that gives the prior: log p(x|z) itself."""
     encoder, decoder, latents, rngs = networks()
@@ -103,6 +105,7 @@ def test_codes():
     assert not np.isnan(posteriors(model, Split(X))["mean"]).any()
 
 
+@pytest.mark.sampled
 def test_the_trainers_metrics(model):
     metrics = Trainer(model, progress=False, batch_size=4).evaluate(X)
     assert metrics["elbo"] == -np.inf

@@ -118,6 +118,7 @@ def _compile_quickly():
     jax.config.update("jax_disable_most_optimizations", False)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", MODELS)
 def test_every_measure_gives_numbers_or_says_what_it_cannot(name, monkeypatch):
     monkeypatch.setattr(section, "CHAINS", 2)
@@ -156,6 +157,7 @@ def test_the_scale_of_an_autoencoder_is_the_error_of_its_reconstructions():
     assert fix_scale(model, X).likelihood.scale == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("own", "usual"),
     [

@@ -137,6 +137,7 @@ def discrete():
     return model, Split(x[:60], y[:60]), Split(x[60:], y[60:])
 
 
+@pytest.mark.slow
 def test_of_a_discrete_model_codes_and_prior_are_told(discrete):
     model, train, test = discrete
     sections = dict(summary.evaluate(Study(model, train, test, LITTLE), quick=True))

@@ -161,6 +161,7 @@ def name_of(case):
     return f"{build.__name__}-{getattr(measure, '__name__', measure)}"
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_no_variable_and_no_mode_changes(case):
     build, measure = case

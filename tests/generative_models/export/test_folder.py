@@ -41,6 +41,7 @@ def resign(folder):
     edit(folder, lambda c: c.update(files=digests(folder, c["files"])))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("to", ["stablehlo", "onnx", "safetensors"])
 def test_the_code_of_the_readme_runs(exported, to, monkeypatch):
     folder, manifest, functions = exported("beta-vae", to)
@@ -80,6 +81,7 @@ def test_safetensors_hold_the_weights_bit_for_bit(exported, model):
     np.testing.assert_allclose(functions["decode"](z, y), model.decode(z, y), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_prior_has_a_file_of_its_own(model, tmp_path, monkeypatch):
     monkeypatch.setattr(folder_module, "_difference", lambda *_: 0.0)  # measured elsewhere
     manifest = export_model(model("with a prior"), tmp_path / "made", "safetensors")

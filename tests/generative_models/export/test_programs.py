@@ -24,6 +24,7 @@ def agree(found, expected):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * max(1, np.abs(b).max()))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("to", FORMATS)
 @pytest.mark.parametrize("case", CONTINUOUS)
 def test_continuous_models(exported, model, case, to):
@@ -66,6 +67,7 @@ def test_the_label_minus_one_is_no_class(exported, model, to):
     assert np.abs(named[0] - found[0]).max() > 0.01
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("to", FORMATS)
 @pytest.mark.parametrize("case", ["vq-vae", "with a prior"])
 def test_discrete_models(exported, model, case, to):

@@ -14,6 +14,7 @@ X = np.random.default_rng(0).random((3, 4, 4, 1), np.float32)
 MODELS = ("vae", "beta-vae", "beta-vae-capacity", "conditional-vae", "vq-vae")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_of_before_has_the_outputs_of_before(name):
     model = load_model(FOLDER / name)

@@ -59,6 +59,7 @@ CASES = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("case", CASES)
 def test_without_a_saved_model_the_newest_checkpoint_is_read(tmp_path, caplog, case):
     kind, options = CASES[case]
@@ -87,6 +88,7 @@ def test_of_a_model_and_a_checkpoint_the_newer_one_is_read(tmp_path, caplog):
     assert unfinished(tmp_path) is None
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("damage", ["emptied", "flipped", "of another model"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_read(tmp_path, caplog, damage):
     before, model = new(), new()

@@ -53,6 +53,7 @@ def test_tensorboard_holds_all_rows_and_pictures(make_vae, x, tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(BytesIO(image)))[..., :3], PICTURE)
 
 
+@pytest.mark.slow
 def test_tensorboard_drops_what_a_resumed_run_writes_again(make_vae, x, tmp_path):
     """From the step of each start on, TensorBoard forgets what an earlier file holds."""
 

@@ -112,6 +112,7 @@ def memory_map(path, values):
     return np.load(path / f"{values.dtype.str[1:]}.npy", mmap_mode="r")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("stream", [False, True], ids=["resident", "streamed"])
 def test_labels_stay_with_their_examples_whatever_holds_them(way, stream, tmp_path, expected):
@@ -205,6 +206,7 @@ def nan_at(*index):
     return x
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_trained_on_as_it_was_meant_is_refused_by_name(case):
     make, message = REFUSED[case]

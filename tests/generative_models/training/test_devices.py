@@ -4,6 +4,7 @@ Sums of a batch are taken in another order on several devices, so losses agree t
 the bit.
 """
 
+import functools
 import json
 import os
 import signal
@@ -62,18 +63,29 @@ def assert_close(found, expected):
 
 @pytest.fixture(scope="module")
 def one():
-    """Every model on one device, that of this process."""
-    return {name: train(job(name, "one")) for name in MODELS}
+    """A model on one device, that of this process."""
+    return functools.cache(lambda name: train(job(name, "one")))
 
 
-@pytest.mark.parametrize(("layout", "names"), [("data", KINDS), ("full", MODELS)])
-def test_eight_devices_give_the_losses_of_one(one, layout, names):
-    for name, found in zip(
-        names, result(start(8, [job(name, layout) for name in names])), strict=True
-    ):
-        assert_close(found, one[name])
+LAYOUTS = {"conditional-vae": "data", "vq-vae, averaged": "full", "batch statistics": "full"}
+OTHERS = {name: "full" for name in MODELS if LAYOUTS.get(name) != "full"}
 
 
+@pytest.mark.parametrize(
+    "layouts",
+    [
+        LAYOUTS,
+        pytest.param(OTHERS, marks=pytest.mark.slow),
+        pytest.param(dict.fromkeys(KINDS[1:], "data"), marks=pytest.mark.slow),
+    ],
+)
+def test_eight_devices_give_the_losses_of_one(one, layouts):
+    found = result(start(8, [job(name, layout) for name, layout in layouts.items()]))
+    for name, each in zip(layouts, found, strict=True):
+        assert_close(each, one(name))
+
+
+@pytest.mark.slow
 def test_two_processes_give_the_losses_of_one(one):
     """Over Gloo; the streamed feed too, of which each process reads only its half."""
     jobs = [job(name, "full") for name in KINDS] + [job("conditional-vae", "data", stream=True)]
@@ -81,17 +93,19 @@ def test_two_processes_give_the_losses_of_one(one):
     results = [result(run) for run in runs]
     for first, second, name in zip(*results, [*KINDS, "conditional-vae"], strict=True):
         assert first == second
-        assert_close(first, one[name])
+        assert_close(first, one(name))
 
 
+@pytest.mark.slow
 def test_a_run_saved_on_eight_devices_resumes_train(one, tmp_path):
     result(start(8, [job("vq-vae", "full", steps=8, folder=str(tmp_path))]))
     # Ten evaluations in a run: their steps depend on its length, so only the end is compared.
     found = train(job("vq-vae", "one", folder=str(tmp_path), resume=True))
-    np.testing.assert_allclose(found["weights"], one["vq-vae"]["weights"], rtol=1e-5)
-    np.testing.assert_allclose(found["usage"], one["vq-vae"]["usage"], rtol=1e-5)
+    np.testing.assert_allclose(found["weights"], one("vq-vae")["weights"], rtol=1e-5)
+    np.testing.assert_allclose(found["usage"], one("vq-vae")["usage"], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_a_checkpoint_that_both_can_resume(tmp_path):
     jobs = [job("vae", "data", steps=4000, folder=str(tmp_path))]
     runs = pair(1, jobs)

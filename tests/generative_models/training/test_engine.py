@@ -52,6 +52,7 @@ class Watch(Callback):
 
 
 class TestStreams:
+    @pytest.mark.sampled
     @pytest.mark.parametrize("kind", ["bytes", "labelled file"])
     def test_streamed_and_resident_data_give_the_same_bits(
         self, make_vqvae, x, weights, tmp_path, kind, monkeypatch

@@ -104,6 +104,7 @@ class Broken:
 
 
 class TestCallbacks:
+    @pytest.mark.sampled
     @pytest.mark.parametrize(
         ("event", "split", "error"),
         [
@@ -251,6 +252,7 @@ class TestStopTraining:
 
 
 class TestData:
+    @pytest.mark.sampled
     @pytest.mark.parametrize(
         "error", [BrokenError("disk"), OSError("gone"), MemoryError(), ValueError("image 3")],
         ids=lambda error: type(error).__name__,

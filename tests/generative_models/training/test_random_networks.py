@@ -59,6 +59,7 @@ def test_dropout_is_drawn_anew_at_every_step_and_is_off_in_evaluation(x):
     assert all((m == 1).all() for m in SEEN)
 
 
+@pytest.mark.slow
 def test_dropout_is_the_same_after_a_resumption(x, tmp_path, weights):
     models = [vae(Dropping) for _ in range(2)]
     trainer(models[0]).fit(x, steps=8)

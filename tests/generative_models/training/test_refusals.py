@@ -37,6 +37,7 @@ def test_a_run_goes_on_with_its_own_data_only(make_vae, x, tmp_path):
         trainer(make_vae(), folder=tmp_path, average=0.9).fit(x, steps=9, resume=True)
 
 
+@pytest.mark.slow
 def test_a_failure_that_was_left_out_does_not_stop_who_goes_on(make_vae, x, tmp_path):
     huge = x.copy()
     huge[7] = 1e30
@@ -118,6 +119,7 @@ def test_a_callback_gets_copies(make_vae, x):
     assert any((a != b).any() for a, b in zip(first, last, strict=True))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "optimizer",
     [optax.apply_if_finite(optax.adam(1e-2), 3), optax.noisy_sgd(1e-3, key=7)],

@@ -88,6 +88,7 @@ class TestManyShortCallsAreOneLongCall:
         assert rows[-1]["step"] == 12
         assert_same(whole, cut)
 
+    @pytest.mark.sampled
     @pytest.mark.parametrize(
         "options",
         [
@@ -140,6 +141,7 @@ class TestManyShortCallsAreOneLongCall:
 
 
 class TestWhatTheModelHolds:
+    @pytest.mark.sampled
     @pytest.mark.parametrize("options", [{}, {"average": 0.9}, {"keep_best": True}], ids=str)
     def test_changed_parameters_are_what_it_continues_from(self, make_vae, x, options):
         """The oracle: with a rate of 0 the parameters stay as they were set."""
@@ -167,6 +169,7 @@ class TestWhatTheModelHolds:
         for a, b in zip(everything(other), everything(model), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-6)
 
+    @pytest.mark.slow
     def test_then_earlier_evaluations_are_not_the_best(self, make_vae, x, tmp_path):
         """Nor after the run is resumed from its folder."""
         options = {"keep_best": True, "monitor": "kl_loss", "evaluate_every": 2}
@@ -198,6 +201,7 @@ class TestWhatTheModelHolds:
         again = [v[...] for _, v in nnx.to_flat_state(nnx.state(model, nnx.RngCount))]
         np.testing.assert_array_equal(counts, again)
 
+    @pytest.mark.slow
     def test_what_it_holds_is_kept_once(self, make_vae, x):
         """Only the optimizer's state is kept beside the model, no second copy of parameters."""
         model = make_vae()

@@ -185,6 +185,7 @@ def test_long_and_mixed_values_are_short_and_stable():
     assert described(np.array(["a", None], object)) == "('a', None)"
 
 
+@pytest.mark.slow
 def test_a_description_ends_and_is_the_same_in_another_process():
     class Holds:
         def __init__(self):
@@ -239,6 +240,7 @@ class TestResume:
         with pytest.raises(ValueError, match=r"; data.x\[21:25\]=\w+, not \w+: resume it"):
             run.fit(x, steps=4, resume=True)
 
+    @pytest.mark.slow
     def test_a_longer_schedule_is_said(self, x, tmp_path, caplog):
         for steps in (2, 4):
             optimizer = create_optimizer(steps=steps, schedule="cosine")

@@ -19,6 +19,7 @@ def said(figure):
     return " ".join(text.get_text() for text in figure.texts)
 
 
+@pytest.mark.slow
 @settings(max_examples=8)  # each draws a figure
 @given(st.integers(2, 60), st.integers(1, 300), st.integers(0, 2**31 - 1))
 def test_panels_show_the_shares_and_every_distance(size, n, seed):

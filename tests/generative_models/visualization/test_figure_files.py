@@ -54,6 +54,7 @@ def test_every_function_is_here():
     assert {name.split()[0] for name in FIGURES} == set(visualization.__all__) - {"save"}
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", FIGURES)
 def test_the_same_data_gives_the_same_bytes(name, tmp_path):
     figure = FIGURES[name]()
@@ -69,6 +70,7 @@ def test_the_same_data_gives_the_same_bytes(name, tmp_path):
         assert set(picture.info) <= {"dpi"}  # no date, no version
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", FIGURES)
 def test_nothing_is_cut_at_the_edges(name, tmp_path):
     with Image.open(save(FIGURES[name](), tmp_path / "a.png")) as picture:
@@ -77,6 +79,7 @@ def test_nothing_is_cut_at_the_edges(name, tmp_path):
     assert all((edge == 255).all() for edge in edges)
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_bytes(tmp_path):
     program = (
         "import sys; from workshop.generative_models.visualization import *\n"

@@ -133,6 +133,7 @@ def test_all_nan_is_drawn():
     assert "3 not finite" in axes.get_xlabel()
 
 
+@pytest.mark.slow
 @settings(max_examples=15)  # each draws a figure
 @given(
     st.lists(

@@ -122,6 +122,7 @@ def outcome(name):
     return jax.tree.map(np.asarray, measured(BIJECTIONS[name], X))
 
 
+@pytest.mark.sampled
 @each
 def test_the_log_determinant_is_that_of_the_autodiff_jacobian(name):
     found = outcome(name)

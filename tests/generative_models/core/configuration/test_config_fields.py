@@ -107,6 +107,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("kind", "field"),
     [(kind, field) for kind, (_, changes) in NETWORKS.items() for field in changes],
@@ -220,6 +221,7 @@ def losses(name, items):
     return [float(result.get(key, 0.0)) for key in ("total_loss", "kl_loss")]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("name", "field"), [(name, field) for name, fields in CHANGES.items() for field in fields]
 )

@@ -65,6 +65,7 @@ def outcome(name):
     return jax.tree.map(np.asarray, measured(d, other(d)))
 
 
+@pytest.mark.sampled
 @each
 def test_densities_and_covariances_are_scipys(name):
     d, found = GAUSSIANS[name], outcome(name)

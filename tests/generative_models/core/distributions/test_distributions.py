@@ -113,6 +113,7 @@ def masses(name):
     return np.moveaxis(density.reshape(*cells.shape[:-1], -1), -1, 0)
 
 
+@pytest.mark.sampled
 @instances
 def test_shapes_and_types(name):
     d = INSTANCES[name]
@@ -130,6 +131,7 @@ def test_shapes_and_types(name):
             assert jax.eval_shape(d.log_prob, half) == log_p
 
 
+@pytest.mark.sampled
 @with_density
 def test_log_prob_is_scipys(name):
     found = outcome(name)
@@ -404,6 +406,7 @@ def values_of(family, extreme):
     return found
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("family", ["normal", "mixture", "far_mixture"])
 def test_extreme_parameters_give_finite_gradients_and_never_nan(family):
     found = jax.jit(jax.vmap(lambda extreme: values_of(family, extreme)))(EXTREMES)
@@ -432,6 +435,7 @@ def test_far_samples_of_a_mixture_pull_the_nearest_component():
 # Pytrees and transformations.
 
 
+@pytest.mark.sampled
 @with_density
 def test_jit_and_vmap_give_the_same(name):
     d, found = INSTANCES[name], outcome(name)

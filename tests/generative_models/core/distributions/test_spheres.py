@@ -125,6 +125,7 @@ def angle_to(mean, z):
     return 2 * np.arcsin(np.clip(np.linalg.norm(z - mean, axis=-1) / 2, 0, 1))
 
 
+@pytest.mark.sampled
 @each
 def test_normaliser_and_divergence_equal_quadrature(family, size):
     found, exact = outcome(family, size), quadratures(family, size)
@@ -205,6 +206,7 @@ def test_the_density_of_a_sample_is_that_of_its_noise(family, size):
             np.testing.assert_allclose(found["log_q"][:50, i], exact.logpdf(z), atol=2e-4)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("family", list(FAMILIES))
 def test_a_temperature_divides_the_concentration_by_its_square(family):
     direction, kappas = np.eye(3, dtype=np.float32)[:2], np.array([5.0, 300.0], np.float32)
@@ -246,6 +248,7 @@ def test_densities_integrate_to_one(family, size):
     np.testing.assert_allclose(np.exp(np.float64(log_p)) @ weights, 1, rtol=1e-5)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("family", list(FAMILIES))
 def test_gradients_of_expectations_equal_closed_forms(family):
     """E c·z = A c·μ and E (c·z)² = B (c·μ)² + (1 - B) (|c|² - (c·μ)²) / (m - 1)."""
@@ -294,6 +297,7 @@ def test_there_is_no_loop_in_the_sampler():
     assert not any(loop in str(program) for loop in ("while[", "scan[", "cond["))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("family", list(FAMILIES))
 def test_extreme_parameters_stay_finite(family):
     """A direction of zeros or of the largest numbers, and concentrations beyond the limits."""

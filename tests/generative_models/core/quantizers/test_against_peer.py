@@ -169,6 +169,7 @@ def test_three_residual_stages(name):
     np.testing.assert_allclose(ours.pulled, peer["cotangent"], **CLOSE)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("number", range(len(PEER["fsq"])), ids=lambda i: PEER["fsq"][i]["levels"])
 def test_finite_scalars_of_the_papers_levels(number):
     peer = case("fsq", number)
@@ -180,6 +181,7 @@ def test_finite_scalars_of_the_papers_levels(number):
     np.testing.assert_allclose(quantizer.lookup(peer["asked"]), peer["asked_codes"], **CLOSE)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("number", range(len(PEER["lfq"])))
 def test_lookup_free_codes_and_their_entropies(number):
     peer = case("lfq", number)
@@ -294,6 +296,7 @@ def test_padding_has_no_part_in_anything():
     compare_updates(updates(averaged, peer["x"][None], mask=mask)[0], peer)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("number", [0, 1], ids=["shared", "separate"])
 def test_two_heads(number):
     peer = case("heads", number)

@@ -103,6 +103,7 @@ class TestLosses:
 
 
 class TestAverages:
+    @pytest.mark.sampled
     @pytest.mark.parametrize("heads", [1, 2])
     def test_moving_averages_with_laplace_smoothing(self, heads, quantize):
         decay, epsilon = 0.8, 0.01
@@ -140,6 +141,7 @@ class TestAverages:
 
 
 class TestBeginnings:
+    @pytest.mark.sampled
     @pytest.mark.parametrize("learning", ["loss", "ema"])
     def test_the_first_batch_makes_the_codes(self, learning, quantize):
         quantizer = make(learning=learning, kmeans=True)

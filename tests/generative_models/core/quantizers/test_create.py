@@ -60,6 +60,7 @@ def program(config, dim=4, codes=8, cost=0.25):
     return str(jax.make_jaxpr(step)(state, jnp.ones((2, 3, dim))))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("kind", "field"), [(kind, field) for kind, fields in CHANGES.items() for field in fields]
 )

@@ -30,6 +30,7 @@ def paper(z, levels):
 
 
 class TestFSQ:
+    @pytest.mark.sampled
     @pytest.mark.parametrize("levels", [*LEVELS.values(), (4, 3), (4, 4, 7)])
     def test_codes_and_indices_are_the_papers(self, levels, quantize):
         z = 2 * vectors(200, len(levels))

@@ -72,6 +72,7 @@ def places(quantizer, *shape):
     return shape if quantizer.codes == 1 else (*shape, quantizer.codes)
 
 
+@pytest.mark.sampled
 def test_codes_come_back_from_their_indices(quantizer, z_e, quantize, lookup):
     z_q, indices, _ = quantize(quantizer, z_e)
     assert indices.dtype == jnp.int32
@@ -83,6 +84,7 @@ def test_codes_come_back_from_their_indices(quantizer, z_e, quantize, lookup):
     np.testing.assert_allclose(lookup(quantizer, indices), z_q, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.sampled
 def test_a_vector_alone_is_a_batch_of_one(quantizer, z_e, quantize, lookup):
     z_q, indices, terms = quantize(quantizer, z_e[0, 0, 0])
     batch = quantize(quantizer, z_e[:1, 0, 0])
@@ -99,6 +101,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(quantizer, z_e, quantize):
     assert float(terms["loss"]) == pytest.approx(total, rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.sampled
 def test_losses_are_of_an_example_whatever_the_batch(quantizer, z_e, quantize):
     """The mean over a batch of the same example twice is that example's."""
     one, two = (quantize(quantizer, x)[2] for x in (z_e[:1], jnp.concatenate([z_e[:1]] * 2)))
@@ -106,6 +109,7 @@ def test_losses_are_of_an_example_whatever_the_batch(quantizer, z_e, quantize):
         assert float(one[name]) == pytest.approx(float(two[name]), rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.sampled
 def test_mapped_it_is_the_same(quantizer, z_e, quantize):
     graph, state = nnx.split(quantizer)
 
@@ -118,6 +122,7 @@ def test_mapped_it_is_the_same(quantizer, z_e, quantize):
     np.testing.assert_allclose(mapped[0], z_q, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.sampled
 def test_padding_is_not_there(quantizer, z_e, quantize, lookup):
     """Codes, losses, perplexity and statistics are those of the rest alone."""
     mask = np.zeros((3, 10), bool)
@@ -138,6 +143,7 @@ def test_padding_is_not_there(quantizer, z_e, quantize, lookup):
     )
 
 
+@pytest.mark.sampled
 def test_finite_vectors_give_finite_numbers(quantizer):
     @jax.jit
     @functools.partial(jax.grad, has_aux=True)
@@ -200,6 +206,7 @@ def test_an_index_without_a_code_is_refused(quantizer, beyond):
         quantizer.lookup(indices)
 
 
+@pytest.mark.sampled
 def test_no_code_is_zeros_and_stands_for_a_whole_vector(quantizer, lookup):
     """-1 in all indices of a vector; in some only of stages that follow the last one given."""
     none = np.full((2, quantizer.codes), -1)

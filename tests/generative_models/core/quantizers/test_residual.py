@@ -120,6 +120,7 @@ def test_stages_of_one_scale_read_what_is_left_enlarged(x, quantize, lookup):
     np.testing.assert_allclose(lookup(quantizer, indices), one + two, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_stage_that_the_first_batch_drops_begins_later(x):
     """Else its codes would all be one vector, for good."""
     stages = [stage(i, learning="ema", kmeans=True) for i in range(3)]

@@ -29,6 +29,7 @@ def spread_of(log_w):
 
 
 class TestEstimate:
+    @pytest.mark.sampled
     @pytest.mark.parametrize("initial", ["prior", "posterior"])
     def test_it_is_the_evidence_of_a_linear_model_within_its_error(self, initial):
         x = LINEAR.data(20)
@@ -51,6 +52,7 @@ class TestEstimate:
         assert (abs(w.mean(1) - 1) < 5 * error).all()
         assert error.max() < 0.02
 
+    @pytest.mark.slow
     def test_it_rises_with_steps(self):
         # Far out, where samples of the prior seldom come.
         x, model = 3 * LINEAR.data(20), LINEAR.model(**WRONG)
@@ -78,6 +80,7 @@ class TestEstimate:
         expected = importance_weighted_bound(model, x, samples=7, seed=3)
         np.testing.assert_allclose(ours, expected, rtol=1e-5)
 
+    @pytest.mark.slow
     def test_labels_are_read(self):
         y = np.arange(20) % 3
         shifted = (LINEAR.data(20) + LINEAR.offsets[y]).astype(np.float32)
@@ -93,6 +96,7 @@ class TestEstimate:
         )
         np.testing.assert_allclose(found, LINEAR.evidence(LINEAR.data(20)), atol=1e-4)
 
+    @pytest.mark.slow
     def test_passes_change_only_rounding_and_a_cut_keeps_what_is_done(self, monkeypatch):
         x, model = LINEAR.data(20), LINEAR.model(**WRONG)
         options = {"chains": 16, "steps": 100, "leapfrog": 5}
@@ -137,6 +141,7 @@ class TestParts:
             expected = (expit(-2) - expit(-4)) / (expit(4) - expit(-4))
             assert betas[250] == pytest.approx(expected)
 
+    @pytest.mark.slow
     def test_a_transition_leaves_its_distribution_as_it_is_and_steps_are_tuned(self):
         """N(u; 0, I) w(u)^β with w = N(u; m, s²) is the Gaussian of the summed precisions."""
         m, s, beta = np.array([1.0, -2.0]), np.array([0.3, 2.0]), 0.7

@@ -178,6 +178,7 @@ class TestImportanceWeightedBound:
         few, many = (c.memory_analysis().temp_size_in_bytes for c in compiled)
         assert few == many < 30 * 2**16  # nothing is fused in these tests
 
+    @pytest.mark.slow
     def test_how_steps_are_split_over_calls_changes_no_bit(self, monkeypatch):
         x, model = LINEAR.data(23), LINEAR.model(**WRONG)
         monkeypatch.setattr(weighing, "BUDGETS", {"cpu": 2**12})
@@ -230,6 +231,7 @@ class TestSums:
 
 
 class TestConditional:
+    @pytest.mark.sampled
     @pytest.mark.parametrize("estimate", [elbo, importance_weighted_bound])
     def test_labels_are_read(self, estimate):
         model, y = LINEAR.model(conditional=True), np.arange(40) % 3
@@ -249,6 +251,7 @@ class TestConditional:
 
 
 class TestFixScale:
+    @pytest.mark.sampled
     @pytest.mark.parametrize("likelihood", ["gaussian", "laplace"])
     def test_it_is_the_best_over_all_the_data(self, likelihood):
         # q is a point here, so that the reconstructions are known; 150 examples are two passes.

@@ -74,6 +74,7 @@ def test_sap_is_that_of_a_loop(examples):
     assert sap(codes, factors, test_codes[:10], test_factors[:10]) != sap(*examples)
 
 
+@pytest.mark.sampled
 def test_dci_is_that_of_a_loop(examples):
     given = few(examples)
     assert dci(*given) == pytest.approx(reference_dci(*given, seed=0), **CLOSE)
@@ -87,6 +88,7 @@ def test_seed_of_trees_decides_between_equal_latents(grid):
     assert scores[1] == pytest.approx(reference_dci(codes, grid // 4, codes, grid // 4, 1), **CLOSE)
 
 
+@pytest.mark.sampled
 def test_explicitness_is_that_of_a_loop(examples):
     codes, factors, test_codes, test_factors = examples
     if np.ptp(codes[:, 2]) == 0:  # where the formulas divide by 0; it is as good as absent

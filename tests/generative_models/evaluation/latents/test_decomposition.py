@@ -72,6 +72,7 @@ def double_loop(mean, log_var, order, method, whole, seed):
     return parts
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("method", "options", "batches"),
     [("all", {}, 1), ("mws", {"batch_size": 5}, 2), ("mss", {"batch_size": 5}, 2),
@@ -131,6 +132,7 @@ def gaussian_codes(n, correlation, noise, scale, seed):
     return mean, np.full((n, 2), np.log(noise)), closed
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("method", ["all", "mss"])
 def test_parts_of_gaussian_codes_are_those_in_closed_form(method):
     # I = 1.9, TC = 0.47, KL of the marginals 0.65 nats.
@@ -150,6 +152,7 @@ def test_parts_of_gaussian_codes_are_those_in_closed_form(method):
     assert {e.unit for e in found.values()} == {"nats"}
 
 
+@pytest.mark.slow
 def test_standard_errors_are_the_scatter_over_data_sets():
     found = [
         kl_decomposition(*gaussian_codes(200, 0.9, 0.25, 1.3, seed)[:2], seed=seed)

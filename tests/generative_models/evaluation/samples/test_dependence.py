@@ -112,6 +112,7 @@ def networks(**options):
     )
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("make", "bias", "remedy"),
     [

@@ -75,6 +75,7 @@ def test_errors_are_those_of_shares():
         assert figures[name].standard_error == pytest.approx(np.sqrt(q * (1 - q) / 50), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_expectations_under_equal_distributions():
     # Density 1; coverage 1 - Π_i (n - i)/(n + m - i), the chance that none of the m samples is
     # among the k nearest of the n - 1 + m others.

@@ -127,6 +127,7 @@ class TestCapacity:
             # d KL / d mean = mean / batch, and γ = 3.
             np.testing.assert_allclose(pull, sign * 3.0 * outputs["mean"] / 3, rtol=1e-5, atol=1e-7)
 
+    @pytest.mark.sampled
     @pytest.mark.parametrize("step", [0, 3, 100])
     def test_off_is_exactly_beta_vae(self, make_model, x, step):
         model = capacity_model(make_model, use_capacity_control=False)

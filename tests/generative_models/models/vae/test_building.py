@@ -53,6 +53,7 @@ class TestBothForms:
             rngs,
         )
 
+    @pytest.mark.sampled
     @pytest.mark.parametrize(
         ("name", "fields"),
         [

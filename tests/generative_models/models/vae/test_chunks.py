@@ -67,6 +67,7 @@ def with_prior(model):
     return model
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("name", "network"), EVERY)
 def test_chunks_change_no_result(make_model, in_fours, name, network):
     model = with_prior(make_model(name, network))

@@ -59,6 +59,7 @@ def agree(samples, expected):
     assert likely.sum() == 1 or stats.chisquare(counts[likely], scaled).pvalue > 1e-4
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("top_k", "top_p", "temperature"),
     [(None, None, 1.0), (2, None, 1.0), (1, None, 1.0), (9, None, 1.0), (None, 0.6, 1.0),

@@ -108,6 +108,7 @@ class TestConcat:
         joined = jnp.concatenate([images.reshape(3, -1), self.rows], axis=1)
         equal(model.encode(images, LABELS), model.encoder.encoder(joined))
 
+    @pytest.mark.sampled
     @pytest.mark.parametrize("network", ["cnn", "resnet"])
     def test_labels_become_channels(self, make_model, images, network):
         model = make_model("conditional-vae", network)
@@ -126,6 +127,7 @@ class TestConcat:
         expected = jax.nn.sigmoid(model.decoder.decoder(joined))
         equal(model.decode(z, LABELS), expected)
 
+    @pytest.mark.sampled
     @NETWORKS
     def test_embedded(self, make_model, images, network):
         model = make_model("conditional-vae", network, embed_dim=5)
@@ -151,6 +153,7 @@ class TestConcat:
             assert (slope[[0, 2]] == 0).all()
 
 
+@pytest.mark.sampled
 @NETWORKS
 def test_add(make_model, images, network):
     model = make_model("conditional-vae", network, condition_type="add")

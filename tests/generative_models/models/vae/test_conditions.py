@@ -75,6 +75,7 @@ def evidence(x, y):
     return joint.logpdf(x - shift)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", ALL)
 def test_bounds_of_the_exact_posterior_are_log_p_of_x_given_the_condition(kind):
     y, model = ALL[kind], own()

@@ -27,6 +27,7 @@ def latent_shape(name, network):
     return maps.get(network, (4,)) if name == "vq-vae" else (4,)
 
 
+@pytest.mark.sampled
 def test_outputs(model, name, network, images):
     outputs = model(images, rngs=nnx.Rngs(0))
     assert list(outputs)[: len(KEYS)] == KEYS
@@ -47,6 +48,7 @@ def test_outputs(model, name, network, images):
     np.testing.assert_array_equal(model.decode(outputs["z"]), outputs["reconstructed"])
 
 
+@pytest.mark.sampled
 def test_a_single_example_is_a_batch_of_one_without_its_axis(model, images):
     one = model(images[:1], rngs=nnx.Rngs(0))
     single = model(images[0], rngs=nnx.Rngs(0))
@@ -69,6 +71,7 @@ def test_a_single_example_is_a_batch_of_one_without_its_axis(model, images):
     )
 
 
+@pytest.mark.sampled
 def test_streams(model, name, images):
     one, same = (model(images, rngs=nnx.Rngs(5)) for _ in range(2))
     jax.tree.map(np.testing.assert_array_equal, one, same)
@@ -91,6 +94,7 @@ def test_a_model_without_streams_asks_for_rngs(model, images):
         model.sample(2)
 
 
+@pytest.mark.sampled
 def test_use(model, images):
     event = images.shape[1:]
     assert model.sample().shape == model.generate().shape == (1, *event)
@@ -126,6 +130,7 @@ def test_deterministic_reconstruction_decodes_the_mean(model, images):
     np.testing.assert_array_equal(model.reconstruct(images, deterministic=True), model.decode(z))
 
 
+@pytest.mark.sampled
 def test_bytes_are_scaled_to_the_unit_interval(model, images):
     rng = np.random.default_rng(1)
     pixels = jnp.asarray(rng.integers(0, 256, images.shape, np.uint8))
@@ -135,6 +140,7 @@ def test_bytes_are_scaled_to_the_unit_interval(model, images):
     np.testing.assert_array_equal(model.encode(pixels)[0], model.encode(scaled)[0])
 
 
+@pytest.mark.sampled
 def test_a_config_from_json_rebuilds_the_model(make_config, make_model, name, network, images):
     config = make_config(name, network)
     again = MODEL_CONFIGS[name].model_validate_json(config.model_dump_json())

@@ -86,6 +86,7 @@ def test_kl_per_dimension_on_request(model, images):
     assert total == pytest.approx(float(losses["kl_loss"]), rel=1e-6)
 
 
+@pytest.mark.sampled
 @every_model
 def test_trainer_form_is_pure(model, images, state_of):
     params, key = nnx.state(model, nnx.Param), jax.random.key(0)
@@ -108,6 +109,7 @@ def test_trainer_form_is_pure(model, images, state_of):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.sampled
 @every_model
 def test_trainer_form_uses_its_parameters(model, images):
     scaled = jax.tree.map(lambda a: 1.5 * a, nnx.state(model, nnx.Param))
@@ -127,6 +129,7 @@ def test_random_keys_of_both_styles(model, images):
     jax.tree.map(np.testing.assert_array_equal, new, old)
 
 
+@pytest.mark.sampled
 @compiled
 def test_compiled_gradient_equals_finite_differences(model, name, images):
     """Central differences with step 1e-2 at the largest slope of some parameters.

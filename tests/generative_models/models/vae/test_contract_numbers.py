@@ -21,6 +21,7 @@ def extras(name):
     return LEARNED_CONDITION if name == "conditional-vae" else {}
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("network", NETWORKS)
 @given(
     name=st.sampled_from(list(MODELS)),
@@ -31,7 +32,7 @@ def extras(name):
 )
 @example(name="vae", height=1, width=1, channels=1, stages=3)
 @example(name="vq-vae", height=28, width=17, channels=3, stages=2)
-@settings(max_examples=8)
+@settings(max_examples=4)
 def test_output_shape_is_input_shape(make_config, network, name, height, width, channels, stages):
     event = (height, width, channels)
     config = make_config(name, network, event=event, hidden_dims=(4,) * stages)
@@ -71,6 +72,7 @@ def layer_products(build, images):
     return kept
 
 
+@pytest.mark.sampled
 @every_model
 def test_precision_reaches_every_product(make_config, name, network, images):
     highest = (jax.lax.Precision.HIGHEST,) * 2
@@ -84,6 +86,7 @@ def test_precision_reaches_every_product(make_config, name, network, images):
     assert {product.params["precision"] for product in by_argument} == {highest}
 
 
+@pytest.mark.sampled
 @every_model
 def test_dtype_reaches_every_product(make_config, name, network, images):
     config = make_config(name, network, both={"dtype": "bfloat16"}, **extras(name))
@@ -99,6 +102,7 @@ def test_dtype_reaches_every_product(make_config, name, network, images):
 BFLOAT16 = [(name, "dense") for name in MODELS] + [("vae", "cnn"), ("vae", "resnet")]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("name", "network"), BFLOAT16, ids=map("-".join, BFLOAT16))
 def test_bfloat16_computes_and_float32_keeps(make_model, name, network, images):
     model = make_model(name, network, both={"dtype": "bfloat16"}, **extras(name))
@@ -117,6 +121,7 @@ def finite(tree):
     return all(bool(jnp.isfinite(a).all()) for a in jax.tree.leaves(tree))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "field",
     [
@@ -155,6 +160,7 @@ def test_no_nan_at_the_extremes(make_model, images, field):
             assert finite(everything(nnx.state(model, nnx.Param)))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", list(MODELS))
 def test_no_nan_in_any_model(make_model, name, images):
     model = make_model(name)

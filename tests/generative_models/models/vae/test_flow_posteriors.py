@@ -91,6 +91,7 @@ def passed(name):
     return jax.tree.map(np.asarray, compute(params))
 
 
+@pytest.mark.sampled
 @each
 def test_losses_from_outputs_are_those_of_the_pass_that_made_them(name):
     found = passed(name)
@@ -167,6 +168,7 @@ def test_bounds_of_a_flow_are_those_of_its_joint_density():
     assert (lower < bound).mean() > 0.8
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", ["full_normal", "planar", "iaf"])
 def test_one_latent_will_do(name):
     model = model_of(name, latent_dim=1)

@@ -62,6 +62,7 @@ def outcome(which):
     return jax.tree.map(np.asarray, compute(state, points))
 
 
+@pytest.mark.sampled
 @each
 def test_the_density_integrates_to_one(which):
     size = which[1]

@@ -95,6 +95,7 @@ def error(values):
     return values.std() / len(values) ** 0.5
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("steps", [1, 2, 4])
 def test_the_bound_is_that_in_closed_form_and_below_the_evidence(steps):
     size, beta, log_w = hamiltonian(steps)
@@ -127,6 +128,7 @@ def riemannian(**options):
     return RiemannianHamiltonianPosterior(2, 0.2, 0.5, latent_dim=2, **options)
 
 
+@pytest.mark.slow
 def test_on_a_flat_manifold_the_riemannian_posterior_is_the_hamiltonian():
     flat = log_weights(riemannian(regularization=1.0), FEATURES | {"metric": np.zeros((1, 3))})
     plain = log_weights(HamiltonianPosterior(2, 0.2, 0.5, 0.5, latent_dim=2))
@@ -135,6 +137,7 @@ def test_on_a_flat_manifold_the_riemannian_posterior_is_the_hamiltonian():
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_weights_on_a_curved_manifold_have_the_evidence_as_their_mean():
     """They do only if volume is preserved, and momenta have the density that is stated."""
     rng = np.random.default_rng(0)

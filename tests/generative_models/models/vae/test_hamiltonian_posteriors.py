@@ -106,6 +106,7 @@ def passed(name):
     return jax.tree.map(np.asarray, compute(params))
 
 
+@pytest.mark.sampled
 @each
 def test_losses_from_outputs_are_those_of_the_pass_that_made_them(name):
     found = passed(name)
@@ -187,6 +188,7 @@ def test_the_joint_density_is_that_of_each_sample_and_condition():
     assert np.isfinite(importance_weighted_bound(model, X, np.asarray(y), samples=5)).all()
 
 
+@pytest.mark.slow
 def test_several_samples_train_with_dropout_and_batch_norm():
     class Noisy(nnx.Module):
         def __init__(self, rngs):

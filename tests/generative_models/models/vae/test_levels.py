@@ -34,6 +34,7 @@ def fields(name, likelihood, **more):
     return {field: likelihood, "levels": LEVELS, **more}
 
 
+@pytest.mark.sampled
 @every_case
 def test_a_categorical_model(make_model, name, network):
     model = make_model(name, network, **fields(name, "categorical"))
@@ -63,6 +64,7 @@ def test_a_categorical_model(make_model, name, network):
     assert model.reconstruct(X[0]).shape == EVENT
 
 
+@pytest.mark.sampled
 @every_case
 def test_a_model_of_levels_is_saved_and_rebuilt(make_model, tmp_path, name, network):
     model = make_model(name, network, **fields(name, "categorical"))

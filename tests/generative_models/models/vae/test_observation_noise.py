@@ -45,6 +45,7 @@ MODELS = models()
 X = np.random.default_rng(1).normal(size=(ROWS, FEATURES)).astype(np.float32)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("method", ["sample", "generate", "reconstruct"])
 def test_the_noise_is_added_to_the_same_means(kind, method):
@@ -102,6 +103,7 @@ def test_draws_are_of_the_key_and_the_same_when_compiled():
     assert np.abs(draw(jax.random.key(1)) - eager).max() > 0.1
 
 
+@pytest.mark.slow
 def test_completed_codes_are_decoded_with_or_without_noise():
     model = nnx.clone(MODELS[VQVAE])
     config = PriorConfig(layers=1, width=8, heads=2)

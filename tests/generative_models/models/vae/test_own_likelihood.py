@@ -62,6 +62,7 @@ def parts():
     return MLPEncoder([4], 4, "relu", (6,), rngs=rngs), decoder, 4
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("kind", "more"),
     [

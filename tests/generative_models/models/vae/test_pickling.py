@@ -96,6 +96,7 @@ def outputs(model):
     return model.reconstruct(x, deterministic=True), model.sample(2)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", CASES)
 def test_a_copy_is_the_same_model_with_variables_of_its_own(make_model, name):
     model = CASES[name](make_model)
@@ -155,6 +156,7 @@ def test_every_activation(name):
     assert found.backbone.activation is encoder.backbone.activation
 
 
+@pytest.mark.slow
 def test_another_process_reads_it(make_model, tmp_path):
     model = make_model("vae", event=EVENT, hidden_dims=(3,))
     path = tmp_path / "model.joblib"

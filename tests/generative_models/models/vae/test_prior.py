@@ -81,6 +81,7 @@ KINDS = {
 # Probabilities.
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_probabilities_of_all_sequences_sum_to_one(kind):
     arguments, y = KINDS[kind]
@@ -181,6 +182,7 @@ def enumerated(prior, temperature, y, guidance=1.0):
     return np.exp(chosen.reshape(len(every), -1).sum(-1))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("kind", "temperature", "guidance"),
     [
@@ -216,6 +218,7 @@ def test_samples_occur_as_often_as_their_probability_says(kind, temperature, gui
     assert statistic < stats.chi2.isf(1e-4, len(expected) - 1)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("codes", [1, 2])
 def test_greedy_samples_are_those_of_full_passes(codes):
     prior = make((3, 2), 7, config=TWO_LAYERS, classes=4, codes=codes, seed=1)
@@ -251,6 +254,7 @@ def test_equal_models_sample_with_one_program_and_keep_no_cache(programs):
     assert set(nnx.to_flat_state(nnx.state(first)).paths) == paths
 
 
+@pytest.mark.slow
 def test_samples_are_of_their_key_and_compile_inside_other_programs():
     prior = make((2, 2), 5)
     draw = jax.jit(lambda key, t: prior.sample(6, temperature=t, rngs=nnx.Rngs(key)))
@@ -261,6 +265,7 @@ def test_samples_are_of_their_key_and_compile_inside_other_programs():
     assert (np.asarray(prior.sample(6)) != prior.sample(6)).any()  # its own streams go on
 
 
+@pytest.mark.slow
 def test_guidance_may_be_traced_and_mapped():
     prior = make((2,), 5, classes=3)
     key, labels = jax.random.key(3), jnp.arange(3)
@@ -297,6 +302,7 @@ def test_the_loss_is_the_mean_of_minus_log_prob_and_its_units_agree():
     np.testing.assert_allclose(outputs["logits"], logits_of(prior, codes, y), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_new_prior_knows_nothing():
     prior = nnx.jit(lambda: CodePrior(rngs=nnx.Rngs(0)))()
     prior.eval()
@@ -365,6 +371,7 @@ def chain_samples(rng, y, length):
     return np.stack(codes, 1)
 
 
+@pytest.mark.slow
 def test_training_reaches_the_entropy_of_a_source_and_not_less():
     """The cross-entropy under the source itself, by enumeration: at least its entropy (Gibbs)."""
     jax.config.update("jax_disable_most_optimizations", False)  # this one runs for longer

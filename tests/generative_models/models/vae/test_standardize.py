@@ -53,6 +53,7 @@ def close(found, u):
     np.testing.assert_allclose(error, 0, atol=2e-4)
 
 
+@pytest.mark.sampled
 def test_inputs_and_outputs_are_in_the_units_of_the_data(pair):
     own, plain = pair
     for found, expected in zip(own.encode(X), plain.encode(U), strict=True):
@@ -65,6 +66,7 @@ def test_inputs_and_outputs_are_in_the_units_of_the_data(pair):
     close(own.sample(4, rngs=nnx.Rngs(0)), plain.sample(4, rngs=nnx.Rngs(0)))
 
 
+@pytest.mark.sampled
 def test_the_density_is_one_of_the_data_itself(pair):
     own, plain = pair
     found, expected = (m.loss_fn(None, x, jax.random.key(0)) for m, x in ((own, X), (plain, U)))
@@ -75,6 +77,7 @@ def test_the_density_is_one_of_the_data_itself(pair):
     np.testing.assert_allclose(bounds.elbo(own, X, samples=2), bound, rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.sampled
 def test_statistics_are_saved_with_the_weights(pair, tmp_path):
     own, _ = pair
     own.save_pretrained(tmp_path)
@@ -109,6 +112,7 @@ def trained(make_model):
     return train
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("family", ["gaussian", "laplace"])
 def test_data_in_other_units_gives_the_same_model_up_to_the_log_jacobian(trained, family):
     options = {"scale": "learned", "standardize": True, **fields_of("vae", family)}

@@ -57,6 +57,7 @@ def outputs_of(model):
     }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("likelihood", "scale"),
     [
@@ -199,6 +200,7 @@ class TestLinearGaussian:
         spread = vae.log_likelihood(batch, outputs).std() / np.sqrt(self.samples)
         return float(vae.loss_fn(x=batch, outputs=outputs)["elbo"]), float(spread)
 
+    @pytest.mark.sampled
     @pytest.mark.parametrize("scale", [0.3, 1.0, 2.0])
     def test_bound_is_the_evidence_at_the_exact_posterior(self, scale):
         x = scale * np.array([0.7, -1.1, 0.4, 0.9, -0.2])

@@ -242,6 +242,7 @@ class TestPriorOfMixtures:
             model.log_prior(z.astype(np.float32)), self.log_prior(model.prior, z), rtol=1e-5
         )
 
+    @pytest.mark.slow
     def test_its_parameters_have_gradients_and_samples_come_from_it(self):
         model = self.model()
         model.prior.means[...] = model.prior.means[...] + 50

@@ -55,6 +55,7 @@ def case(request, make_config):
     return VQVAE(config, rngs=nnx.Rngs(0)), has, codes, network
 
 
+@pytest.mark.sampled
 def test_codes_of_images_and_back(case, images):
     model, has, codes, network = case
     indices = model.encode_indices(images)
@@ -76,6 +77,7 @@ def test_codes_of_images_and_back(case, images):
     )
 
 
+@pytest.mark.sampled
 def test_the_loss_adds_what_the_quantizer_asks_for(case, images):
     model, has, _, _ = case
     model.eval()
@@ -93,6 +95,7 @@ def test_the_loss_adds_what_the_quantizer_asks_for(case, images):
     np.testing.assert_array_equal(counts, np.full(np.prod(model.code_shape), 3))
 
 
+@pytest.mark.sampled
 def test_it_trains_and_is_the_same_from_disk(case, images, tmp_path):
     model, _, _, _ = case
     x = np.tile(np.asarray(images), (8, 1, 1, 1))
@@ -106,6 +109,7 @@ def test_it_trains_and_is_the_same_from_disk(case, images, tmp_path):
     assert type(again.quantizer) is type(model.quantizer)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("network", ["cnn", "dense"])
 def test_first_stages_decode(make_config, images, network):
     config = make_config(

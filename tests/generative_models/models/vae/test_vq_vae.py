@@ -171,6 +171,7 @@ class TestLoss:
 
 
 class TestMaps:
+    @pytest.mark.sampled
     @pytest.mark.parametrize("network", ["cnn", "resnet"])
     @pytest.mark.parametrize("event", [(9, 6, 2), (28, 28, 1), (1, 5, 3)])
     def test_convolutions_keep_a_map(self, make_config, network, event):

@@ -103,6 +103,7 @@ def trained(**components):
     return told, 1 - errors.mean() / x.var(0).mean(), rows[-1]["kl_loss"]
 
 
+@pytest.mark.slow
 def test_a_case_that_collapses_without_them():
     told, explained, kl = trained()
     assert told < 0.02

@@ -25,6 +25,7 @@ def model_of(kind):
     return model_with(kind(hidden_dims=(5, 3)))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_each_loss_has_no_gradient_in_the_parameters_of_the_other(kind):
     model = model_of(kind)
@@ -47,6 +48,7 @@ def test_each_loss_has_no_gradient_in_the_parameters_of_the_other(kind):
     assert sum((g != 0).any() for g in critics) >= len(critics) - 1
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", [FactorConfig, VAEGANConfig])  # critics of latents, and of data
 def test_a_run_resumes_to_the_same_bits_and_its_model_loads(kind, tmp_path):
     whole, cut, again = (model_of(kind) for _ in range(3))

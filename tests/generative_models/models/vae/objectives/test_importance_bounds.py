@@ -97,6 +97,7 @@ def test_values_against_numpy():
         np.testing.assert_allclose(found[name]["effective_samples"], effective, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_one_sample_is_the_elbo_under_a_prior_without_a_closed_form():
     """Then the ELBO itself is log p(x|z) + log p(z) - log q(z|x): equal for the same key."""
     objectives = {kind: created("objective", of_one_sample(kind)) for kind in KINDS}
@@ -173,6 +174,7 @@ def test_samples_are_decoded_with_the_condition_of_their_example():
     np.testing.assert_allclose(loss, -expected.mean(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_weighed_latents_change_no_value(monkeypatch):
     """In the evaluation, and in calls outside of compiled functions, which run in chunks."""
     model = model_with(DReG(4))

@@ -130,6 +130,7 @@ def test_one_sample_has_the_gradient_of_the_elbo_in_closed_form(gradients):
     assert np.abs(errors(gradients, "piwae", expected_gradient())[0]) < 4
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("size", [1.0, 1000.0])
 def test_piwae_trains_the_encoder_as_miwae_and_the_rest_as_iwae(size):
     """In one pass, also where the groups' weights differ by more than float32 can hold."""
@@ -196,6 +197,7 @@ def test_gradients_scale_add_up_and_vectorize():
     close(vectorized, mean)
 
 
+@pytest.mark.slow
 def test_gradients_that_no_objective_takes_are_those_of_other_models():
     """Losses of one's own on what the model returns, and losses of its outputs."""
     objectives = {"dreg": DReG(1), "piwae": PIWAE(1, 1)}

@@ -72,6 +72,7 @@ def between_normals(kernel, shift, variance, width):
     return rbf(1.0) if kernel == "rbf" else quad(lambda t: np.exp(-t) * rbf(t), 0, np.inf)[0]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("shift", [0.0, 1.0])
 def test_it_has_no_bias(kernel, shift):

@@ -69,6 +69,7 @@ def test_samples_are_of_the_class_that_is_asked_for(monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_a_run_resumes_and_the_model_is_saved_and_evaluated(tmp_path):
     def make():
         return model_with(prior=ConditionalConfig(), classes=3)

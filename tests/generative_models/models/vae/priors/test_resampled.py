@@ -187,6 +187,7 @@ def test_it_begins_as_a_standard_normal():
     np.testing.assert_allclose(log_p, norm.logpdf(z).sum(-1), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_average_is_saved_and_resumed_and_comes_to_the_normaliser(tmp_path):
     model = check_resumes_and_saves(lambda: model_with(prior=SMALL), tmp_path)
     assert model.prior.normaliser[...] != 0.5
