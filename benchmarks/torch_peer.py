@@ -2,12 +2,13 @@
 
 Started by peers.py in an environment that has torch (and pythae); not a part of the library.
 
-    python torch_peer.py CASE LOOP
+    python torch_peer.py CASE LOOP [MODEL OPTIONS]
 
 LOOP is "eager", "tuned" (fused Adam, channels-last, large blocks kept by glibc), "compile"
-(torch.compile over the tuned step), "pythae", or for samples and codes, without gradients, "infer"
-(tuned) or "infer-compile". Warms up, prints "ready" and what it says of itself in JSON, and then
-reads lines:
+(torch.compile over the tuned step), "pythae" (its VAE or VQ-VAE, or MODEL, the name of another of
+its models, with OPTIONS of its configuration in JSON), or for samples and codes, without gradients,
+"infer" (tuned) or "infer-compile". Warms up, prints "ready" and what it says of itself in JSON, and
+then reads lines:
 
     STEPS                   train for so many
     sample SIZE BATCHES     draw so many batches of samples, or "encode" as many of examples
@@ -211,13 +212,22 @@ def without_gradients(
     return run
 
 
-def by_pythae(model: nn.Module, x: torch.Tensor) -> Callable[[str], None]:
-    """Pythae's trainer on its own VAE or VQ-VAE with these networks."""
+TRAINERS = {
+    "Adversarial_AE": "AdversarialTrainer",
+    "FactorVAE": "AdversarialTrainer",
+    "PIWAE": "CoupledOptimizerTrainer",
+    "RAE_L2": "CoupledOptimizerTrainer",
+    "VAEGAN": "CoupledOptimizerAdversarialTrainer",
+}
+"""Pythae's trainers of models with several optimizers."""
+
+
+def by_pythae(model: nn.Module, x: torch.Tensor, name: str, options: dict) -> Callable[[str], None]:
+    """Pythae's trainer on a model of its own with these networks."""
+    from pythae import models, trainers
     from pythae.data.datasets import BaseDataset
-    from pythae.models import VAE, VQVAE, VAEConfig, VQVAEConfig
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn import BaseDecoder, BaseEncoder
-    from pythae.trainers import BaseTrainer, BaseTrainerConfig
 
     logging.disable(logging.WARNING)
 
@@ -230,7 +240,10 @@ def by_pythae(model: nn.Module, x: torch.Tensor) -> Callable[[str], None]:
             if isinstance(self.inner, VQ):
                 return ModelOutput(embedding=self.inner.mean(self.inner.features(x)))
             mean, log_var = self.inner.encode(x)
-            return ModelOutput(embedding=mean, log_covariance=log_var)
+            if name == "SVAE":
+                return ModelOutput(embedding=mean, log_concentration=log_var[:, :1])
+            # A posterior of flows reads a context as well.
+            return ModelOutput(embedding=mean, log_covariance=log_var, context=mean)
 
     class Decoder(BaseDecoder):
         def __init__(self):
@@ -240,32 +253,41 @@ def by_pythae(model: nn.Module, x: torch.Tensor) -> Callable[[str], None]:
         def forward(self, z):
             return ModelOutput(reconstruction=torch.sigmoid(self.inner.decode(z)))
 
-    if isinstance(model, VQ):
-        config = VQVAEConfig(input_dim=model.shape, latent_dim=64, num_embeddings=CODES)
-        vae = VQVAE(config, encoder=Encoder(), decoder=Decoder())
-    else:
-        config = VAEConfig(input_dim=model.shape, latent_dim=LATENTS, reconstruction_loss="bce")
-        vae = VAE(config, encoder=Encoder(), decoder=Decoder())
+    of_vq = {"latent_dim": 64, "num_embeddings": CODES}
+    shared = {"input_dim": model.shape, **(of_vq if name == "VQVAE" else {"latent_dim": LATENTS})}
+    configuration = getattr(models, f"{name}Config", None) or getattr(models, f"{name}_Config")
+    fields = configuration.__dataclass_fields__
+    if "reconstruction_loss" in fields:
+        shared["reconstruction_loss"] = "bce"
+    vae = getattr(models, name)(
+        configuration(**shared, **options), encoder=Encoder(), decoder=Decoder()
+    )
+    trainer = TRAINERS.get(name, "BaseTrainer")
+    rates = {
+        field: 1e-3
+        for field in getattr(trainers, f"{trainer}Config").__dataclass_fields__
+        if field.endswith("learning_rate")
+    }
 
     def run(words: str) -> None:
         steps = int(words)
         examples = torch.cat([x] * (steps * BATCH // len(x) + 1))[: steps * BATCH]
         data = BaseDataset(examples, torch.zeros(len(examples)))
         with tempfile.TemporaryDirectory() as folder:
-            options = BaseTrainerConfig(
+            given = getattr(trainers, f"{trainer}Config")(
                 output_dir=folder,
                 num_epochs=1,
                 per_device_train_batch_size=BATCH,
-                learning_rate=1e-3,
                 no_cuda=True,
+                **rates,
             )
-            BaseTrainer(vae, train_dataset=data, training_config=options).train()
+            getattr(trainers, trainer)(vae, train_dataset=data, training_config=given).train()
 
     return run
 
 
 def main() -> None:
-    case, loop = sys.argv[1:]
+    case, loop, *of_pythae = sys.argv[1:]
     talk, sys.stdout = sys.stdout, sys.stderr  # what libraries print is not our answer
     infer = loop.startswith("infer")
     if infer or loop in ("tuned", "compile"):
@@ -274,7 +296,9 @@ def main() -> None:
     model = CASES[case]()
     x = torch.rand(EXAMPLES, *model.shape)
     if loop == "pythae":
-        run = by_pythae(model, x)
+        usual = ("VQVAE" if isinstance(model, VQ) else "VAE", "{}")
+        name, options = of_pythae or usual
+        run = by_pythae(model, x, name, json.loads(options))
     else:
         run = (without_gradients if infer else by_hand)(model, x, loop)
     run(*(("sample", "2", "1") if infer else "3"))

@@ -158,6 +158,7 @@ def test_a_split_in_the_order_of_its_classes_is_looked_at_all_over():
     assert len(_some(Split(x[:7]))) == 7
 
 
+@pytest.mark.slow
 def test_a_class_is_named_without_its_data_and_names_win_over_numbers(tmp_path, capsys):
     rng, run, data = np.random.default_rng(0), tmp_path / "run", tmp_path / "data.npz"
     np.savez(data, x=rng.random((60, 4), np.float32), y=np.array(["10", "2", "7"] * 20))

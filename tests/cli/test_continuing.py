@@ -35,6 +35,7 @@ def run(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_longer_run_is_the_run_of_that_length(tmp_path, capsys):
     """With a constant learning rate; the oracle is a run that had the steps from the start."""
     command("train", "--steps", 30, *SHORT, "--out", tmp_path / "whole")

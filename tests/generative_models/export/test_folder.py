@@ -154,6 +154,7 @@ def smallest(a, _):
     return lax.reduce_window(a, jnp.inf, lax.min, (1, 2), (1, 1), "SAME")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("primitive", "said"),
     [

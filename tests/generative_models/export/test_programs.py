@@ -84,6 +84,7 @@ def test_discrete_models(exported, model, case, to):
         agree([functions["reconstruct"](x[:n])], [images[:n]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", FORMATS)
 def test_samples_of_codes_by_their_usage(exported, model, to):
     """Codes from float64 numpy: where a number falls among the sums of usage^(1/T)."""
@@ -101,6 +102,7 @@ def test_samples_of_codes_by_their_usage(exported, model, to):
     agree([functions["sample"](u, np.float32(1.5))], [np.asarray(expected)])
 
 
+@pytest.mark.slow
 def test_a_prior_draws_each_example_by_its_seed(exported, model):
     model, (_, manifest, functions) = model("with a prior"), exported("with a prior", "stablehlo")
     seeds, y = np.array([7, 11, 7], np.int32), np.array([0, 2, 0], np.int32)

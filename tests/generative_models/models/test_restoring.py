@@ -72,6 +72,7 @@ def test_without_a_saved_model_the_newest_checkpoint_is_read(tmp_path, caplog, c
     assert_same(model, kind.from_pretrained(tmp_path))
 
 
+@pytest.mark.slow
 def test_of_a_model_and_a_checkpoint_the_newer_one_is_read(tmp_path, caplog):
     first, second = new(), new()
     train(first, tmp_path, 10)

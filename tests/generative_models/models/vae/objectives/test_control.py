@@ -114,6 +114,7 @@ def numbers(model):
     return [np.asarray(a) for a in jax.tree.leaves(nnx.state(model, nnx.Not(nnx.RngState)))]
 
 
+@pytest.mark.slow
 def test_its_state_is_saved_and_resumed_to_the_same_bits(tmp_path):
     def fitted(folder, steps, **options):
         model = VAE(CONFIG, rngs=nnx.Rngs(0))

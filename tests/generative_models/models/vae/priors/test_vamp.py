@@ -124,6 +124,7 @@ def test_random_pseudo_inputs_have_the_moments_of_the_data():
     assert first.std(0)[3] == 0
 
 
+@pytest.mark.slow
 def test_a_run_gets_examples_as_the_model_reads_them_and_resumes_and_is_saved(tmp_path):
     config = VampConfig(components=3, start="data")
     data = np.arange(24, dtype=np.uint8).reshape(6, 4)
