@@ -16,7 +16,7 @@ from scipy.special import logsumexp
 
 from workshop.generative_models.data import Dataset
 from workshop.generative_models.evaluation import latents, outputs
-from workshop.generative_models.evaluation.bounds import elbo, importance_weighted_bound
+from workshop.generative_models.evaluation.bounds import elbo, elbo_terms, importance_weighted_bound
 from workshop.generative_models.evaluation.estimates import Estimate, mean_of
 from workshop.generative_models.models.vae import VAE
 from workshop.generative_models.models.vae.objectives.ms_ssim import ms_ssim
@@ -58,6 +58,11 @@ def factors(at: Workplace) -> Drawn:
         rows[title] = {key: parts[key].value for key in figures_planes.PARTS}
         print(f"  {title}:", *(f"{key} {figure}," for key, figure in parts.items()),
               f"reconstruction of the means {loss}, ELBO {_elbo(model, data)}")  # fmt: skip
+    for name in ("info-vae-mmd", "info-10"):  # the second has too long a bar
+        model, data = at.open(f"factors-{name}")
+        terms = elbo_terms(model, data.test, samples=20)
+        found = {key: mean_of(value, "test", "nats") for key, value in terms.items()}
+        print(f"  {name}:", *(f"{key} {figure}," for key, figure in found.items()))
     yield "disentanglement", figures_planes.kl_parts(rows)
 
 
@@ -72,7 +77,7 @@ def bounds(at: Workplace) -> Drawn:
         first = first or {"ELBO": lower, "bound": upper}
         rows[name] = mean_of(lower, "test", "nats"), mean_of(upper, "test", "nats")
         print(f"  {name}: ELBO {rows[name][0]}, bound of 5,000 samples {rows[name][1]};",
-              f"beside {BOUNDS[0]} {mean_of(lower - first['ELBO'], 'test', 'nats')},",
+              f"beside vae {mean_of(lower - first['ELBO'], 'test', 'nats')},",
               f"{mean_of(upper - first['bound'], 'test', 'nats')}")  # fmt: skip
     yield "bounds", figures_planes.bounds(rows)
 
@@ -104,7 +109,7 @@ def spaces(at: Workplace) -> Drawn:
     panels = []
     for name, title in (
         ("plane-vae", "vae: the plane"),
-        ("sphere-svae", "svae: the sphere, as a map of equal areas"),
+        ("sphere-svae", "svae: the sphere"),
         ("plane-poincare-vae", "poincare-vae: the Poincaré disk"),
     ):
         model, data = at.open(name)
@@ -119,8 +124,8 @@ def spaces(at: Workplace) -> Drawn:
         print(f"  {name}: ELBO {_elbo(model, data)}, class by 5 neighbours {accuracy}")
     yield "spaces", figures_planes.planes(
         panels, "Latents in three spaces with two degrees of freedom",
-        ["Means of q(z|x) of test digits. Lines: the edge of the map of the sphere, and the edge "
-         "of the Poincaré disk, which is at infinite distance."],
+        ["Means of q(z|x) of test digits. The sphere is drawn as a map of equal areas; the edge of "
+         "the Poincaré disk is at infinite distance."],
     )  # fmt: skip
 
 

@@ -25,7 +25,8 @@ PLANES = (
     *("mixture-vae", "vamp", "lars-vae", "coupling-vae", "spline-vae", "poincare-vae"),
 )
 """Models with two latents."""
-BOUNDS = ("vae", "stl", "renyi-vae", "iwae", "dreg")
+BOUNDS = {"vae": [], "stl": [], "renyi-vae": [], "iwae": ["--objective.samples", "10"]}
+"""Models of tighter bounds, with their options."""
 FACTORS = {
     "vae": [],
     "beta-vae": ["--beta-default", "2"],
@@ -39,7 +40,7 @@ FACTORS = {
 IMAGES = {
     "vae": [],
     "ms-ssim-vae": [],
-    "vae-gan": ["--objective.hidden-dims", "16", "32", "64"],
+    "vae-gan": ["--objective.hidden-dims", "8", "16", "32"],
 }
 """Models that compare images in different ways, with their options."""
 COLLAPSES = {
@@ -72,8 +73,9 @@ RUNS = {
     ],
     **{f"plane-{name}": ["--model", name, "--latent-dim", "2", *_SMALL] for name in PLANES},
     "sphere-svae": ["--model", "svae", "--latent-dim", "3", *_SMALL],
-    **{f"bound-{name}": ["--model", name, *_SMALL] for name in BOUNDS},
+    **{f"bound-{name}": ["--model", name, *_SMALL, *more] for name, more in BOUNDS.items()},
     **{f"factors-{name}": ["--model", name, *_SMALL, *more] for name, more in FACTORS.items()},
+    "factors-info-10": ["--model", "info-vae-mmd", *_SMALL, "--objective.weight", "10"],
     **{
         f"images-{name}": [
             *("--model", name, "--data", "mnist5k", "--encoder-type", "dense"),

@@ -40,7 +40,7 @@ def test_the_command_line_builds_it_with_its_components(name):
     assert model.config == config
 
 
-def test_a_run_of_a_model_by_its_name_can_be_loaded(tmp_path, monkeypatch, capsys, one_figure):  # noqa: ARG001
+def test_a_run_of_a_model_by_its_name_can_be_loaded(tmp_path, monkeypatch, capsys, one_figure):
     monkeypatch.chdir(tmp_path)
     small = "--steps 2 --limit 50 --latent-dim 2 --hidden-dims 4 --no-progress"
     main(["train", "--model", "wae-mmd", *small.split()])
