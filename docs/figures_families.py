@@ -25,7 +25,7 @@ Drawn = Iterator[tuple[str, Figure]]
 WAYS = ("vae", "ae", "rae-l2", "wae-mmd", "adversarial-ae")
 """Autoencoders beside the VAE."""
 POSTERIORS = ("vae", "full-covariance-vae", "vae-lin-nf", "vae-iaf", "hvae")
-PRIORS = ("vae", "mixture-vae", "vamp", "lars-vae", "coupling-vae", "spline-vae")
+PRIORS = ("vae", "mixture-vae", "vamp", "lars-vae")
 EDGE = np.linspace(-5.0, 5.0, 251)
 """Coordinates of the grid that integrals over two latents are sums on."""
 
@@ -145,12 +145,12 @@ def priors(at: Workplace) -> Drawn:
     yield "priors", figures_planes.planes(
         panels, "Means of q(z|x) on the density of the prior, blue",
         ["Test digits, two latents. Darker is denser; the shade is the square root of the density "
-         "within its panel."], columns=3,
+         "within its panel."],
     )  # fmt: skip
 
 
 def distances(at: Workplace) -> Drawn:
-    """Reconstructions under a likelihood, MS-SSIM and features of a critic."""
+    """Reconstructions under a likelihood and under MS-SSIM."""
     rows = {}
     for name in IMAGES:
         model, data = at.open(f"images-{name}")

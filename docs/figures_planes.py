@@ -52,14 +52,10 @@ def square(points: Float[np.ndarray, "n 2"]) -> tuple[np.ndarray, np.ndarray]:
 
 
 @styled
-def planes(
-    panels: Sequence[Panel], title: str, notes: Sequence[str], columns: int | None = None
-) -> Figure:
+def planes(panels: Sequence[Panel], title: str, notes: Sequence[str]) -> Figure:
     """Draw panels side by side, each on its own scale, with one legend of the classes."""
-    columns = columns or len(panels)
-    rows = -(-len(panels) // columns)
-    figure = open_chart(880, rows * (820 / columns + 28), title, notes)
-    every = figure.subplots(rows, columns, squeeze=False).ravel()
+    figure = open_chart(880, 820 / len(panels) + 28, title, notes)
+    every = figure.subplots(1, len(panels))
     for axes, panel in zip(every, panels, strict=True):
         _draw_panel(axes, panel)
     labels = panels[0].labels
