@@ -76,7 +76,7 @@ $(VENV)/.figures: $(VENV)/.base
 	$(INSTALL) -e '.[mnist5k,explore,browser]'
 	@touch $@
 
-# Most of an hour on two cores. Some of them: make figures ARGS="--only vae beta --runs FOLDER"
+# More than an hour on two cores. Some of them: make figures ARGS="--only vae beta --runs FOLDER"
 figures: $(VENV)/.figures
 	$(BIN)/python docs/figures.py $(ARGS)
 

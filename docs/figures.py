@@ -21,6 +21,7 @@ from typing import Any
 
 import figures_drawn
 import figures_explorer
+import figures_families
 import figures_layers
 import numpy as np
 from figures_runs import BETAS, FREE_BITS, Workplace
@@ -175,6 +176,7 @@ FIGURES: dict[Callable[[Workplace], Drawn], tuple[str, ...]] = {
     layers: ("layers",),
     sprites: ("sprites_traversals",),
     codes: ("codebook", "code_map", "prior_samples"),
+    **figures_families.FAMILIES,
     page: ("report",),
     copies: ("report_copies",),
     explorer: ("explorer", "explorer_walk", "explorer_codes"),

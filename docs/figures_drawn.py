@@ -97,7 +97,8 @@ def kl_panels(panels: Mapping[str, Sequence[float]]) -> Figure:
         panels: nats of each latent, by what stands above.
     """
     notes = ["Mean over test digits; one bar a latent, the largest first."]
-    figure = open_chart(880, 240, "KL(q(z|x) ‖ p(z)) of each of 16 latents", notes)
+    size = max(map(len, panels.values()))
+    figure = open_chart(880, 240, f"KL(q(z|x) ‖ p(z)) of each of {size} latents", notes)
     every = figure.subplots(1, len(panels), sharey=True)
     for axes, (title, nats) in zip(every, panels.items(), strict=True):
         axes.bar(range(1, len(nats) + 1), nats, color=FIRST)
@@ -106,6 +107,8 @@ def kl_panels(panels: Mapping[str, Sequence[float]]) -> Figure:
                   ha="right", va="top", color=QUIET)  # fmt: skip
         axes.grid(axis="y")
     every[0].set_ylabel("nats")
+    right = max(max(nats[len(nats) // 8 :]) for nats in panels.values())
+    every[0].set_ylim(0, max(every[0].get_ylim()[1], 1.2 * right))  # room for the sums
     return settled(figure)
 
 

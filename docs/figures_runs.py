@@ -19,6 +19,39 @@ from workshop.generative_models.visualization import report
 
 BETAS = (0.25, 0.5, 1, 2, 4, 8)
 FREE_BITS = 0.25
+PLANES = (
+    *("vae", "ae", "rae-l2", "wae-mmd", "adversarial-ae"),
+    *("full-covariance-vae", "vae-lin-nf", "vae-iaf", "hvae"),
+    *("mixture-vae", "vamp", "lars-vae", "poincare-vae"),
+)
+"""Models with two latents."""
+BOUNDS = {"vae": [], "stl": [], "renyi-vae": [], "iwae": ["--objective.samples", "10"]}
+"""Models of tighter bounds, with their options."""
+FACTORS = {
+    "vae": [],
+    "beta-vae": ["--beta-default", "2"],
+    "beta-tc-vae": [],
+    "factor-vae": ["--objective.hidden-dims", "200", "200", "200"],
+    "dip-vae-i": [],
+    "dip-vae-ii": [],
+    "info-vae-mmd": [],
+}
+"""Models that weigh the parts of the KL in different ways, with their options."""
+IMAGES = ("vae", "ms-ssim-vae")
+"""Models that compare images in different ways."""
+COLLAPSES = {
+    "vae": ["--model", "vae"],
+    "free-bits": ["--free-bits", "0.5"],
+    "control-vae": ["--model", "control-vae", "--objective.target", "4"],
+    "mu-forcing-vae": ["--model", "mu-forcing-vae", "--objective.margin", "4"],
+    "delta-vae": ["--model", "delta-vae", "--posterior.rate", "0.5"],
+}
+"""Methods against posterior collapse, with the options of benchmarks/collapse.py."""
+_SMALL = ["--hidden-dims", "128", "128"]
+_NOISY = [
+    *("--likelihood", "gaussian", "--latent-dim", "8", "--hidden-dims", "64"),
+    *("--learning-rate", "2e-3"),
+]
 RUNS = {
     "digits-vae": [],
     **{f"beta-{b}": ["--model", "beta-vae", "--beta-default", str(b)] for b in BETAS if b != 1},
@@ -34,6 +67,19 @@ RUNS = {
         *("--model", "beta-vae", "--data", "sprites", "--encoder-type", "dense"),
         *("--latent-dim", "10", "--steps", "4000", "--evaluate-every", "4000"),
     ],
+    **{f"plane-{name}": ["--model", name, "--latent-dim", "2", *_SMALL] for name in PLANES},
+    "sphere-svae": ["--model", "svae", "--latent-dim", "3", *_SMALL],
+    **{f"bound-{name}": ["--model", name, *_SMALL, *more] for name, more in BOUNDS.items()},
+    **{f"factors-{name}": ["--model", name, *_SMALL, *more] for name, more in FACTORS.items()},
+    "factors-info-10": ["--model", "info-vae-mmd", *_SMALL, "--objective.weight", "10"],
+    **{
+        f"images-{name}": [
+            *("--model", name, "--data", "mnist5k", "--encoder-type", "dense"),
+            *("--steps", "2000"),
+        ]
+        for name in IMAGES
+    },
+    **{f"collapse-{name}": [*more, *_NOISY] for name, more in COLLAPSES.items()},
 }
 """Options of `workshop train` by the name of a run; the first one is that of `make demo`."""
 

@@ -6,6 +6,7 @@ import pytest
 from flax import nnx
 from rich.console import Console
 
+import workshop
 from workshop.cli import main, models
 from workshop.cli.options import Start, default_config
 from workshop.cli.starting import train_options
@@ -37,6 +38,14 @@ def test_the_command_line_builds_it_with_its_components(name):
         assert getattr(config, field) == component
     model = nnx.eval_shape(lambda: build_model(preset.model, config, rngs=nnx.Rngs(0)))
     assert model.config == config
+
+
+def test_a_run_of_a_model_by_its_name_can_be_loaded(tmp_path, monkeypatch, capsys, one_figure):
+    monkeypatch.chdir(tmp_path)
+    small = "--steps 2 --limit 50 --latent-dim 2 --hidden-dims 4 --no-progress"
+    main(["train", "--model", "wae-mmd", *small.split()])
+    assert "wae-mmd on digits" in capsys.readouterr().out
+    assert workshop.load("runs/digits-wae-mmd").kinds["objective"] == "wae_mmd"
 
 
 def test_a_component_of_ones_own_choice_replaces_that_of_the_model():

@@ -32,6 +32,7 @@ from workshop.cli.tables import (
     suggested,
 )
 from workshop.generative_models.core import checks
+from workshop.generative_models.core.configuration.presets import PRESETS
 from workshop.generative_models.core.files import LOCK_FILE, locked
 from workshop.generative_models.core.metrics import METRICS, metric_of
 from workshop.generative_models.data import Dataset, Split
@@ -74,7 +75,8 @@ def train(options: TrainOptions, *, moved_to: str | None = None, steps: int | No
             if options.resume is None:
                 if first:
                     _refuse_full(folder)
-                name, config, settings = options.model, options.config, _settings(options)
+                name = PRESETS[options.model].model
+                config, settings = options.config, _settings(options)
             else:
                 name, config, settings = _saved_settings(folder, moved_to, steps)
             distributed.wait("the run folder is chosen")
@@ -104,7 +106,7 @@ def _train(
     _check_classes(model, dataset)
     trainer = _trainer(model, settings, folder, dataset, options.progress)
     if first:
-        say(f"{name} on {dataset}\nrun folder: {folder}")
+        say(f"{name if resume else options.model} on {dataset}\nrun folder: {folder}")
     rows = trainer.fit(dataset, steps=settings["steps"], resume=resume)
     metrics = trainer.evaluate(dataset.test)
     if not first:
