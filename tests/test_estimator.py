@@ -137,6 +137,7 @@ def test_scores_are_those_of_the_evaluation(X, linear, bound, monkeypatch):
     np.testing.assert_allclose(fitted.score_samples(X), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_importance_weighted_bound_is_the_tighter_one(X, best):
     """Of a model whose posterior is too wide, as a β far below 1 leaves it, but not far off."""
     rough = VAEEstimator(RANK, (8,), activation="identity", beta=0.3, max_iter=1500,
@@ -196,6 +197,7 @@ def test_every_setting_is_read(X, change):
     assert with_change.history_[-1]["step"] == with_change.n_iter_ == with_change.max_iter
 
 
+@pytest.mark.slow
 def test_columns_in_the_unit_interval():
     bits = np.random.default_rng(0).random((60, 3)) < [0.1, 0.5, 0.9]
     fitted = VAEEstimator(1, (4,), likelihood="bce", max_iter=800, learning_rate=1e-2).fit(bits)

@@ -115,6 +115,7 @@ def test_output_goes_on_in_an_encoding_without_our_letters(monkeypatch):
             assert word in printed
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_when_the_reader_of_its_output_is_gone(monkeypatch, tmp_path):
     """As in `workshop train | head -1`: the pipe breaks, and the run ends as it would have."""
     reading, writing = os.pipe()
@@ -198,6 +199,7 @@ class TestSavedConfigurations:
         assert found["config"].encoder.input_shape == (6, 4, 1)
         assert found["config"].decoder.output_shape == (6, 4, 1)
 
+    @pytest.mark.slow
     def test_a_run_that_starts_from_it_is_the_run(self, file, tmp_path, capsys):
         command("train", "--config", file, "--steps", 3, "--no-progress", "--out", tmp_path / "run")
         saved = json.loads((tmp_path / "run" / "config.json").read_text())

@@ -73,6 +73,7 @@ def test_what_becomes_of_a_schedule_is_said(run, tmp_path, capsys):
     )
 
 
+@pytest.mark.slow
 def test_what_a_finished_run_recommends_is_what_trains_it_longer(run, capsys):
     capsys.readouterr()
     command("train", "--resume", run, "--no-progress")

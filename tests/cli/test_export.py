@@ -47,6 +47,7 @@ def test_export_of_a_run(run, capsys):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_where_it_goes_is_chosen_and_guarded(run, tmp_path, capsys):
     command("export", run, "--to", "safetensors", "--out", tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b" / "model.safetensors").read_bytes() == (

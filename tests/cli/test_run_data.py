@@ -106,6 +106,7 @@ def test_what_was_trained_on_is_never_tested_on(copy, change, capsys):
     assert expected in said
 
 
+@pytest.mark.slow
 def test_evaluate_counts_the_recorded_test_examples(copy, capsys):
     remove(copy)
     command("evaluate", copy / "conditional-vae", "--quick")

@@ -1,6 +1,7 @@
 """The metric of the Riemannian posterior, which training leaves behind, is saved and evaluated."""
 
 import numpy as np
+import pytest
 from flax import nnx
 from shared import X, train
 

@@ -114,6 +114,7 @@ def test_paths_stay_in_the_space_that_the_posterior_declares(name):
         np.testing.assert_allclose(rest, rest[:1].repeat(5, 0), atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled
 @pytest.mark.parametrize("name", ["vmf", "ball"])
 def test_models_train_save_and_are_evaluated(name, tmp_path):

@@ -103,6 +103,7 @@ def test_traversals_are_the_models(sessions):
         np.testing.assert_allclose(row, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_traversals_of_codes_go_around_the_channels_mean(sessions):
     session = sessions["vq-vae"]
     example = session.example(2)
@@ -114,6 +115,7 @@ def test_traversals_of_codes_go_around_the_channels_mean(sessions):
     assert np.mean(np.abs(made - expected) < 1e-4) > 0.9
 
 
+@pytest.mark.slow
 def test_codes_there_and_back(sessions):
     session = sessions["vq-vae"]
     np.testing.assert_array_equal(session.codes, session.model.encode_indices(session.x))
@@ -192,6 +194,7 @@ def parts(features, latents):
     }
 
 
+@pytest.mark.slow
 def test_a_table_and_one_latent():
     model = VAE(VAEConfig(**parts(5, 1), likelihood="gaussian", scale="optimal"), rngs=nnx.Rngs(0))
     session = Session(model, dataset((5,)))
@@ -201,6 +204,7 @@ def test_a_table_and_one_latent():
     assert View(session).picture().shape[-1] == 3
 
 
+@pytest.mark.slow
 def test_residual_codes_have_layers():
     config = VQVAEConfig(**parts(6, 4), num_embeddings=7, embedding_dim=2,
                          quantizer=ResidualConfig(stages=3))  # fmt: skip

@@ -371,6 +371,7 @@ def test_pickles_are_never_loaded(tmp_path, capsys):
     assert "unpickled" not in capsys.readouterr().out
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("suffix", [".npy", ".npz", "compressed"])
 def test_damaged_files_load_or_are_refused(tmp_path, suffix):
     path = tmp_path / ("a.npy" if suffix == ".npy" else "a.npz")

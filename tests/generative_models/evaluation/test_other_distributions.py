@@ -157,6 +157,7 @@ def test_the_scale_of_an_autoencoder_is_the_error_of_its_reconstructions():
     assert fix_scale(model, X).likelihood.scale == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled
 @pytest.mark.parametrize(
     ("own", "usual"),

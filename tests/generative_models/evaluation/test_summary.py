@@ -163,6 +163,7 @@ def test_data_that_does_not_fit_is_refused():
         Study(TRUTH.model(), Split(TRUTH.data(3)), Split(np.zeros((3, 99), np.float32)))
 
 
+@pytest.mark.slow
 def test_a_section_that_cannot_be_measured_costs_no_other():
     y = np.arange(60, dtype=np.int32) % 2
     three = Split(TRUTH.data(3, seed=1), y[:3])

@@ -170,6 +170,7 @@ def test_what_onnx_lacks_is_named(tmp_path, primitive, said):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_what_a_converter_only_comes_near_to_is_refused(tmp_path):
     """jax2onnx writes the incomplete gamma function as a series of few terms: 5e-5 off."""
     pytest.importorskip("jax2onnx", reason="needs the extra: pip install 'workshop-vae[onnx]'")
@@ -193,6 +194,7 @@ def test_models_and_formats_that_are_refused(model, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_half_precision_travels_in_float32_and_the_model_stays_as_it_was(tmp_path):
     parts = {
         "encoder": {"hidden_dims": (8,), "latent_dim": 2, "input_shape": (6,)},

@@ -250,6 +250,7 @@ def test_data_of_another_shape_is_told_how_to_become_the_models(shape, given, wa
 # Bytes.
 
 
+@pytest.mark.slow
 def test_one_rule_for_bytes(caplog):
     """uint8 is k / 255, bool is 0 and 1, and every other type is taken as it is."""
     model = binary()

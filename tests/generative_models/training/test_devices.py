@@ -67,7 +67,7 @@ def one():
     return functools.cache(lambda name: train(job(name, "one")))
 
 
-LAYOUTS = {"conditional-vae": "data", "vq-vae, averaged": "full", "batch statistics": "full"}
+LAYOUTS = {"conditional-vae": "data", "vq-vae, averaged": "full"}
 OTHERS = {name: "full" for name in MODELS if LAYOUTS.get(name) != "full"}
 
 

@@ -73,6 +73,7 @@ class TestStreams:
         assert_equal(weights(models[0]), weights(models[1]))
         np.testing.assert_array_equal(models[0].usage[...], models[1].usage[...])
 
+    @pytest.mark.slow
     def test_what_can_only_be_indexed_streams(self, make_vae, x, weights):
         class Rows:
             """No array: only a shape, a dtype, and rows."""

@@ -72,6 +72,7 @@ def assert_same(one, other):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", WAYS)
 def test_killed_at_random_and_resumed_a_run_ends_as_if_never_stopped(whole, tmp_path, how):
     """Weights, averages, best model, codebook usage and metrics, bit for bit, for both feeds."""

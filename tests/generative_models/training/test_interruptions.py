@@ -252,6 +252,7 @@ class TestStopTraining:
 
 
 class TestData:
+    @pytest.mark.slow
     @pytest.mark.sampled
     @pytest.mark.parametrize(
         "error", [BrokenError("disk"), OSError("gone"), MemoryError(), ValueError("image 3")],

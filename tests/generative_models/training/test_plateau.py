@@ -67,6 +67,7 @@ def test_the_scale_multiplies_the_learning_rate(make_vae, x):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_is_a_part_of_checkpoints_and_of_further_calls(make_vae, x, tmp_path):
     whole, resumed, continued = make_vae(), make_vae(), make_vae()
     rows = Trainer(whole, **OPTIONS).fit(x, x[:9], steps=30)

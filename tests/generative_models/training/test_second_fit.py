@@ -156,6 +156,7 @@ class TestWhatTheModelHolds:
         for a, b in zip(set_to, everything(model), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-6)  # the average rounds
 
+    @pytest.mark.slow
     def test_so_with_weights_that_were_loaded(self, make_vae, x, tmp_path):
         from workshop.generative_models.models.saving import load_weights, save_weights
 
@@ -256,6 +257,7 @@ class TestData:
 
 
 class TestFolder:
+    @pytest.mark.slow
     def test_the_folder_of_its_own_run_is_continued(self, make_vae, x, tmp_path):
         whole, model, resumed = make_vae(), make_vae(), make_vae()
         trainer(whole).fit(x, steps=16)

@@ -135,6 +135,7 @@ def test_what_was_learned_stays_when_the_user_stops(make_vae, x, weights, monkey
     assert any((a != b).any() for a, b in zip(before, weights(model), strict=True))
 
 
+@pytest.mark.slow
 def test_bytes_train_as_the_floats_they_stand_for(make_vae, weights):
     images = np.random.default_rng(0).integers(0, 256, (30, 6), np.uint8)
     models = [make_vae(), make_vae()]

@@ -25,6 +25,7 @@ def points(axes):
     return np.array(sorted(found))
 
 
+@pytest.mark.slow
 @settings(max_examples=10)  # each draws a figure
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(2, 8))
 def test_the_two_dimensions_are_those_of_largest_variance(seed, n, latent_dim):

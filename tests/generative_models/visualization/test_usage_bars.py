@@ -49,6 +49,7 @@ def test_all_active_has_no_hatching_and_the_threshold_is_used():
     assert "0 of 3 latents active" in said(kl_bars(np.zeros(3)))
 
 
+@pytest.mark.slow
 @settings(max_examples=10)  # each draws a figure
 @given(arrays(np.int64, st.integers(1, 60), elements=st.integers(0, 1000)).filter(np.any))
 def test_perplexity_is_exp_of_the_entropy(counts):

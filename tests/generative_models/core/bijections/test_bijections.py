@@ -132,6 +132,7 @@ def test_the_log_determinant_is_that_of_the_autodiff_jacobian(name):
     assert found["finite"]
 
 
+@pytest.mark.sampled
 @each
 def test_the_inverse_undoes_the_map_with_its_own_log_determinant_and_jacobian(name):
     found = outcome(name)

@@ -165,6 +165,7 @@ def test_the_normaliser_is_that_of_scipys_bessel_functions():
         np.testing.assert_allclose(found[known], exact[known], rtol=2e-6, atol=1e-5)
 
 
+@pytest.mark.sampled
 @each
 def test_samples_have_the_density(family, size):
     found = outcome(family, size)

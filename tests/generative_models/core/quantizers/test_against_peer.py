@@ -259,6 +259,7 @@ def test_the_penalty_on_codes_that_are_not_orthogonal():
     np.testing.assert_allclose(to_codes, peer["codebook_gradient"], **CLOSE)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("number", range(len(PEER["diversity"])))
 def test_the_penalty_on_uneven_use(number):
     peer = case("diversity", number)

@@ -216,6 +216,7 @@ class TestRevival:
 
 
 class TestSimVQ:
+    @pytest.mark.slow
     def test_codes_are_the_frozen_ones_through_the_map(self):
         quantizer, x = SimVQ(SIZE, K, rngs=nnx.Rngs(0)), vectors(8, SIZE)
         frozen, kernel = (

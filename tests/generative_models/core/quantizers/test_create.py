@@ -75,6 +75,7 @@ def test_no_field_is_left_out():
         assert set(CHANGES[kind]) == set(config.model_fields) - NOTES
 
 
+@pytest.mark.slow
 def test_the_sizes_are_the_models():
     for config in (None, *(kind() for kind in QUANTIZER_CONFIGS.values())):
         before = program(config)

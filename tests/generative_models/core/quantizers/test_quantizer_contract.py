@@ -95,6 +95,7 @@ def test_a_vector_alone_is_a_batch_of_one(quantizer, z_e, quantize, lookup):
     np.testing.assert_allclose(lookup(quantizer, indices), z_q, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.sampled
 def test_the_loss_is_the_weighted_sum_of_its_terms(quantizer, z_e, quantize):
     _, _, terms = quantize(quantizer, z_e)
     total = sum(cost * float(terms[name]) for name, cost in quantizer.costs)

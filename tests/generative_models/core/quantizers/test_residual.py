@@ -60,6 +60,7 @@ def test_the_first_stages_alone_decode(x, first, lookup):
     np.testing.assert_allclose(found, codes[:first].sum(0), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_gradient_passes_once(x):
     quantizer = ResidualQuantizer([stage(i) for i in range(STAGES)])
     g = jnp.asarray(np.random.default_rng(0).normal(size=x.shape), jnp.float32)
@@ -132,6 +133,7 @@ def test_a_stage_that_the_first_batch_drops_begins_later(x):
     assert [bool(s.begun[...]) for s in stages] == [True, False, False]
 
 
+@pytest.mark.slow
 def test_a_shared_codebook_begins_as_it_would_alone(x):
     alone, shared = (stage(0, learning="ema", kmeans=True) for _ in range(2))
     quantizer, key = ResidualQuantizer([shared] * 3), jax.random.key(0)

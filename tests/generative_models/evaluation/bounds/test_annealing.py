@@ -65,6 +65,7 @@ class TestEstimate:
         assert means[2] == pytest.approx(LINEAR.evidence(x).mean(), abs=0.4)
         assert means[0] < means[2] - 1
 
+    @pytest.mark.slow
     def test_a_curved_decoder_of_bits_agrees_with_quadrature(self):
         x = curve_data()
         log_w = annealed_log_weights(curve_model(), x, chains=200, steps=20, leapfrog=5)
@@ -72,6 +73,7 @@ class TestEstimate:
         assert (abs(estimate - curve_evidence(x)) < 5 * error).all()
         assert error.max() < 0.1
 
+    @pytest.mark.slow
     def test_one_step_is_importance_sampling(self):
         x, model = LINEAR.data(6), LINEAR.model(**WRONG)
         ours = annealed_importance_sampling(

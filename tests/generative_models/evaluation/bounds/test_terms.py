@@ -141,6 +141,7 @@ class TestImportanceWeightedBound:
         assert (abs(found["bound"] - curve_evidence(x)) < 5 * error).all()
         assert error.max() < 0.02
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("budget", [2**14, 2**18])
     def test_how_many_fit_in_a_step_changes_only_rounding(self, budget, monkeypatch):
         x, model = LINEAR.data(23), LINEAR.model(**WRONG)
@@ -231,6 +232,7 @@ class TestSums:
 
 
 class TestConditional:
+    @pytest.mark.slow
     @pytest.mark.sampled
     @pytest.mark.parametrize("estimate", [elbo, importance_weighted_bound])
     def test_labels_are_read(self, estimate):

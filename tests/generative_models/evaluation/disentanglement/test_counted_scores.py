@@ -82,6 +82,7 @@ def reference_sap(codes, factors):
     return np.mean(score[-1] - score[-2])
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("bins", [20, 7])
 def test_scores_are_those_of_loops(examples, bins):
     codes, factors = examples[:2]

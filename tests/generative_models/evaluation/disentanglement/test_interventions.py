@@ -44,6 +44,7 @@ def batches_of(shown, count):
     return np.concatenate(shown)[: count * 20].reshape(count, 20, 3)
 
 
+@pytest.mark.slow
 def test_beta_vae_score_is_that_of_a_loop(monkeypatch):
     monkeypatch.setattr(sampling, "EXAMPLES", 20)  # one point at a time, in the order of loops
     grid = Grid(4, 9, 30)
@@ -133,6 +134,7 @@ def test_constant_factor():
     assert factor_vae_score(lambda x: x[:, :2], grid, **sizes) == pytest.approx(2 / 3, abs=0.05)
 
 
+@pytest.mark.slow
 def test_sprites_are_a_sampler():
     # Centroids are the factors pos_x and pos_y, brightness is scale, and no latent is for the
     # others: three votes of five at most, and what a guess adds.

@@ -112,6 +112,7 @@ def networks(**options):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.sampled
 @pytest.mark.parametrize(
     ("make", "bias", "remedy"),

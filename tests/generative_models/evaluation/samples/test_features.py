@@ -63,6 +63,7 @@ def test_classifier_features_are_what_its_last_layer_reads(monkeypatch):
     assert fitted[0].t_ == 3 * 200
 
 
+@pytest.mark.slow
 def test_classifier_features_tell_digits_apart_and_follow_their_seed():
     features = classifier_features(X[:1200], Y[:1200], hidden=(64, 32))
     neighbours = KNeighborsClassifier(5).fit(features(X[:1200]), Y[:1200])

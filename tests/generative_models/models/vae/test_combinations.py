@@ -101,7 +101,7 @@ def cases() -> Iterator[Any]:
         trains = turn % 6 == 0
         conditional = trains and (turn % 12 == 0 or "conditional" in parts)
         kind = "conditional-vae" if conditional else "vae"
-        quick = turn % 84 == 0 if trains else i % 4 == 0
+        quick = turn % 126 == 0 if trains else i % 8 == 0
         yield pytest.param(kind, *parts, trains, marks=() if quick else pytest.mark.slow)
 
 

@@ -118,6 +118,7 @@ class TestConcat:
         assert model.encoder.encoder.input_dim == (9, 6, 2 + CLASSES)
         equal(model.encode(images, LABELS), model.encoder.encoder(joined))
 
+    @pytest.mark.sampled
     @NETWORKS
     def test_latents(self, make_model, network):
         model = make_model("conditional-vae", network)

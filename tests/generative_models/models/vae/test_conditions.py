@@ -91,6 +91,7 @@ def test_bounds_of_the_exact_posterior_are_log_p_of_x_given_the_condition(kind):
     np.testing.assert_allclose(in_split, bound, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_everything_that_runs_a_model_takes_continuous_conditions():
     x, model = data(CONTINUOUS), own()
     split = Split(x, CONTINUOUS)
@@ -146,6 +147,7 @@ def test_interpolation_between_two_classes_mixes_their_rows(embed_dim):
     np.testing.assert_allclose(compiled, line, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_several_classes_at_once_train_and_are_measured():
     x, model = np.abs(data(MULTI)), wrapped()
     Trainer(model, batch_size=10, progress=False).fit({"x": x, "y": MULTI}, steps=2)

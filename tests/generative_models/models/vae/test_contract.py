@@ -107,6 +107,7 @@ def test_use(model, images):
     np.testing.assert_array_equal(walk, model.latent_traversal(images[:1], 1, (-3.0, 3.0), 3))
 
 
+@pytest.mark.sampled
 def test_interpolation_ends_at_what_decoding_the_means_gives(model, images):
     line = model.interpolate(images[0], images[1], steps=3)
     decoded = model.reconstruct(images, deterministic=True)
@@ -115,6 +116,7 @@ def test_interpolation_ends_at_what_decoding_the_means_gives(model, images):
     np.testing.assert_allclose(line[-1], decoded[1], atol=1e-6)
 
 
+@pytest.mark.sampled
 def test_a_traversal_sets_exactly_one_latent(model, images):
     mean, log_var = model.encode(images[:1])
     walk = model.latent_traversal(images[0], dim=1, range_vals=(-2.0, 4.0), steps=3)

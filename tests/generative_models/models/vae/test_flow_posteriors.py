@@ -110,6 +110,7 @@ def test_losses_from_outputs_are_those_of_the_pass_that_made_them(name):
         np.testing.assert_allclose(found["losses"]["kl_loss"], kl.mean(), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.sampled
 @each
 def test_every_parameter_has_a_gradient(name):
     for path, leaf in jax.tree.leaves_with_path(passed(name)["gradient"]):

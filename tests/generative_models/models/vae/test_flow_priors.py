@@ -72,6 +72,7 @@ def test_the_density_integrates_to_one(which):
     assert total == pytest.approx(1, abs=3e-3)
 
 
+@pytest.mark.sampled
 @each
 def test_the_inverse_is_exact(which):
     found = outcome(which)

@@ -126,6 +126,7 @@ def sparse():
     return x.reshape(256, 8, 8, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled
 @pytest.mark.parametrize("from_data", [False, True])
 def test_a_vq_vae_sticks_at_black_unless_it_begins_at_the_mean(sparse, from_data, monkeypatch):

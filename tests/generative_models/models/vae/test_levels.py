@@ -93,6 +93,7 @@ def test_a_model_with_a_discretized_logistic(make_model, name):
     np.testing.assert_allclose(model.log_likelihood(X, outputs), expected, rtol=2e-6)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_of_both_below_what_no_model_reaches(make_model):
     """A data set of one image: its nats go to 0, below the log(5) a value of no knowledge.
 

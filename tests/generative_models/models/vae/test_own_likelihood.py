@@ -93,6 +93,7 @@ def test_a_likelihood_of_ones_own_is_what_the_loss_and_scores_read(kind, more):
     )
 
 
+@pytest.mark.slow
 def test_its_own_scale_is_trained():
     model = VAE(*parts(), likelihood=StudentT("learned"), rngs=nnx.Rngs(0))
     gradient = jax.grad(lambda p: model.loss_fn(p, X, jax.random.key(0))["loss"])(
@@ -185,6 +186,7 @@ def test_data_that_no_mean_can_reach_is_said_once_for_each_model(link, inside, m
     assert "'identity'" in message
 
 
+@pytest.mark.slow
 def test_a_vq_vae_gets_the_folders_prior_or_none(tmp_path):
     config = PriorConfig(layers=1, width=8, heads=2)
     model, other = (

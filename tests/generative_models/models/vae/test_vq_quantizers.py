@@ -125,6 +125,7 @@ def test_first_stages_decode(make_config, images, network):
     np.testing.assert_allclose(model.decode_indices(indices[..., :1]), first, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_training_moves_the_averages_that_the_trainer_keeps(make_config, images):
     """A step of the trainer is an update of the quantizer with that batch's statistics."""
     quantizer = VQConfig(learning="ema", decay=0.5)

@@ -146,6 +146,7 @@ def test_piwae_trains_the_encoder_as_miwae_and_the_rest_as_iwae(size):
         close(gradient[name], found["iwae"][1][name])
 
 
+@pytest.mark.slow
 def test_dreg_is_two_passes_in_one():
     """The oracle is that of google-research: a loss of its own for the encoder."""
     found = losses_under(model_with(IWAE(6)), {"iwae": IWAE(6), "dreg": DReG(6)}, X)
@@ -175,6 +176,7 @@ def test_dreg_is_two_passes_in_one():
         close(gradient[name], found["iwae"][1][name])
 
 
+@pytest.mark.slow
 def test_gradients_scale_add_up_and_vectorize():
     graphdef, params, rest = nnx.split(model_with(DReG(6)), nnx.Param, ...)
     batches, keys = jnp.stack([X, X[::-1] ** 2]), jax.random.split(jax.random.key(0))
