@@ -59,8 +59,8 @@ explore: $(VENV)/.explore
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 test: lint
 	$(PYTEST) --doctest-modules tests src

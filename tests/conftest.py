@@ -115,7 +115,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _leave_out_cases(config, items):
-    """Keep one in four cases of each test marked `sampled`; which, differs from test to test."""
+    """Keep one in six cases of each test marked `sampled`; which, differs from test to test."""
     cases = defaultdict(list)
     for item in items:
         if item.get_closest_marker("sampled"):
@@ -124,7 +124,7 @@ def _leave_out_cases(config, items):
         item
         for name, some in cases.items()
         for i, item in enumerate(some)
-        if i % 4 != zlib.crc32(name.encode()) % min(4, len(some))
+        if i % 6 != zlib.crc32(name.encode()) % min(6, len(some))
     }
     if left_out:
         config.hook.pytest_deselected(items=list(left_out))

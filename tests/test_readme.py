@@ -14,13 +14,15 @@ if not (ROOT / "README.md").is_file():
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
 
 
+# All, or those before the evaluation.
+@pytest.mark.parametrize("blocks", [BLOCKS[:-1], pytest.param(BLOCKS, marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("one_figure")
-def test_python_and_shell_blocks_run_in_order(tmp_path, monkeypatch, capsys):
+def test_python_and_shell_blocks_run_in_order(blocks, tmp_path, monkeypatch, capsys):
     """Commands run in this process; a later Python block loads what they left."""
     monkeypatch.chdir(tmp_path)
     namespace: dict = {}
     printed = ""
-    for language, block in BLOCKS:
+    for language, block in blocks:
         if language == "python":
             exec(compile(block, "README.md", "exec"), namespace)
             printed += capsys.readouterr().out

@@ -191,6 +191,7 @@ class TestNotFinite:
         with pytest.raises(FloatingPointError, match=r"step 0: .*: scale the data, .*standardize"):
             trainer(make_vae()).fit(x * 1e30, steps=2)
 
+    @pytest.mark.slow
     def test_skipping_leaves_out_just_those_updates(self, make_vae, spoilt, weights):
         """The oracle: one step at a time by jax.grad, the spoilt batches passed over."""
         order = EpochOrder(50, 8, 0).batches(0, 20)

@@ -119,6 +119,7 @@ def damage(folder: Path, how: str) -> None:
             path.write_bytes(b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     DAMAGES,

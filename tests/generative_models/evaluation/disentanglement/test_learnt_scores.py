@@ -74,6 +74,7 @@ def test_sap_is_that_of_a_loop(examples):
     assert sap(codes, factors, test_codes[:10], test_factors[:10]) != sap(*examples)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled
 def test_dci_is_that_of_a_loop(examples):
     given = few(examples)

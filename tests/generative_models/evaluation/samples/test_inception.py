@@ -83,6 +83,7 @@ def features(path):
     return inception_features(path, batch_size=2)
 
 
+@pytest.mark.slow
 def test_features_are_those_of_pytorch_fid(features):
     # pytorch_fid.inception.InceptionV3 of pytorch-fid 0.3.0 (PyTorch 2.13, torchvision 0.28) with
     # these very weights, all of whose names and shapes it took, on these images / 255; every 200th
