@@ -15,8 +15,8 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 help:
 	@echo "make demo   train on real handwritten digits and draw what was learned"
 	@echo "make report, make explore   measure that run; open it in the browser (RUN=runs/digits-vae)"
-	@echo "make test   lint, types, import contract, tests, README examples"
-	@echo "make test-all   the same with the slow tests"
+	@echo "make test   lint, types, import contract, tests, most README examples"
+	@echo "make test-all   the same, with the slow tests and all cases"
 	@echo "make lint   lint, types, import contract"
 	@echo "make docs   build the documentation into site/"
 	@echo "make figures   draw every figure of the documentation anew, from runs trained for it"
@@ -65,7 +65,7 @@ lint: $(VENV)/.dev
 test: lint
 	$(PYTEST) --doctest-modules tests src
 
-# Further cases of what the tests of `make test` check.
+# With the tests and cases that `make test` leaves out.
 test-all: lint
 	$(PYTEST) -m "" --hypothesis-profile thorough --doctest-modules tests src
 

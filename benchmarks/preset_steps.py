@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import json
 import os
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ def table(times: dict[str, list[float]], missing: dict[str, str]) -> list[str]:
 
 
 def ms(seconds: list[float]) -> str:
-    return f"{1e3 * sorted(seconds)[len(seconds) // 2]:.2f}"
+    return f"{1e3 * statistics.median(seconds):.2f}"
 
 
 def main() -> None:

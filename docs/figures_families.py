@@ -27,11 +27,11 @@ WAYS = ("vae", "ae", "rae-l2", "wae-mmd", "adversarial-ae")
 POSTERIORS = ("vae", "full-covariance-vae", "vae-lin-nf", "vae-iaf", "hvae")
 PRIORS = ("vae", "mixture-vae", "vamp", "lars-vae")
 EDGE = np.linspace(-5.0, 5.0, 251)
-"""Coordinates of the grid that integrals over two latents are sums on."""
+"""Grid along each axis for numerical integration over two latents."""
 
 
 def autoencoders(at: Workplace) -> Drawn:
-    """Where autoencoders without a density put the digits, beside N(0, I)."""
+    """Draw the latents of autoencoders without a density, compared with N(0, I)."""
     panels = []
     for name in WAYS:
         model, data = at.open(f"plane-{name}")
@@ -48,7 +48,7 @@ def autoencoders(at: Workplace) -> Drawn:
 
 
 def factors(at: Workplace) -> Drawn:
-    """The parts of the KL under objectives of disentanglement."""
+    """Draw the decomposed KL of models trained with disentanglement objectives."""
     rows = {}
     for name in FACTORS:
         model, data = at.open(f"factors-{name}")
@@ -67,7 +67,7 @@ def factors(at: Workplace) -> Drawn:
 
 
 def bounds(at: Workplace) -> Drawn:
-    """The ELBO and the importance-weighted bound of models trained by tighter bounds."""
+    """Draw the ELBO and the importance-weighted bound of models trained on tighter bounds."""
     rows: dict[str, tuple[Estimate, Estimate]] = {}
     first: dict[str, Any] = {}
     for name in BOUNDS:
@@ -83,7 +83,7 @@ def bounds(at: Workplace) -> Drawn:
 
 
 def posteriors(at: Workplace) -> Drawn:
-    """Samples of posteriors on the true posterior, which a grid gives for two latents."""
+    """Draw samples of q(z|x) over the true posterior, computed on a grid of two latents."""
     panels = []
     for name in POSTERIORS:
         model, data = at.open(f"plane-{name}")
@@ -105,7 +105,7 @@ def posteriors(at: Workplace) -> Drawn:
 
 
 def spaces(at: Workplace) -> Drawn:
-    """Latents in the plane, on the sphere and in the Poincaré disk."""
+    """Draw latents in the plane, on the sphere and in the Poincaré disk."""
     panels = []
     for name, title in (
         ("plane-vae", "vae: the plane"),
@@ -130,7 +130,7 @@ def spaces(at: Workplace) -> Drawn:
 
 
 def priors(at: Workplace) -> Drawn:
-    """Densities of priors over two latents, and where the digits are."""
+    """Draw the densities of priors over two latents, with the means of q(z|x)."""
     panels = []
     for name in PRIORS:
         model, data = at.open(f"plane-{name}")
@@ -150,7 +150,7 @@ def priors(at: Workplace) -> Drawn:
 
 
 def distances(at: Workplace) -> Drawn:
-    """Reconstructions under a likelihood and under MS-SSIM."""
+    """Draw reconstructions of models trained with a likelihood and with MS-SSIM."""
     rows = {}
     for name in IMAGES:
         model, data = at.open(f"images-{name}")
@@ -167,7 +167,7 @@ def distances(at: Workplace) -> Drawn:
 
 
 def collapses(at: Workplace) -> Drawn:
-    """The KL of each latent under methods against posterior collapse."""
+    """Draw the KL of each latent for methods against posterior collapse."""
     panels = {}
     for name in COLLAPSES:
         model, data = at.open(f"collapse-{name}")
@@ -190,13 +190,13 @@ def _elbo(model: VAE, data: Dataset) -> Estimate:
 
 
 def _means_panel(title: str, model: VAE, data: Dataset) -> Panel:
-    """Return the means of q(z|x) of test examples, with their classes."""
+    """Return a panel with the means of q(z|x) of test examples, coloured by class."""
     means = outputs.posteriors(model, data.test)["mean"]
     return Panel(title, means, np.asarray(data.test.y))
 
 
 def _log_likelihood(model: VAE, x: np.ndarray, z: Any) -> Float[np.ndarray, "points n"]:
-    """Return the Bernoulli log p(x|z) of each example at each z: every z is decoded once."""
+    """Return the Bernoulli log p(x|z) of each example at each z, decoding each z once."""
     made = np.clip(np.asarray(model.decode(z), np.float64), 1e-7, 1 - 1e-7)
     made, flat = made.reshape(len(made), -1), np.asarray(x, np.float64).reshape(len(x), -1)
     return np.log(made) @ flat.T + np.log1p(-made) @ (1 - flat).T
@@ -208,12 +208,12 @@ def _grid(low: np.ndarray, high: np.ndarray, size: int) -> Float[np.ndarray, "po
 
 
 def _on_grid(low: np.ndarray, high: np.ndarray, size: int, function: Any) -> np.ndarray:
-    """Return a function of z on a square grid, (size, size), the second latent upwards."""
+    """Evaluate a function of z on a square grid, (size, size); rows follow the second latent."""
     return np.asarray(function(_grid(low, high, size))).reshape(size, size)
 
 
 def _evidence(model: VAE, x: np.ndarray) -> Float[np.ndarray, " n"]:
-    """Return log p(x) of each example, the integral over both latents as a sum on a grid."""
+    """Return log p(x) of each example, by numerical integration over both latents."""
     grid = _grid(EDGE[[0, 0]], EDGE[[-1, -1]], len(EDGE))
     log_prior = np.asarray(model.p_z().log_prob(grid), np.float64)[:, None]
     area = 2 * np.log(EDGE[1] - EDGE[0])
@@ -224,7 +224,7 @@ def _evidence(model: VAE, x: np.ndarray) -> Float[np.ndarray, " n"]:
 
 
 def _posterior_panel(name: str, model: VAE, x: np.ndarray, samples: np.ndarray) -> Panel:
-    """Return samples of q(z|x) on p(z|x), which is p(x, z) on a grid, up to a factor."""
+    """Return a panel with samples of q(z|x) over p(z|x), up to a constant, on a grid."""
 
     def log_joint(z: np.ndarray) -> np.ndarray:
         log_prior = np.asarray(model.p_z().log_prob(z), np.float64)
@@ -244,7 +244,7 @@ def _circle(turns: int = 181) -> Float[np.ndarray, "points 2"]:
 
 
 def _hammer(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 2"]:
-    """Return points of the sphere on Hammer's map, which keeps areas."""
+    """Return the Hammer projection of points on the sphere, which preserves areas."""
     x, y, z = points.T
     longitude, latitude = np.arctan2(y, x), np.arcsin(np.clip(z, -1, 1))
     root = np.sqrt(1 + np.cos(latitude) * np.cos(longitude / 2))
@@ -253,7 +253,7 @@ def _hammer(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 2"]:
 
 
 def _edge_of_map() -> Float[np.ndarray, "n 3"]:
-    """Return the meridian at which the map is cut, once from the east and once from the west."""
+    """Return the outline of the map: the 180° meridian, from the east and from the west."""
     latitude = np.linspace(-np.pi / 2, np.pi / 2, 91)
     sides = [(latitude, np.pi - 1e-6), (latitude[::-1], 1e-6 - np.pi)]
     around = [
@@ -272,4 +272,4 @@ FAMILIES = {
     spaces: ("spaces",),
     priors: ("priors",),
 }
-"""What draws which figures."""
+"""Names of the figures that each function draws."""

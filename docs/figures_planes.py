@@ -1,4 +1,4 @@
-"""Figures of docs/figures_families.py that the library has no function for, in its look."""
+"""Drawing functions for docs/figures_families.py, in the style of the library's figures."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -30,7 +30,7 @@ PARTS = {
     "total_correlation": "total correlation",
     "dimension_wise_kl": "dimension-wise KL",
 }
-"""Labels of the parts of the KL."""
+"""Labels of the three terms that the KL decomposes into."""
 
 
 class Panel(NamedTuple):
@@ -53,7 +53,7 @@ def square(points: Float[np.ndarray, "n 2"]) -> tuple[np.ndarray, np.ndarray]:
 
 @styled
 def planes(panels: Sequence[Panel], title: str, notes: Sequence[str]) -> Figure:
-    """Draw panels side by side, each on its own scale, with one legend of the classes."""
+    """Draw panels side by side, each with its own axis limits, and one legend of the classes."""
     figure = open_chart(880, 820 / len(panels) + 28, title, notes)
     every = figure.subplots(1, len(panels))
     for axes, panel in zip(every, panels, strict=True):
@@ -71,7 +71,7 @@ def planes(panels: Sequence[Panel], title: str, notes: Sequence[str]) -> Figure:
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:
     if panel.density is not None:
-        # Classes have colours of their own, which a dark ground would hide.
+        # A dark background would hide the colours of the classes.
         darkest = panel.density.max() * (1.0 if panel.labels is None else 2.2)
         axes.imshow(panel.density, "Blues", vmin=0, vmax=darkest, origin="lower",
                     extent=panel.extent, interpolation="bilinear", aspect="auto")  # fmt: skip
@@ -111,11 +111,16 @@ def kl_parts(rows: Mapping[str, Mapping[str, float]]) -> Figure:
                           size=SMALL, color="white")  # fmt: skip
         left = left + nats
     axes.invert_yaxis()
+    _label_nats(axes)
+    return settled(figure)
+
+
+def _label_nats(axes: Axes) -> None:
+    """Style a chart with one row per model and nats along the horizontal axis."""
     axes.set_xlabel("nats")
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return settled(figure)
 
 
 @styled
@@ -133,10 +138,7 @@ def bounds(rows: Mapping[str, tuple[Estimate, Estimate]]) -> Figure:
         axes.scatter(values, range(len(rows)), s=34, color=colour, label=label, zorder=2)
     axes.set_yticks(range(len(rows)), list(rows))
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel("nats")
-    axes.grid(axis="x")
-    axes.tick_params(axis="y", length=0)
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    _label_nats(axes)
     return settled(figure)
 
 

@@ -46,7 +46,7 @@ COLLAPSES = {
     "mu-forcing-vae": ["--model", "mu-forcing-vae", "--objective.margin", "4"],
     "delta-vae": ["--model", "delta-vae", "--posterior.rate", "0.5"],
 }
-"""Methods against posterior collapse, with the options of benchmarks/collapse.py."""
+"""Methods against posterior collapse, with the same settings as benchmarks/collapse.py."""
 _SMALL = ["--hidden-dims", "128", "128"]
 _NOISY = [
     *("--likelihood", "gaussian", "--latent-dim", "8", "--hidden-dims", "64"),

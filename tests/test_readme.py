@@ -1,4 +1,4 @@
-"""Every code block of the README runs as it stands."""
+"""Code blocks of the README run as they stand; `make test` stops before the evaluation."""
 
 import re
 import shlex
@@ -14,7 +14,6 @@ if not (ROOT / "README.md").is_file():
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
 
 
-# All, or those before the evaluation.
 @pytest.mark.parametrize("blocks", [BLOCKS[:-1], pytest.param(BLOCKS, marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("one_figure")
 def test_python_and_shell_blocks_run_in_order(blocks, tmp_path, monkeypatch, capsys):

@@ -115,7 +115,6 @@ def test_paths_stay_in_the_space_that_the_posterior_declares(name):
 
 
 @pytest.mark.slow
-@pytest.mark.sampled
 @pytest.mark.parametrize("name", ["vmf", "ball"])
 def test_models_train_save_and_are_evaluated(name, tmp_path):
     model = model_of(name)

@@ -158,7 +158,6 @@ def test_the_scale_of_an_autoencoder_is_the_error_of_its_reconstructions():
 
 
 @pytest.mark.slow
-@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("own", "usual"),
     [

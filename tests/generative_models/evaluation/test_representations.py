@@ -37,7 +37,6 @@ QUANTIZERS = {
 
 
 @pytest.mark.slow
-@pytest.mark.sampled
 @pytest.mark.parametrize("name", QUANTIZERS)
 def test_of_a_model_with_codes_they_are_the_vectors_of_its_codes(name):
     model = vq_vae(QUANTIZERS[name]())

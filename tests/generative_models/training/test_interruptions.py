@@ -253,7 +253,6 @@ class TestStopTraining:
 
 class TestData:
     @pytest.mark.slow
-    @pytest.mark.sampled
     @pytest.mark.parametrize(
         "error", [BrokenError("disk"), OSError("gone"), MemoryError(), ValueError("image 3")],
         ids=lambda error: type(error).__name__,

@@ -44,7 +44,7 @@ _INTO_SUPPORT = {
     Sphere.about: "z /= np.linalg.norm(z, axis=-1, keepdims=True)",
     Ball.about: "z /= 1 + np.linalg.norm(z, axis=-1, keepdims=True)",
 }
-"""Code that moves normal numbers z into the space of the latents, by its description."""
+"""NumPy code that maps Gaussian z onto a latent space, by the description of the space."""
 
 
 def text(manifest: Manifest) -> str:

@@ -233,7 +233,6 @@ class TestSums:
 
 class TestConditional:
     @pytest.mark.slow
-    @pytest.mark.sampled
     @pytest.mark.parametrize("estimate", [elbo, importance_weighted_bound])
     def test_labels_are_read(self, estimate):
         model, y = LINEAR.model(conditional=True), np.arange(40) % 3

@@ -75,7 +75,6 @@ def test_sap_is_that_of_a_loop(examples):
 
 
 @pytest.mark.slow
-@pytest.mark.sampled
 def test_dci_is_that_of_a_loop(examples):
     given = few(examples)
     assert dci(*given) == pytest.approx(reference_dci(*given, seed=0), **CLOSE)

@@ -113,7 +113,6 @@ def networks(**options):
 
 
 @pytest.mark.slow
-@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("make", "bias", "remedy"),
     [

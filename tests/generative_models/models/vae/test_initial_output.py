@@ -127,7 +127,6 @@ def sparse():
 
 
 @pytest.mark.slow
-@pytest.mark.sampled
 @pytest.mark.parametrize("from_data", [False, True])
 def test_a_vq_vae_sticks_at_black_unless_it_begins_at_the_mean(sparse, from_data, monkeypatch):
     if not from_data:

@@ -322,7 +322,7 @@ class IWAEConfig(ObjectiveConfig):
 
 
 class _GroupsConfig(ObjectiveConfig):
-    """What the configurations of objectives with groups of samples share."""
+    """Fields shared by objectives that split their samples into groups."""
 
     samples: PositiveInt = 64
     """Samples of z for each example, in all groups together; all of them are decoded."""
@@ -341,7 +341,7 @@ class MIWAEConfig(_GroupsConfig):
     kind: Literal["miwae"] = "miwae"
     """Kind of objective."""
     groups: PositiveInt = 8
-    """Number of groups; one is IWAE, and as many as samples the ELBO."""
+    """Number of groups: 1 gives the bound of IWAE, `samples` gives the ELBO."""
 
 
 class PIWAEConfig(_GroupsConfig):
@@ -350,7 +350,7 @@ class PIWAEConfig(_GroupsConfig):
     kind: Literal["piwae"] = "piwae"
     """Kind of objective."""
     groups: PositiveInt = 8
-    """Number of groups for the encoder; as many as samples train it by the ELBO."""
+    """Number of groups in the encoder's bound; `samples` trains the encoder on the ELBO."""
 
 
 class CIWAEConfig(ObjectiveConfig):

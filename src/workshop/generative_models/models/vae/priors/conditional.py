@@ -37,7 +37,7 @@ class ConditionalPrior(Prior):
         self.log_vars = nnx.Param(jnp.zeros((num_classes, latent_dim)))
 
     def __call__(self, model: Any, condition: Mapping[str, Any]) -> DiagonalNormal:  # noqa: ARG002
-        """Return p(z|y): one for each label, or a single one given one label or none."""
+        """Return p(z|y), with a batch axis if `y` has one; without a label, N(0, I)."""
         y = condition.get("y")
         labels = jnp.zeros(self.num_classes) if y is None else jnp.asarray(read_labels("y", y))
         integer = jnp.issubdtype(labels.dtype, jnp.integer)
