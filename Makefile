@@ -5,6 +5,8 @@ PYTHON ?= $(shell for p in python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Bytecode is kept, or else each process that the tests start compiles the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # Two workers suit two cores. Each begins with one half of the tests, so that what the tests of a file
 # share is made once, and takes from the other when it is done.
@@ -62,8 +64,11 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-test: lint
-	$(PYTEST) --doctest-modules tests src
+# pyright has one thread and most tests have two workers: together they take less time than in turn.
+test: $(VENV)/.dev
+	@$(MAKE) --no-print-directory lint & lint=$$!; \
+	$(PYTEST) --doctest-modules tests src; tests=$$?; \
+	wait $$lint || { echo "make lint failed: see above"; exit 1; }; exit $$tests
 
 # With the tests and cases that `make test` leaves out.
 test-all: lint

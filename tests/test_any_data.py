@@ -196,6 +196,7 @@ def test_any_array(made):
     assert (fitted is None) == (found is None)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(labels())
 def test_any_labels(made):

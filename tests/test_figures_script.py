@@ -29,6 +29,7 @@ def test_it_draws_every_picture_and_no_other(script):
     assert set(drawn) == {path.stem for path in (DOCS / "figures").iterdir()}
 
 
+@pytest.mark.slow
 def test_pictures_shrink_by_colours_alone(script):
     few = Image.fromarray(np.kron(np.eye(8), np.full((40, 40), 255)).astype(np.uint8))
     kept = Image.open(BytesIO(script.shrink(few))).convert("L")

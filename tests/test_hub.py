@@ -78,6 +78,7 @@ def test_every_model_comes_back_the_same(name, tmp_path):
         np.testing.assert_array_equal(outputs(again), outputs(model))
 
 
+@pytest.mark.slow
 def test_a_prior_travels_and_does_not_outlive_its_model(tmp_path):
     model = build("vq-vae")
     model.prior = model.new_prior(PriorConfig(layers=1, width=4, heads=1), rngs=nnx.Rngs(1))

@@ -49,6 +49,7 @@ def test_codes_of_the_runs_own_data(run, tmp_path):
     assert found.shape == (7, 2, 2, 2)
 
 
+@pytest.mark.slow
 def test_codes_of_a_file_are_in_its_order_and_decode(run, tmp_path):
     digits = load_in_order("digits")[0]["train"]
     np.savez(tmp_path / "some.npz", x=digits.x[:130], y=digits.y[:130])
@@ -67,6 +68,7 @@ def test_codes_of_a_file_are_in_its_order_and_decode(run, tmp_path):
     assert not list(tmp_path.glob(".*"))  # no half-written file stays
 
 
+@pytest.mark.slow
 def test_a_prior_is_saved_loaded_and_sampled(run, tmp_path, capsys):
     model, again = workshop.load(run), workshop.load(run)
     assert model.prior.num_classes == 10
@@ -100,6 +102,7 @@ def test_a_prior_is_saved_loaded_and_sampled(run, tmp_path, capsys):
     assert (run / "figures" / "prior_samples.png").exists()
 
 
+@pytest.mark.slow
 def test_evaluate_tells_codebooks_and_prior(run, tmp_path):
     """Bits per dimension are (-log p(x|z) - log p(z|y) - log p(y)) / (64 log 2)."""
     command("evaluate", run, "--quick", "--out", tmp_path)

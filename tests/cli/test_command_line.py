@@ -251,6 +251,7 @@ class TestSavedConfigurations:
         assert "drop --config" in said
 
 
+@pytest.mark.slow
 def test_a_model_that_was_saved_from_python_is_scored_with_data(tmp_path, capsys):
     """A folder of `save_config` and `save_weights` names no data, so the command must."""
     config = VAEConfig(

@@ -24,13 +24,21 @@ def train(name, out):
             "--no-progress")  # fmt: skip
 
 
+class Runs:
+    """A short run of each model on the digits, trained when it is first asked for."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __truediv__(self, name):
+        if not (self.folder / name).exists():
+            train(name, self.folder / name)
+        return self.folder / name
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """One short run of every model on the digits."""
-    root = tmp_path_factory.mktemp("runs")
-    for name in MODELS:
-        train(name, root / name)
-    return root
+    return Runs(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.mark.sampled
@@ -191,6 +199,7 @@ def test_a_path_a_table_and_every_option_of_the_model(tmp_path):
     assert config.decoder.output_activation == "identity"
 
 
+@pytest.mark.slow
 def test_resume_ends_where_the_whole_run_ends(tmp_path):
     """Killed by SIGKILL between checkpoints; the metrics and weights are those of one run."""
     options = ["--steps", "60", "--hidden-dims", "16", "--checkpoint-every", "20", "--no-progress"]

@@ -98,6 +98,7 @@ def test_what_cannot_be_chosen(arguments, message, capsys, monkeypatch, tmp_path
     assert message in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 def test_a_run_keeps_its_components_and_others_start_from_them(tmp_path):
     run = tmp_path / "run"
     main(["train", "--prior.kind", "mixture", "--prior.components", "3", "--hidden-dims", "4",

@@ -162,6 +162,7 @@ def test_score_gives_each_example_its_terms(run, tmp_path, capsys):
     assert "ends in .csv" in refused(capsys, "score", run, "--out", tmp_path / "a.txt")
 
 
+@pytest.mark.slow
 def test_score_reads_a_folder_of_images_by_its_classes(run, tmp_path, capsys):
     rng = np.random.default_rng(0)
     for name in ("good", "odd"):

@@ -43,6 +43,7 @@ def test_what_is_refused_leaves_no_folder(tmp_path, monkeypatch, capsys):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_anywhere_with_its_own_data(run, tmp_path, monkeypatch, capsys):
     command("train", "--data", "a.npy", *SHORT)
     second = run.with_name("a-vae-2")

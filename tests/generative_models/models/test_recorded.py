@@ -91,6 +91,8 @@ CASES: dict[str, Callable[[], Any]] = {
         quantizer=ResidualConfig(stages=2, stage=VQConfig(learning="ema")),
     ),
 }
+QUICK = ("vae by command", "VAE by hand", "VQVAE by hand")
+"""Cases that `make test` runs; `make test-all` runs all."""
 
 
 def found(case: str) -> dict[str, np.ndarray]:
@@ -119,7 +121,10 @@ def found(case: str) -> dict[str, np.ndarray]:
     return {name: np.asarray(array) for name, array in made.items()}
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=() if case in QUICK else pytest.mark.slow) for case in CASES],
+)
 def test_values_are_those_recorded(case: str):
     recorded = np.load(FILE, allow_pickle=False)
     made = found(case)

@@ -33,6 +33,7 @@ def events(folder):
             content = content[16 + size :]
 
 
+@pytest.mark.slow
 def test_tensorboard_holds_all_rows_and_pictures(make_vae, x, tmp_path):
     from io import BytesIO
 

@@ -82,6 +82,7 @@ def test_batch_statistics_move_once_a_step(x):
     np.testing.assert_array_equal(before, model.encoder.norm.mean[...])
 
 
+@pytest.mark.slow
 def test_a_folder_with_a_run_is_not_written_over(make_vae, x, tmp_path, weights):
     first, other = make_vae(), make_vae()
     trainer(first, folder=tmp_path).fit(x, steps=20)

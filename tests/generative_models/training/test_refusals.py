@@ -119,6 +119,7 @@ def test_a_callback_gets_copies(make_vae, x):
     assert any((a != b).any() for a, b in zip(first, last, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.sampled
 @pytest.mark.parametrize(
     "optimizer",

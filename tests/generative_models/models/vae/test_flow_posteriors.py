@@ -91,6 +91,7 @@ def passed(name):
     return jax.tree.map(np.asarray, compute(params))
 
 
+@pytest.mark.slow
 @pytest.mark.sampled
 @each
 def test_losses_from_outputs_are_those_of_the_pass_that_made_them(name):

@@ -126,6 +126,7 @@ def test_every_parameter_has_a_gradient(name):
         assert (leaf != 0).any(), jax.tree_util.keystr(path)
 
 
+@pytest.mark.slow
 def test_bounds_are_those_of_the_joint_density():
     """The importance-weighted bound against quadrature of p(x), which it nears from below."""
     model = nnx.clone(model_of("hamiltonian"))

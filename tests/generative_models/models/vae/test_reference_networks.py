@@ -182,6 +182,7 @@ def test_unified_factories(rngs, kind, encoder_class, decoder_class):
     assert (encoder.num_classes, decoder.embed_dim) == (4, 2)
 
 
+@pytest.mark.slow
 def test_complete_example():
     # Initialize
     rngs = nnx.Rngs(params=0, dropout=1, sample=2)

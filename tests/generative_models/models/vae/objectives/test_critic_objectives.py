@@ -48,6 +48,7 @@ def test_each_loss_has_no_gradient_in_the_parameters_of_the_other(kind):
     assert sum((g != 0).any() for g in critics) >= len(critics) - 1
 
 
+@pytest.mark.slow
 @pytest.mark.sampled
 @pytest.mark.parametrize("kind", [FactorConfig, VAEGANConfig])  # critics of latents, and of data
 def test_a_run_resumes_to_the_same_bits_and_its_model_loads(kind, tmp_path):
