@@ -1,12 +1,12 @@
 """Every preset on 5,000 MNIST digits: reconstruction, bounds, samples, and time of a step.
 
-    python benchmarks/presets.py [--only vae iwae] [--seeds 3] [--steps 3000] [--data mnist5k]
+    python benchmarks/presets.py [--only vae iwae] [--seeds 3] [--steps 1000] [--data mnist5k]
 
-Each model is the one that `workshop train --model NAME` builds. The table is printed row by row and
+Each model is the one that `workshop train --model NAME --encoder-type dense --hidden-dims 256`
+builds. The table is printed row by row and
 written to PRESETS.md, where rows of presets that are not among --only stay; a sheet of samples of
-each preset goes to FOLDER/NAME.png. The Fréchet
-distance is that of features of a small classifier of the training data. `perceptual-vae` needs a
-network's file and is left out.
+each preset goes to FOLDER/NAME.png. The Fréchet distance is that of features of a small classifier
+of the training data. `perceptual-vae` needs a network's file and is left out.
 """
 
 import argparse
@@ -36,7 +36,13 @@ WARM = 100
 
 def measured(name: str, dataset: Dataset, features: Any, seed: int, options: Any) -> list[Any]:
     """Return the columns of a trained model, None where it has no such figure."""
-    start = Start(model=name, data=options.data, steps=options.steps)
+    start = Start(
+        model=name,
+        data=options.data,
+        steps=options.steps,
+        encoder_type="dense",
+        hidden_dims=options.hidden_dims,
+    )
     config = default_config(start)
     model = build_model(PRESETS[name].model, config, rngs=nnx.Rngs(seed))
     trainer = Trainer(model, seed=seed, progress=False)
@@ -77,7 +83,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument("--data", default="mnist5k")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--hidden-dims", nargs="+", type=int, default=[256])
     parser.add_argument("--examples", type=int, default=200, help="of the bound")
     parser.add_argument("--sheets", type=Path, help="folder for a sheet of samples of each preset")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("PRESETS.md"))
@@ -86,6 +93,7 @@ def main() -> None:
     features = classifier_features(dataset.train.x, dataset.train.y)
     head = (
         f"# Presets on {options.data}\n\nA run of `python benchmarks/presets.py`: "
+        f"dense networks with layers of {', '.join(map(str, options.hidden_dims))}, "
         f"{options.steps:,} steps, mean ± standard deviation of {options.seeds} seeds, test data, "
         f"nats per example; time on {len(os.sched_getaffinity(0))} core(s).\n\n"
         f"| preset | {' | '.join(COLUMNS)} |\n|---|{'---:|' * len(COLUMNS)}\n"

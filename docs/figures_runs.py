@@ -71,7 +71,6 @@ RUNS = {
     "sphere-svae": ["--model", "svae", "--latent-dim", "3", *_SMALL],
     **{f"bound-{name}": ["--model", name, *_SMALL, *more] for name, more in BOUNDS.items()},
     **{f"factors-{name}": ["--model", name, *_SMALL, *more] for name, more in FACTORS.items()},
-    "factors-info-10": ["--model", "info-vae-mmd", *_SMALL, "--objective.weight", "10"],
     **{
         f"images-{name}": [
             *("--model", name, "--data", "mnist5k", "--encoder-type", "dense"),

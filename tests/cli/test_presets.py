@@ -30,6 +30,7 @@ def test_every_model_of_the_peers_is_there():
     assert {*PYTHAE, *DISENTANGLEMENT} <= PRESETS.keys()
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", [name for name in PRESETS if name != "perceptual-vae"])
 def test_the_command_line_builds_it_with_its_components(name):
     preset = PRESETS[name]
@@ -68,7 +69,7 @@ def test_a_printed_configuration_is_a_file_to_start_from(capsys, tmp_path):
     main(["models", "factor-vae"])
     file = tmp_path / "factor.json"
     file.write_text(capsys.readouterr().out)
-    assert json.loads(file.read_text())["config"]["objective"]["gamma"] == 35
+    assert json.loads(file.read_text())["config"]["objective"]["gamma"] == 10
     found = train_options(["--config", str(file)]).__dataclass_fields__["config"].default
     assert found == default_config(Start(model="factor-vae"))
 

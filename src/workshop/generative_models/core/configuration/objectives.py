@@ -117,9 +117,9 @@ class DIPIIConfig(ObjectiveConfig):
 
     kind: Literal["dip_ii"] = "dip_ii"
     """Kind of objective."""
-    lambda_od: NonNegativeFloat = 80.0
+    lambda_od: NonNegativeFloat = 10.0
     """Weight of the covariances of the latents."""
-    lambda_d: NonNegativeFloat = 80.0
+    lambda_d: NonNegativeFloat = 10.0
     """Weight of the distance of their variances from 1."""
 
 
@@ -145,13 +145,13 @@ class InfoVAEConfig(ObjectiveConfig):
     """Kind of objective."""
     alpha: float = Field(default=1.0, le=1.0)
     """How much of the KL is left out: 1 is all of it."""
-    weight: NonNegativeFloat = 1000.0
+    weight: NonNegativeFloat = 100.0
     """Weight λ of the divergence; the MMD has the weight alpha + λ - 1."""
-    kernel: KernelName = "rbf"
-    """Kernel of the MMD: Gaussian (rbf) or inverse multiquadratic (imq)."""
+    kernel: KernelName = "imq"
+    """Kernel of the MMD: inverse multiquadratic (imq) or Gaussian (rbf)."""
     bandwidth: PositiveFloat = 1.0
     """Bandwidth of the kernel; 1 is the scale of a standard normal prior."""
-    scales: Scales = (1.0,)
+    scales: Scales = SCALES
     """Scales that the kernel is summed over."""
 
     @model_validator(mode="after")
@@ -212,7 +212,7 @@ class FactorConfig(_CriticConfig):
 
     kind: Literal["factor"] = "factor"
     """Kind of objective."""
-    gamma: NonNegativeFloat = 35.0
+    gamma: NonNegativeFloat = 10.0
     """Weight of the total correlation."""
     hidden_dims: Shape = (1000,) * 6
     """Widths of the critic's layers."""

@@ -1,4 +1,7 @@
-"""Models of the literature, each a combination of components with the defaults of its paper."""
+"""Models of the literature, each a combination of components.
+
+The defaults are those of the papers. Where these do not suit small images, the class says so.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType

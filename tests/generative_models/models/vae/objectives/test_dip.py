@@ -48,8 +48,9 @@ def test_latents_with_the_moments_of_the_prior_cost_nothing():
     assert aggregate == pytest.approx(0, abs=1e-9)
 
 
-def test_defaults_are_those_of_the_authors_of_each():
-    assert [(k().lambda_od, k().lambda_d) for k in (DIPI, DIPII)] == [(10, 100), (80, 80)]
+def test_defaults_have_the_ratio_of_the_weights_of_the_literature():
+    """10 for the first and 1 for the second, in the unsupervised study of disentanglement_lib."""
+    assert [(k().lambda_od, k().lambda_d) for k in (DIPI, DIPII)] == [(10, 100), (10, 10)]
 
 
 def test_latents_off_the_real_line_are_refused():

@@ -114,7 +114,7 @@ def test_wae_adds_the_divergence_of_samples_from_samples_of_the_prior(point):
 
 def test_info_vae_weighs_kl_and_divergence():
     expected = mmd("rbf", Z, DRAWS, bandwidth=2.0, scales=(1.0,))
-    found = losses(InfoVAE(-0.5, 3.0, bandwidth=2.0), key=KEY)
+    found = losses(InfoVAE(-0.5, 3.0, "rbf", 2.0, (1.0,)), key=KEY)
     total = RECONSTRUCTION + 1.5 * KL.sum(1).mean() + 1.5 * expected
     assert found["total_loss"] == pytest.approx(total, abs=2e-5)
     elbo = losses(InfoVAE(0.0, 1.0), key=KEY)["total_loss"]

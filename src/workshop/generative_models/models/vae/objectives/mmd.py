@@ -70,8 +70,10 @@ class InfoVAE(WAEMMD):
 
     Args:
         alpha: α, at most 1; the mutual information of x and z is penalised by 1 - α.
-        weight: λ, the weight of the divergence of q(z) from p(z); at least 1 - α.
-        kernel: "rbf" (Gaussian) or "imq" (inverse multiquadratic).
+        weight: λ, the weight of the divergence of q(z) from p(z); at least 1 - α. The paper takes
+            1000 for binarised MNIST, with a Gaussian kernel.
+        kernel: "imq" (inverse multiquadratic) or "rbf" (Gaussian). A Gaussian kernel of one
+            bandwidth sees only distances of that size, which grow with the number of latents.
         bandwidth: h of the kernel, in the units of z; 1 is the scale of a standard normal prior.
         scales: s, over which the kernel is summed.
 
@@ -85,10 +87,10 @@ class InfoVAE(WAEMMD):
     def __init__(
         self,
         alpha: float = 1.0,
-        weight: float = 1000.0,
-        kernel: str = "rbf",
+        weight: float = 100.0,
+        kernel: str = "imq",
         bandwidth: float = 1.0,
-        scales: Sequence[float] = (1.0,),
+        scales: Sequence[float] = SCALES,
     ):
         if not (alpha <= 1 <= alpha + weight):
             raise ValueError(
