@@ -154,7 +154,7 @@ def codes(tmp_path_factory):
     return folder
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "out", "message"),
     [
@@ -178,6 +178,7 @@ def test_wrong_codes_are_sentences(run, codes, capsys, tmp_path, file, out, mess
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["encode", "decode", "reconstruct", "score"])
 def test_the_file_that_is_read_is_not_overwritten(run, tmp_path, capsys, name):
     """Whatever path names it."""

@@ -141,6 +141,7 @@ def test_compare(run, tmp_path, capsys):
     assert "at least two" in refused(capsys, "compare", run)
 
 
+@pytest.mark.slow
 def test_score_gives_each_example_its_terms(run, tmp_path, capsys):
     out = tmp_path / "scores.csv"
     command("score", run, "--out", out, "--odd", 3, 8, "--bound", 8, "--samples", 2)

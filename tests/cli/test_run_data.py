@@ -127,6 +127,7 @@ def test_only_training_examples_leave_nothing_to_test_on(copy, capsys):
     assert "none is left to test on" in said
 
 
+@pytest.mark.slow
 def test_unchanged_data_is_silent_and_resumes(made, tmp_path, capsys):
     shutil.copytree(made / "conditional-vae", tmp_path / "run")
     command("train", "--resume", tmp_path / "run", "--no-progress")

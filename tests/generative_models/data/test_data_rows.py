@@ -87,6 +87,7 @@ def test_only_what_is_asked_for_is_read():
     assert asked == [[13, 11]]
 
 
+@pytest.mark.slow
 def test_a_run_over_files_is_the_run_in_memory(tmp_path, small_memory, make_vae):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((60, 6), np.float32))
 

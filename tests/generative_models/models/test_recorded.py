@@ -91,7 +91,7 @@ CASES: dict[str, Callable[[], Any]] = {
         quantizer=ResidualConfig(stages=2, stage=VQConfig(learning="ema")),
     ),
 }
-QUICK = ("vae by command", "VAE by hand", "VQVAE by hand")
+QUICK = ("vae by command", "VQVAE by hand")
 """Cases that `make test` runs; `make test-all` runs all."""
 
 

@@ -152,6 +152,7 @@ def test_the_kl_of_a_householder_flow_is_that_of_its_gaussian():
     assert (np.abs(z.mean(0) - mean) < 5 * z.std(0) / len(z) ** 0.5).all()
 
 
+@pytest.mark.slow
 def test_bounds_of_a_flow_are_those_of_its_joint_density():
     """The importance-weighted bound against quadrature of p(x), which it nears from below."""
     model = nnx.clone(model_of("iaf"))

@@ -242,6 +242,7 @@ def test_one_label_stands_for_all_and_each_has_its_own():
         np.testing.assert_array_equal(same[labels == label], each[labels == label])
 
 
+@pytest.mark.slow
 def test_equal_models_sample_with_one_program_and_keep_no_cache(programs):
     first, second = (make((2, 3), 4, classes=2, seed=seed) for seed in (0, 1))
     code_sampling.draw_codes.clear_cache()  # other tests may have compiled the same programs

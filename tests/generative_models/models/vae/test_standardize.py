@@ -90,6 +90,7 @@ def test_statistics_are_saved_with_the_weights(pair, tmp_path):
     np.testing.assert_array_equal(again.likelihood.units.mean[...], own.likelihood.units.mean[...])
 
 
+@pytest.mark.slow
 def test_the_best_fixed_scale_counts_in_standard_deviations(make_model):
     own = make_model("vae", standardize=True, scale="optimal", **fields_of("vae"))
     own.initialize(MOMENTS)
@@ -135,6 +136,7 @@ def test_without_it_a_decoder_begins_at_the_mean_and_a_scale_at_the_spread(make_
     np.testing.assert_array_equal(model.decoder.output_conv.bias[...], bias)
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_leaves_the_model_as_it_was(make_model, state_of):
     model = make_model("vae", standardize=True, **fields_of("vae", scale="learned"))
     model.encoder.mean_proj.bias[...] = jnp.full_like(model.encoder.mean_proj.bias[...], jnp.nan)
