@@ -64,7 +64,7 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-# pyright has one thread and most tests have two workers: together they take less time than in turn.
+# pyright uses one core: beside the tests it delays them less than before them.
 test: $(VENV)/.dev
 	@$(MAKE) --no-print-directory lint & lint=$$!; \
 	$(PYTEST) --doctest-modules tests src; tests=$$?; \

@@ -120,7 +120,6 @@ def test_a_callback_gets_copies(make_vae, x):
 
 
 @pytest.mark.slow
-@pytest.mark.sampled
 @pytest.mark.parametrize(
     "optimizer",
     [optax.apply_if_finite(optax.adam(1e-2), 3), optax.noisy_sgd(1e-3, key=7)],

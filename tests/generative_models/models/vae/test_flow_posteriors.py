@@ -92,7 +92,6 @@ def passed(name):
 
 
 @pytest.mark.slow
-@pytest.mark.sampled
 @each
 def test_losses_from_outputs_are_those_of_the_pass_that_made_them(name):
     found = passed(name)
