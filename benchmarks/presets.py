@@ -3,10 +3,10 @@
     python benchmarks/presets.py [--only vae iwae] [--seeds 3] [--steps 1000] [--data mnist5k]
 
 Each model is the one that `workshop train --model NAME --encoder-type dense --hidden-dims 256`
-builds. The table is printed row by row and written to PRESETS.md, where rows of presets that are not
-among --only stay; with --sheets, samples of each preset go to FOLDER/NAME.png. The Fréchet distance
-is that of features of a small classifier of the training data. `perceptual-vae` needs a network's
-file and is left out.
+builds. The table is printed row by row and written to PRESETS.md, where rows of presets that are
+not among --only stay; with --sheets, samples of each preset go to FOLDER/NAME.png. The Fréchet
+distance is that of features of a small classifier of the training data. `perceptual-vae` needs a
+network's file and is left out.
 """
 
 import argparse

@@ -30,7 +30,6 @@ def spread_of(log_w):
 
 class TestEstimate:
     @pytest.mark.slow
-    @pytest.mark.sampled
     @pytest.mark.parametrize("initial", ["prior", "posterior"])
     def test_it_is_the_evidence_of_a_linear_model_within_its_error(self, initial):
         x = LINEAR.data(20)

@@ -49,7 +49,6 @@ def test_each_loss_has_no_gradient_in_the_parameters_of_the_other(kind):
 
 
 @pytest.mark.slow
-@pytest.mark.sampled
 @pytest.mark.parametrize("kind", [FactorConfig, VAEGANConfig])  # critics of latents, and of data
 def test_a_run_resumes_to_the_same_bits_and_its_model_loads(kind, tmp_path):
     whole, cut, again = (model_of(kind) for _ in range(3))
