@@ -4,7 +4,6 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core.distributions.base import (
@@ -22,6 +21,7 @@ from workshop.generative_models.core.gaussian import (
     log_density,
     standard_deviation,
 )
+from workshop.generative_models.core.linear_algebra import solve_triangular
 
 LARGEST = 2.0**14
 """Limit of the entries of factors, near the largest standard deviation, exp(10)."""
@@ -108,8 +108,7 @@ class FullNormal(Distribution):
 
     def _log_prob(self, z: jax.Array) -> jax.Array:
         offset = z - widened(self.mean)
-        factor = jnp.broadcast_to(self.factor, (*offset.shape, self.event_size))
-        noise = solve_triangular(factor, offset[..., None], lower=True)[..., 0]
+        noise = solve_triangular(self.factor, offset[..., None])[..., 0]
         return _log_standard(noise) - self._log_det()
 
     def _sample_and_log_prob(

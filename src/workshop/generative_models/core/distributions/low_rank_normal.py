@@ -5,7 +5,6 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import cho_solve
 from jax.typing import ArrayLike
 
 from workshop.generative_models.core.distributions.base import (
@@ -23,6 +22,7 @@ from workshop.generative_models.core.gaussian import (
     clip_log_var,
     standard_deviation,
 )
+from workshop.generative_models.core.linear_algebra import cholesky, solve_triangular
 
 
 @jax.tree_util.register_dataclass
@@ -103,11 +103,11 @@ class LowRankNormal(Distribution):
         # Rounding of large entries must not leave C with an eigenvalue below 0.
         largest = jnp.max(inner, axis=(-1, -2), keepdims=True)
         ridge = 1 + 4 * rank * jnp.finfo(inner.dtype).eps * jax.lax.stop_gradient(largest)
-        return relative, jnp.linalg.cholesky(inner + ridge * jnp.eye(rank))
+        return relative, cholesky(inner + ridge * jnp.eye(rank))
 
-    def _log_density(self, square: jax.Array, cholesky: jax.Array) -> jax.Array:
+    def _log_density(self, square: jax.Array, root: jax.Array) -> jax.Array:
         """Return log p given (z - μ)ᵀ Σ⁻¹ (z - μ)."""
-        log_det = clip_log_var(widened(self.log_scale)).sum(-1) + _log_det(cholesky)
+        log_det = clip_log_var(widened(self.log_scale)).sum(-1) + _log_det(root)
         return -0.5 * (self.event_size * math.log(2 * math.pi) + square + log_det)
 
     def _noise(self, key: PRNGKey, shape: tuple[int, ...], temperature: ArrayLike) -> list:
@@ -127,37 +127,37 @@ class LowRankNormal(Distribution):
         return self._moved(*self._noise(key, shape, temperature))
 
     def _log_prob(self, z: jax.Array) -> jax.Array:
-        relative, cholesky = self._relative()
+        relative, root = self._relative()
         offset = (z - widened(self.mean)) / standard_deviation(widened(self.log_scale))
-        eta = _solved(cholesky, jnp.einsum("...ij,...i->...j", relative, offset))
+        eta = _solved(root, jnp.einsum("...ij,...i->...j", relative, offset))
         rest = offset - jnp.einsum("...ij,...j->...i", relative, eta)
-        return self._log_density(_square(rest) + _square(eta), cholesky)
+        return self._log_density(_square(rest) + _square(eta), root)
 
     def _sample_and_log_prob(
         self, key: PRNGKey, shape: tuple[int, ...]
     ) -> tuple[jax.Array, jax.Array]:
         epsilon, eta = self._noise(key, shape, 1.0)
-        relative, cholesky = self._relative()
+        relative, root = self._relative()
         # How far the minimum is from the η of the sample.
-        back = _solved(cholesky, eta - jnp.einsum("...ij,...i->...j", relative, epsilon))
+        back = _solved(root, eta - jnp.einsum("...ij,...i->...j", relative, epsilon))
         rest = epsilon + jnp.einsum("...ij,...j->...i", relative, back)
         square = _square(rest) + _square(eta - back)
-        return self._moved(epsilon, eta), self._log_density(square, cholesky)
+        return self._moved(epsilon, eta), self._log_density(square, root)
 
 
-def _log_det(cholesky: jax.Array) -> jax.Array:
+def _log_det(root: jax.Array) -> jax.Array:
     """Return log |C|, given its Cholesky factor."""
-    return 2 * jnp.log(jnp.diagonal(cholesky, axis1=-2, axis2=-1)).sum(-1)
+    return 2 * jnp.log(jnp.diagonal(root, axis1=-2, axis2=-1)).sum(-1)
 
 
 def _square(values: jax.Array) -> jax.Array:
     return jnp.square(values).sum(-1)
 
 
-def _solved(cholesky: jax.Array, values: jax.Array) -> jax.Array:
+def _solved(root: jax.Array, values: jax.Array) -> jax.Array:
     """Return C⁻¹ values, given the Cholesky factor of C."""
-    cholesky = jnp.broadcast_to(cholesky, (*values.shape, values.shape[-1]))
-    return cho_solve((cholesky, True), values[..., None])[..., 0]
+    half = solve_triangular(root, values[..., None])
+    return solve_triangular(root, half, transposed=True)[..., 0]
 
 
 @register_kl(LowRankNormal, StandardNormal)

@@ -17,6 +17,7 @@ from workshop.generative_models.core.hamiltonian import (
     generalized_leapfrog,
     kinetic_energy,
 )
+from workshop.generative_models.core.linear_algebra import cholesky, solve_triangular
 from workshop.generative_models.models.vae.posteriors.base import Posterior
 from workshop.generative_models.models.vae.posteriors.hamiltonian import check_beta_zero
 
@@ -109,15 +110,16 @@ class RiemannianHamiltonianPosterior(Posterior):
 
         def move(key: PRNGKey, z: jax.Array) -> tuple[jax.Array, jax.Array]:
             gamma = jax.random.normal(key, z.shape, z.dtype)
-            rest, root = kinetic_energy(inverse_metric, z, jnp.zeros_like(z))
+            root = cholesky(inverse_metric(z))  # R Rᵀ = G⁻¹, so that R⁻ᵀ γ ~ N(0, G)
+            log_det = 2 * jnp.log(jnp.diagonal(root, axis1=-2, axis2=-1)).sum(-1)
             scaled = gamma[..., None] * self.beta_zero**-0.5
-            rho = jax.scipy.linalg.solve_triangular(root, scaled, lower=True, trans="T")[..., 0]
+            rho = solve_triangular(root, scaled, transposed=True)[..., 0]
             alphas = cooling(self.beta_zero, self.steps)
             z, rho = generalized_leapfrog(
                 log_joint, inverse_metric, z, rho, self.step_size, alphas, self.iterations
             )
-            end, _ = kinetic_energy(inverse_metric, z, rho)
-            return z, end - rest - 0.5 * jnp.square(gamma).sum(-1)
+            end = kinetic_energy(inverse_metric, z, rho)
+            return z, end + 0.5 * (log_det - jnp.square(gamma).sum(-1))
 
         return Evolved(start, move)
 
