@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -70,7 +71,8 @@ class Peer:
     def _last_words(self) -> str:
         self._errors.seek(0)
         lines = [line.strip() for line in self._errors if line.strip()]
-        return lines[-1] if lines else "it ended without a word"
+        errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
+        return [*lines, *errors][-1] if lines else "it ended without a word"
 
 
 _folder = tempfile.TemporaryDirectory(prefix="bench-mkl-")

@@ -139,6 +139,13 @@ def test_encoders_of_the_package_grow_an_output_for_each_feature():
     np.testing.assert_allclose(losses[0]["kl_loss"], losses[1]["kl_loss"], rtol=1e-6)
 
 
+def test_further_features_start_near_zero():
+    encoder = MLPEncoder([64], 32, input_dim=4, rngs=nnx.Rngs(0))
+    kernel = encoder.with_features({"mean": 32, "more": 96}, nnx.Rngs(0)).heads["more"].kernel
+    # A tenth of the usual deviation; that of 6,144 draws is within 1 / √(2 · 6,144), here four.
+    assert float(kernel[...].std()) == pytest.approx(0.1 / 64**0.5, rel=4 / (2 * 6144) ** 0.5)
+
+
 @pytest.mark.parametrize("conditional", [False, True])
 def test_an_encoder_that_waits_for_its_input_grows_them_at_its_first_call(conditional):
     rngs = nnx.Rngs(0)

@@ -16,6 +16,9 @@ from workshop.generative_models.core.layers import activation_by_name
 from workshop.generative_models.core.pickling import Picklable
 from workshop.generative_models.core.typing import ArrayLike, DTypeLike, Precision
 
+_SMALL = nnx.initializers.variance_scaling(0.1**2, "fan_in", "truncated_normal")
+"""A tenth of the usual initial weights."""
+
 
 class Encoder(Picklable, nnx.Module):
     """What every encoder shares: shapes, projections, and building at the first call.
@@ -35,7 +38,9 @@ class Encoder(Picklable, nnx.Module):
         mean_proj: the projection to μ.
         logvar_proj: the projection to log σ², or None for an encoder of maps, or of a posterior
             that has none.
-        heads: projections to the other features of the posterior, by name.
+        heads: projections to the other features of the posterior, by name. Their weights start
+            small, so that q(z|x) starts near the Gaussian of μ and σ²; a full covariance or a flow
+            that starts elsewhere trains more slowly.
     """
 
     config_class = EncoderConfig
@@ -96,16 +101,18 @@ class Encoder(Picklable, nnx.Module):
         )
         self._build_heads(rngs)
 
-    def _projection(self, width: int, rngs: nnx.Rngs) -> nnx.Linear:
+    def _projection(self, width: int, rngs: nnx.Rngs, **options: Any) -> nnx.Linear:
         features = self.feature_shape
         size = features[-1] if self.spatial or self.pooling == "mean" else prod(features)
-        return nnx.Linear(size, width, rngs=rngs, **self._numerics)
+        return nnx.Linear(size, width, rngs=rngs, **options, **self._numerics)
 
     def _build_heads(self, rngs: nnx.Rngs) -> None:
         """Make the projections to further features, and leave out that to log σ² if unused."""
         if not self.gives_log_var:
             self.logvar_proj = None
-        self.heads = nnx.Dict({name: self._projection(n, rngs) for name, n in self.further})
+        self.heads = nnx.Dict(
+            {name: self._projection(n, rngs, kernel_init=_SMALL) for name, n in self.further}
+        )
 
     def with_features(self, sizes: Mapping[str, int], rngs: nnx.Rngs) -> "Encoder":
         """Return a copy with a new layer for each feature besides "mean" and "log_var"."""
