@@ -51,7 +51,7 @@ def parsed(*arguments):
         ),
         (
             ("--model", "beta-vae", "--prior.kind", "mixture", "--prior.components", 3),
-            {"prior": MixtureConfig(components=3), "beta_default": 4.0},
+            {"prior": MixtureConfig(components=3), "beta_default": 2.0},
         ),
         (("--model", "vq-vae", "--quantizer.kind", "fsq"), {"quantizer": FSQConfig()}),
         (

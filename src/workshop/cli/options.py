@@ -167,7 +167,7 @@ def _own_defaults(start: Start, model: type[AutoencoderConfig], latent_dim: int)
         # The paper's γ of 1,000, for images of 4,096 pixels, outweighs small reconstruction losses.
         preset |= {"use_capacity_control": True, "gamma": 10.0, **_steps_of(start, fields)}
     elif "beta_default" in fields:
-        preset["beta_default"] = 4.0
+        preset["beta_default"] = 2.0  # at 4 the small digits leave no latent in use
     return preset
 
 

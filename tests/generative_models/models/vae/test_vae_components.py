@@ -11,6 +11,7 @@ from scipy.stats import norm
 from workshop.generative_models.core.configuration import (
     DiagonalNormalConfig,
     EncoderConfig,
+    FullNormalConfig,
     LatentPriorConfig,
     MixtureConfig,
     PointMassConfig,
@@ -266,9 +267,10 @@ class TestPriorOfMixtures:
         )
 
     def test_free_bits_need_a_kl_of_each_latent(self):
-        model = VAE(*parts(), prior=MixtureConfig(), free_bits=0.5, rngs=nnx.Rngs(1))
-        with pytest.raises(ValueError, match=r"free_bits=0.5 .* not a sum over latents"):
-            model.loss_fn(batch=X)
+        for wrong in ({"prior": MixtureConfig()}, {"posterior": FullNormalConfig()}):
+            kind = "MixturePrior" if "prior" in wrong else "FullNormalPosterior"
+            with pytest.raises(ValueError, match=rf"free_bits=0.5 .*{kind}.* not a sum over"):
+                VAE(*parts(), **wrong, free_bits=0.5, rngs=nnx.Rngs(1))
 
 
 class TestWrongComponents:

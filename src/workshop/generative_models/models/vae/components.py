@@ -176,6 +176,13 @@ def check_components(posterior: Any, prior: Any, objective: Any) -> None:
             f"posterior {q} does not factorise over latents, and objective {loss} reads each of "
             "them on its own: choose a posterior of kind 'diagonal_normal'"
         )
+    free_bits = getattr(objective, "free_bits", 0.0)
+    if free_bits and not all(getattr(each, "factorises", False) for each in (posterior, prior)):
+        raise ValueError(
+            f"free_bits={free_bits} are nats of each latent, and the KL of posterior {q} and prior "
+            f"{p} is not a sum over latents: leave free_bits out, or choose a posterior of kind "
+            "'diagonal_normal' and a prior of kind 'standard_normal'"
+        )
     wanted = getattr(posterior, "needs_prior", None)
     if wanted is not None and not isinstance(prior, wanted):
         raise ValueError(

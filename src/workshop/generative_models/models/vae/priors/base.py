@@ -21,11 +21,13 @@ class Prior(Picklable, nnx.Module):
 
     Attributes:
         support: the space of z: "real", "sphere" or "ball"; the posterior must have the same.
+        factorises: whether latents are independent, as an objective with free bits needs.
         needs_log_prob: whether it reads log q(z|x) of any z, which some posteriors do not know.
         needs_classes: whether it is one of models that read a class.
     """
 
     support: ClassVar[str] = "real"
+    factorises: ClassVar[bool] = False
     needs_log_prob: ClassVar[bool] = False
     needs_classes: ClassVar[bool] = False
 

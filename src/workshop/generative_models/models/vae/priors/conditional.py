@@ -29,6 +29,7 @@ class ConditionalPrior(Prior):
         Models, NeurIPS 2015. Code: pyro-ppl/pyro, examples/cvae/cvae.py.
     """
 
+    factorises: ClassVar[bool] = True
     needs_classes: ClassVar[bool] = True
 
     def __init__(self, latent_dim: int, num_classes: int):

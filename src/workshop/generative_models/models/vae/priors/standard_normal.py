@@ -1,7 +1,7 @@
 """The standard normal prior."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from workshop.generative_models.core.distributions import (
     StandardNormal,
@@ -16,6 +16,8 @@ class StandardNormalPrior(Prior):
         latent_dim: size of z.
         rngs: not used; priors with parameters are given it.
     """
+
+    factorises: ClassVar[bool] = True
 
     def __init__(self, latent_dim: int, *, rngs: Any = None):  # noqa: ARG002
         self.latent_dim = latent_dim
