@@ -41,6 +41,14 @@ def test_the_command_line_builds_it_with_its_components(name):
     assert model.config == config
 
 
+def test_weights_of_the_kl_suit_the_size_of_the_data():
+    # The digits have 64 pixels, 4 nats at one for 16.
+    config = default_config(Start(model="beta-vae-capacity"))
+    assert (config.capacity_max, config.gamma) == (4.0, 10.0)
+    assert default_config(Start(model="beta-vae-capacity", data="mnist5k")).capacity_max == 25.0
+    assert default_config(Start(model="beta-vae")).beta_default == 2.0
+
+
 def test_a_run_of_a_model_by_its_name_can_be_loaded(tmp_path, monkeypatch, capsys, one_figure):
     monkeypatch.chdir(tmp_path)
     small = "--steps 2 --limit 50 --latent-dim 2 --hidden-dims 4 --no-progress"

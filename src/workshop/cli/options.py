@@ -1,5 +1,6 @@
 """What the command line takes. Nothing here imports JAX: help must come at once."""
 
+import math
 from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +143,7 @@ def default_config(start: Start) -> AutoencoderConfig:
     fields[name] = likelihood
     if not images or likelihood in DISCRETE:
         fields |= in_any_units(likelihood)
-    return model(**fields, **_own_defaults(start, model, latent_dim))
+    return model(**fields, **_own_defaults(start, model, latent_dim, shape))
 
 
 def _layers(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -151,7 +152,9 @@ def _layers(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     return (32, 64, 128) if min(shape[:2]) >= 32 else (32, 64)
 
 
-def _own_defaults(start: Start, model: type[AutoencoderConfig], latent_dim: int) -> dict[str, Any]:
+def _own_defaults(
+    start: Start, model: type[AutoencoderConfig], latent_dim: int, shape: tuple[int, ...]
+) -> dict[str, Any]:
     """Return what the command sets otherwise than a model's configuration does on its own."""
     fields = model.model_fields
     preset: dict[str, Any] = dict(PRESETS[start.model].components)
@@ -164,8 +167,10 @@ def _own_defaults(start: Start, model: type[AutoencoderConfig], latent_dim: int)
     if "condition_dim" in fields:
         preset["condition_dim"] = classes_of(start)
     if "use_capacity_control" in fields:
-        # The paper's γ of 1,000, for images of 4,096 pixels, outweighs small reconstruction losses.
-        preset |= {"use_capacity_control": True, "gamma": 10.0, **_steps_of(start, fields)}
+        # The paper's 25 nats and γ = 1,000 are for images of 4,096 pixels.
+        capacity = min(25.0, math.prod(shape) / 16)
+        preset |= {"use_capacity_control": True, "gamma": 10.0, "capacity_max": capacity}
+        preset |= _steps_of(start, fields)
     elif "beta_default" in fields:
         preset["beta_default"] = 2.0  # at 4 the small digits leave no latent in use
     return preset
