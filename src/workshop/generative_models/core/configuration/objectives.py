@@ -236,9 +236,9 @@ class VAEGANConfig(_CriticConfig):
 
     kind: Literal["vae_gan"] = "vae_gan"
     """Kind of objective."""
-    feature_weight: NonNegativeFloat = 1e-2
+    feature_weight: NonNegativeFloat = 10.0
     """Weight of the distance of features in the decoder's loss."""
-    hidden_dims: Shape = (32, 128, 256, 256)
+    hidden_dims: Shape = (16, 32, 64)
     """Channels of the critic's convolutions for images; widths of its layers for other data."""
     critic_learning_rate: PositiveFloat = 3e-4
     """Learning rate of the critic."""
